@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test check format bench clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## Set up .venv, and nothing else
+
+# pip reads dependency groups from 25.1 on.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed; try: make PYTHON=python3.12 install")'
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing truss-async and what its tests need into $(VENV) (about a minute, the first time)"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --editable ".[demo,gcs]" --group dev
+	@touch $@
+
+demo: install ## Run real async inference, end to end
+	@$(BIN)/truss-async demo
+
+serve: install ## Serve example_truss on http://127.0.0.1:8090
+	@$(BIN)/truss-async serve example_truss
+
+test: install ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: install ## What CI runs: format, lint, types, import contracts, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: install ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: install ## Measure speed, as ratios against a floor in the same run
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove what was made: .venv, caches, state, demo output
+	rm -rf $(VENV) .truss-async demo-output dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf example_truss/packages
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+"""Header names, as the platform writes them. HTTP compares them without regard to case."""
+
+from typing import Final
+
+REQUEST_ID: Final = "X-Baseten-Request-Id"
+WEBHOOK_REQUEST_ID: Final = "X-BASETEN-REQUEST-ID"
+SIGNATURE: Final = "X-BASETEN-SIGNATURE"
+ERROR_SOURCE: Final = "X-BASETEN-ERROR-SOURCE"
+ERROR_CODE: Final = "X-BASETEN-ERROR-CODE"

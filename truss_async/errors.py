@@ -1,0 +1,47 @@
+"""The one exception tree. A message says what failed, on what, and the remedy."""
+
+
+class TrussAsyncError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class SettingsError(TrussAsyncError):
+    """A setting is missing or wrong; the message names it and what is allowed."""
+
+
+class MissingExtraError(TrussAsyncError):
+    """An optional dependency is not installed; the message holds the ``pip install`` line."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}: pip install 'truss-async[{extra}]'")
+
+
+class OutputStoreError(TrussAsyncError):
+    """An output store could not be read or written."""
+
+
+class ObjectNotFoundError(OutputStoreError):
+    """There is no object under that key."""
+
+
+class UnsafeObjectKeyError(OutputStoreError):
+    """A request id or name that must not become part of an object key."""
+
+
+class WebhookVerificationError(TrussAsyncError):
+    """A webhook is not proven to come from the platform; the message says which check failed."""
+
+
+class HarnessError(TrussAsyncError):
+    """The harness cannot start or go on."""
+
+
+class ApiError(TrussAsyncError):
+    """The platform (or the harness) refused a call.
+
+    ``status_code`` is the HTTP status of the answer, or None when there was no answer.
+    """
+
+    def __init__(self, message: str, *, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
