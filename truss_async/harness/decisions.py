@@ -1,0 +1,182 @@
+"""What the platform decides, as pure functions: no I/O, no clock, no state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits
+from ..contract.headers import ERROR_CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRUSS_CLIENT_ERROR = "700"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer:
+    """What a model server sent back. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    is_stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The model output, as JSON made by pydantic's serialiser."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The inference attempt failed."""
+
+    error: ErrorDetail
+    is_retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The model has no room now (429): try again later, without counting an attempt."""
+
+
+Outcome = Succeeded | Failed | Busy
+
+
+def failure(code: ErrorCode, message: str, *, retry: bool) -> Failed:
+    """A failed inference attempt with its error detail."""
+    return Failed(ErrorDetail(code=code.value, message=message), retry)
+
+
+def judge_answer(answer: ModelAnswer) -> Outcome:
+    """Decide what a model server's answer means for the async request (platform documentation: error codes).
+
+    The Truss server answers 400 for an input it cannot parse, with its error code 700; any other 400 means "not
+    ready", as the platform's table says.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return _judge_output(answer)
+    message = _error_message(answer)
+    if status == 429:
+        return Busy()
+    if status == 422 or (status == 400 and answer.headers.get(ERROR_CODE.lower()) == TRUSS_CLIENT_ERROR):
+        return failure(ErrorCode.MODEL_INVALID_INPUT, message, retry=False)
+    if status == 400 or (status == 503 and "is not ready" in message):
+        return failure(ErrorCode.MODEL_NOT_READY, message, retry=True)
+    if status == 404:
+        return failure(ErrorCode.MODEL_DOES_NOT_EXIST, message, retry=False)
+    if status in (502, 503):
+        return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=True)
+    if status == 504:
+        return failure(ErrorCode.MODEL_PREDICT_TIMEOUT, message, retry=True)
+    return failure(ErrorCode.MODEL_PREDICT_ERROR, message, retry=status >= 500)
+
+
+def _judge_output(answer: ModelAnswer) -> Outcome:
+    if answer.is_stream:
+        return failure(
+            ErrorCode.ASYNC_REQUEST_NOT_SUPPORTED,
+            "the model streams its output, which async inference does not support",
+            retry=False,
+        )
+    if not answer.body:
+        return Succeeded(b"null")
+    content_type = answer.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    try:
+        if content_type == "application/json" or content_type.endswith("+json"):
+            return Succeeded(canonical_json(answer.body))
+        if content_type.startswith("text/"):
+            return Succeeded(to_json(answer.body.decode()))
+    except ValueError as error:  # UnicodeDecodeError is one
+        return failure(
+            ErrorCode.MODEL_PREDICT_ERROR,
+            f"the model's output is no valid {content_type}: {error}",
+            retry=False,
+        )
+    return failure(
+        ErrorCode.MODEL_PREDICT_ERROR,
+        f"the model's output is {content_type}, which a webhook cannot carry; return JSON",
+        retry=False,
+    )
+
+
+def canonical_json(body: bytes) -> bytes:
+    """JSON as pydantic writes it, so that a parsed and dumped webhook is the same bytes.
+
+    NaN and infinities, which the Truss server lets through, become null; a lone surrogate becomes U+FFFD.
+
+    Raises:
+        ValueError: the bytes are no JSON.
+    """
+    try:
+        return to_json(from_json(body))
+    except ValueError:
+        # pydantic's parser refuses lone surrogates and deep nesting, which the model server's own lets through.
+        return to_json(_without_lone_surrogates(json.loads(body)))
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_lone_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_lone_surrogates(key): _without_lone_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _error_message(answer: ModelAnswer) -> str:
+    try:
+        said = from_json(answer.body)
+    except ValueError:
+        said = None
+    if isinstance(said, dict) and isinstance(said.get("error"), str):
+        return str(said["error"])
+    return f"the model answered {answer.status}"
+
+
+def next_inference_delay(config: InferenceRetryConfig, *, attempts_made: int) -> timedelta | None:
+    """How long to wait before the next inference attempt; None when all attempts are used up."""
+    if attempts_made >= config.max_attempts:
+        return None
+    return backoff(config, step=attempts_made)
+
+
+def backoff(config: InferenceRetryConfig, *, step: int) -> timedelta:
+    """The wait before attempt ``step + 1``: doubled each time, up to the configured maximum."""
+    delay_ms = config.initial_delay_ms * limits.BACKOFF_FACTOR ** (step - 1)
+    return timedelta(milliseconds=min(delay_ms, config.max_delay_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How a webhook is delivered (platform documentation: async inference, webhooks)."""
+
+    max_attempts: int = limits.DELIVERY_ATTEMPTS
+    backoff_seconds: float = limits.DELIVERY_BACKOFF_SECONDS
+    timeout_seconds: float = limits.DELIVERY_TIMEOUT_SECONDS
+
+
+def is_delivered(status_code: int | None) -> bool:
+    """Whether the webhook endpoint acknowledged; None stands for no answer at all."""
+    return status_code is not None and 200 <= status_code < 300
+
+
+def next_delivery_delay(
+    policy: DeliveryPolicy, *, attempts_made: int, status_code: int | None
+) -> timedelta | None:
+    """How long to wait before delivering again; None when it was delivered or has failed for good."""
+    if is_delivered(status_code) or attempts_made >= policy.max_attempts:
+        return None
+    if status_code is not None and status_code not in limits.DELIVERY_RETRY_STATUSES:
+        return None
+    return timedelta(seconds=policy.backoff_seconds)

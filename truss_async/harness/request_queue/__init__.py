@@ -1,0 +1,27 @@
+"""The durable priority queue: the interface, and SQLite as its embedded form."""
+
+from .protocol import (
+    ClaimedRequest,
+    DeliveryAttempt,
+    DueDelivery,
+    NewRequest,
+    QueueCounts,
+    RequestQueue,
+    RequestQueueError,
+    RequestRecord,
+    WaitingRetry,
+)
+from .sqlite import SqliteRequestQueue
+
+__all__ = [
+    "ClaimedRequest",
+    "DeliveryAttempt",
+    "DueDelivery",
+    "NewRequest",
+    "QueueCounts",
+    "RequestQueue",
+    "RequestQueueError",
+    "RequestRecord",
+    "SqliteRequestQueue",
+    "WaitingRetry",
+]

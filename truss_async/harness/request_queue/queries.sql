@@ -1,0 +1,180 @@
+-- name: schema
+-- Version 1. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
+-- they can be erased while the status stays.
+CREATE TABLE requests (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  request_id TEXT NOT NULL UNIQUE,
+  deployment_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  webhook_status TEXT NOT NULL,
+  webhook_endpoint TEXT,
+  priority INTEGER NOT NULL,
+  max_attempts INTEGER NOT NULL,
+  initial_delay_ms INTEGER NOT NULL,
+  max_delay_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  errors TEXT NOT NULL DEFAULT '[]',
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  status_at INTEGER NOT NULL,
+  started_at INTEGER,
+  next_attempt_at INTEGER,
+  finished_at INTEGER,
+  delivery_attempts INTEGER NOT NULL DEFAULT 0,
+  next_delivery_at INTEGER,
+  over_at INTEGER
+);
+CREATE INDEX queued ON requests (deployment_id, priority, seq) WHERE status = 'QUEUED';
+CREATE INDEX expiring ON requests (expires_at) WHERE status = 'QUEUED';
+CREATE INDEX in_progress ON requests (deployment_id) WHERE status = 'IN_PROGRESS';
+CREATE INDEX to_deliver ON requests (next_delivery_at) WHERE next_delivery_at IS NOT NULL;
+CREATE INDEX forgettable ON requests (over_at) WHERE over_at IS NOT NULL;
+CREATE TABLE model_inputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE model_outputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE deliveries (
+  seq INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL,
+  latency_ms REAL NOT NULL,
+  status_code INTEGER,
+  error TEXT,
+  PRIMARY KEY (seq, attempt)
+) WITHOUT ROWID;
+
+-- name: enqueue
+-- A new request, queued.
+INSERT INTO requests (
+  request_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
+  max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
+) VALUES (
+  :request_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
+  :max_attempts, :initial_delay_ms, :max_delay_ms, :created_at, :expires_at, :created_at
+);
+
+-- name: enqueue_input
+-- The model input of the request just inserted.
+INSERT INTO model_inputs (seq, body) VALUES (last_insert_rowid(), :body);
+
+-- name: claim
+-- The next requests of a deployment, by priority, then age; expired ones are never started.
+UPDATE requests SET status = 'IN_PROGRESS', status_at = :now, started_at = :now
+WHERE status = 'QUEUED' AND seq IN (
+  SELECT seq FROM requests
+  WHERE status = 'QUEUED' AND deployment_id = :deployment_id AND expires_at > :now
+  ORDER BY priority, seq LIMIT :limit
+)
+RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms;
+
+-- name: in_progress
+-- What was being worked on when the harness last stopped.
+SELECT seq, request_id, priority, next_attempt_at FROM requests
+WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priority, seq;
+
+-- name: resume
+-- One request that is in progress, for another inference attempt.
+UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
+RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms;
+
+-- name: model_input
+SELECT body FROM model_inputs WHERE seq = :seq;
+
+-- name: retry_later
+-- An inference attempt failed and another one follows.
+UPDATE requests SET attempts = :attempts, errors = :errors, next_attempt_at = :next_attempt_at
+WHERE request_id = :request_id AND status = 'IN_PROGRESS';
+
+-- name: finish
+-- Inference is over. With a webhook the output is kept until it is delivered; without one the request is over.
+UPDATE requests SET
+  status = :status, status_at = :now, finished_at = :now, attempts = :attempts, errors = :errors, next_attempt_at = NULL,
+  next_delivery_at = CASE webhook_status WHEN 'PENDING' THEN :now END,
+  over_at = CASE webhook_status WHEN 'PENDING' THEN NULL ELSE :now END
+WHERE request_id = :request_id AND status = 'IN_PROGRESS'
+RETURNING seq, webhook_status;
+
+-- name: keep_output
+INSERT INTO model_outputs (seq, body) VALUES (:seq, :body);
+
+-- name: erase_input
+DELETE FROM model_inputs WHERE seq = :seq;
+
+-- name: erase_output
+DELETE FROM model_outputs WHERE seq = :seq;
+
+-- name: cancel
+-- Only a queued request can be cancelled; nothing is sent for it.
+UPDATE requests SET
+  status = 'CANCELED', status_at = :now, over_at = :now,
+  webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
+WHERE request_id = :request_id AND status = 'QUEUED'
+RETURNING seq;
+
+-- name: expire
+-- Requests that were not started in time; nothing is sent for them.
+UPDATE requests SET
+  status = 'EXPIRED', status_at = :now, over_at = :now,
+  webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
+WHERE status = 'QUEUED' AND expires_at <= :now
+RETURNING seq, request_id;
+
+-- name: forget
+-- Requests whose status has been readable long enough.
+DELETE FROM requests WHERE over_at <= :over_before RETURNING seq;
+
+-- name: forget_deliveries
+DELETE FROM deliveries WHERE seq = :seq;
+
+-- name: next_expiry
+SELECT min(expires_at) AS at FROM requests WHERE status = 'QUEUED';
+
+-- name: next_over
+SELECT min(over_at) AS at FROM requests WHERE over_at IS NOT NULL;
+
+-- name: claim_deliveries
+-- Results that are due to be sent, the longest due first; a claimed one has no next time until its attempt is recorded.
+UPDATE requests SET next_delivery_at = NULL
+WHERE seq IN (
+  SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
+)
+RETURNING seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
+
+-- name: model_output
+SELECT body FROM model_outputs WHERE seq = :seq;
+
+-- name: next_delivery
+SELECT min(next_delivery_at) AS at FROM requests WHERE next_delivery_at IS NOT NULL;
+
+-- name: release_deliveries
+-- At start: what was being sent when the harness last stopped is due again.
+UPDATE requests SET next_delivery_at = :now
+WHERE webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
+
+-- name: record_delivery
+INSERT INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
+SELECT seq, delivery_attempts + 1, :sent_at, :latency_ms, :status_code, :error
+FROM requests WHERE request_id = :request_id AND webhook_status = 'PENDING';
+
+-- name: deliver_later
+UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at
+WHERE request_id = :request_id AND webhook_status = 'PENDING';
+
+-- name: finish_delivery
+-- Delivered, or given up.
+UPDATE requests SET
+  delivery_attempts = delivery_attempts + 1, next_delivery_at = NULL, webhook_status = :webhook_status, over_at = :now,
+  status_at = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN :now ELSE status_at END,
+  status = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN 'WEBHOOK_FAILED' ELSE status END
+WHERE request_id = :request_id AND webhook_status = 'PENDING'
+RETURNING seq;
+
+-- name: record
+-- Everything that is known of a request.
+SELECT * FROM requests WHERE request_id = :request_id;
+
+-- name: deliveries
+SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;
+
+-- name: counts
+SELECT
+  (SELECT count(*) FROM requests WHERE deployment_id = :deployment_id AND status = 'QUEUED') AS queued,
+  (SELECT count(*) FROM requests WHERE deployment_id = :deployment_id AND status = 'IN_PROGRESS') AS in_progress;

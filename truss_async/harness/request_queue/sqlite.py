@@ -1,0 +1,345 @@
+"""The request queue in SQLite: write-ahead log, one writer, inputs and outputs erased when they are over."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from ...contract import AsyncRequestStatus, ErrorDetail, InferenceRetryConfig, RequestStatus, WebhookStatus
+from .protocol import (
+    ClaimedRequest,
+    DeliveryAttempt,
+    DueDelivery,
+    NewRequest,
+    QueueCounts,
+    RequestQueueError,
+    RequestRecord,
+    WaitingRetry,
+)
+from .queries import queries
+from .writer import DatabaseWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class SqliteRequestQueue:
+    """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
+
+    def __init__(self, path: Path, *, model_id: str, now: datetime) -> None:
+        """Open the file, or make it; what was being delivered when it was last used is due again.
+
+        Raises:
+            RequestQueueError: the file cannot be used, or was written by another version.
+        """
+        self._model_id = model_id
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise RequestQueueError(
+                f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
+            )
+        try:
+            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now))
+        except sqlite3.Error as error:
+            raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
+
+    async def enqueue(self, request: NewRequest) -> None:
+        parameters = {
+            "request_id": request.request_id,
+            "deployment_id": request.deployment_id,
+            "webhook_status": "PENDING" if request.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
+            "webhook_endpoint": request.webhook_endpoint,
+            "priority": request.priority,
+            "max_attempts": request.retry_config.max_attempts,
+            "initial_delay_ms": request.retry_config.initial_delay_ms,
+            "max_delay_ms": request.retry_config.max_delay_ms,
+            "created_at": _micros(request.created_at),
+            "expires_at": _micros(request.expires_at),
+        }
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(_SQL["enqueue"], parameters)
+            connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
+
+        await self._writer.run(operation)
+
+    async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
+        def operation(connection: sqlite3.Connection) -> list[ClaimedRequest]:
+            parameters = {"deployment_id": deployment_id, "limit": limit, "now": _micros(now)}
+            rows = connection.execute(_SQL["claim"], parameters).fetchall()
+            # RETURNING promises no order.
+            rows.sort(key=lambda row: (row["priority"], row["seq"]))
+            return [_claimed(connection, row) for row in rows]
+
+        return await self._writer.run(operation)
+
+    async def in_progress(self, deployment_id: str) -> list[WaitingRetry]:
+        def operation(connection: sqlite3.Connection) -> list[WaitingRetry]:
+            rows = connection.execute(_SQL["in_progress"], {"deployment_id": deployment_id})
+            return [
+                WaitingRetry(row["request_id"], row["priority"], _moment(row["next_attempt_at"]))
+                for row in rows
+            ]
+
+        return await self._writer.run(operation)
+
+    async def resume(self, request_id: str) -> ClaimedRequest | None:
+        def operation(connection: sqlite3.Connection) -> ClaimedRequest | None:
+            rows = connection.execute(_SQL["resume"], {"request_id": request_id}).fetchall()
+            return _claimed(connection, rows[0]) if rows else None
+
+        return await self._writer.run(operation)
+
+    async def retry_later(
+        self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
+    ) -> None:
+        parameters = {
+            "request_id": request_id,
+            "attempts": attempts,
+            "errors": _errors_json(errors),
+            "next_attempt_at": _micros(at),
+        }
+        await self._writer.run(
+            lambda connection: connection.execute(_SQL["retry_later"], parameters).rowcount
+        )
+
+    async def finish(
+        self,
+        request_id: str,
+        status: RequestStatus,
+        *,
+        attempts: int,
+        data: bytes | None,
+        errors: list[ErrorDetail],
+        now: datetime,
+    ) -> bool:
+        def operation(connection: sqlite3.Connection) -> bool:
+            parameters = {
+                "request_id": request_id,
+                "status": status.value,
+                "attempts": attempts,
+                "errors": _errors_json(errors),
+                "now": _micros(now),
+            }
+            rows = connection.execute(_SQL["finish"], parameters).fetchall()
+            for row in rows:
+                connection.execute(_SQL["erase_input"], {"seq": row["seq"]})
+                if data is not None and row["webhook_status"] == WebhookStatus.PENDING.value:
+                    connection.execute(_SQL["keep_output"], {"seq": row["seq"], "body": data})
+            return bool(rows)
+
+        return await self._writer.run(operation, erases=True)
+
+    async def cancel(self, request_id: str, *, now: datetime) -> bool:
+        def operation(connection: sqlite3.Connection) -> bool:
+            parameters = {"request_id": request_id, "now": _micros(now)}
+            rows = connection.execute(_SQL["cancel"], parameters).fetchall()
+            _erase(connection, "erase_input", rows)
+            return bool(rows)
+
+        return await self._writer.run(operation, erases=True)
+
+    async def expire(self, *, now: datetime) -> list[str]:
+        def operation(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(_SQL["expire"], {"now": _micros(now)}).fetchall()
+            _erase(connection, "erase_input", rows)
+            return [row["request_id"] for row in sorted(rows, key=lambda row: int(row["seq"]))]
+
+        return await self._writer.run(operation, erases=True)
+
+    async def forget(self, *, over_before: datetime) -> int:
+        def operation(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(_SQL["forget"], {"over_before": _micros(over_before)}).fetchall()
+            _erase(connection, "forget_deliveries", rows)
+            return len(rows)
+
+        return await self._writer.run(operation, erases=True)
+
+    async def next_expiry(self) -> datetime | None:
+        return await self._moment_of("next_expiry")
+
+    async def next_over(self) -> datetime | None:
+        return await self._moment_of("next_over")
+
+    async def next_delivery(self) -> datetime | None:
+        return await self._moment_of("next_delivery")
+
+    async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
+        def operation(connection: sqlite3.Connection) -> list[DueDelivery]:
+            rows = connection.execute(
+                _SQL["claim_deliveries"], {"limit": limit, "now": _micros(now)}
+            ).fetchall()
+            rows.sort(key=lambda row: int(row["seq"]))
+            return [
+                DueDelivery(
+                    request_id=row["request_id"],
+                    deployment_id=row["deployment_id"],
+                    webhook_endpoint=row["webhook_endpoint"],
+                    data=_body(connection, "model_output", row["seq"]),
+                    errors=_errors(row["errors"]),
+                    attempts_made=row["delivery_attempts"],
+                )
+                for row in rows
+            ]
+
+        return await self._writer.run(operation)
+
+    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
+        def operation(connection: sqlite3.Connection) -> None:
+            _record_delivery(connection, request_id, attempt)
+            connection.execute(
+                _SQL["deliver_later"], {"request_id": request_id, "next_delivery_at": _micros(at)}
+            )
+
+        await self._writer.run(operation)
+
+    async def finish_delivery(
+        self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
+    ) -> None:
+        webhook_status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
+
+        def operation(connection: sqlite3.Connection) -> None:
+            _record_delivery(connection, request_id, attempt)
+            parameters = {
+                "request_id": request_id,
+                "webhook_status": webhook_status.value,
+                "now": _micros(now),
+            }
+            rows = connection.execute(_SQL["finish_delivery"], parameters).fetchall()
+            _erase(connection, "erase_output", rows)
+
+        await self._writer.run(operation, erases=True)
+
+    async def record(self, request_id: str) -> RequestRecord | None:
+        def operation(connection: sqlite3.Connection) -> RequestRecord | None:
+            row = connection.execute(_SQL["record"], {"request_id": request_id}).fetchone()
+            if row is None:
+                return None
+            deliveries = connection.execute(_SQL["deliveries"], {"seq": row["seq"]}).fetchall()
+            return RequestRecord(
+                status=AsyncRequestStatus(
+                    request_id=row["request_id"],
+                    model_id=self._model_id,
+                    deployment_id=row["deployment_id"],
+                    status=RequestStatus(row["status"]),
+                    webhook_status=WebhookStatus(row["webhook_status"]),
+                    created_at=_known(row["created_at"]),
+                    status_at=_known(row["status_at"]),
+                    errors=_errors(row["errors"]),
+                ),
+                priority=row["priority"],
+                attempts=row["attempts"],
+                started_at=_moment(row["started_at"]),
+                finished_at=_moment(row["finished_at"]),
+                over_at=_moment(row["over_at"]),
+                deliveries=[
+                    DeliveryAttempt(
+                        _known(sent["sent_at"]), sent["latency_ms"], sent["status_code"], sent["error"]
+                    )
+                    for sent in deliveries
+                ],
+            )
+
+        return await self._writer.run(operation)
+
+    async def counts(self, deployment_id: str) -> QueueCounts:
+        def operation(connection: sqlite3.Connection) -> QueueCounts:
+            row = connection.execute(_SQL["counts"], {"deployment_id": deployment_id}).fetchone()
+            return QueueCounts(row["queued"], row["in_progress"])
+
+        return await self._writer.run(operation)
+
+    async def close(self) -> None:
+        self._writer.close()
+
+    async def _moment_of(self, name: str) -> datetime | None:
+        return await self._writer.run(
+            lambda connection: _moment(connection.execute(_SQL[name]).fetchone()["at"])
+        )
+
+
+_SQL = queries()
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found not in (0, SCHEMA_VERSION):
+        raise RequestQueueError(
+            f"{path} was written by another version of truss-async (schema {found}, this one reads {SCHEMA_VERSION}); "
+            "use that version, or another state folder"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(
+        "PRAGMA synchronous = NORMAL"
+    )  # what is committed survives the process, not the machine
+    connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if found == 0:
+        script = f"BEGIN; {_SQL['schema']} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        connection.executescript(script)
+    connection.execute(_SQL["release_deliveries"], {"now": _micros(now)})
+
+
+def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest:
+    model_input = _body(connection, "model_input", row["seq"])
+    if model_input is None:
+        raise sqlite3.DatabaseError(f"request {row['request_id']} has no model input")
+    return ClaimedRequest(
+        request_id=row["request_id"],
+        priority=row["priority"],
+        model_input=model_input,
+        retry_config=InferenceRetryConfig.model_construct(
+            max_attempts=row["max_attempts"],
+            initial_delay_ms=row["initial_delay_ms"],
+            max_delay_ms=row["max_delay_ms"],
+        ),
+        attempts_made=row["attempts"],
+    )
+
+
+def _body(connection: sqlite3.Connection, query: str, seq: int) -> bytes | None:
+    row = connection.execute(_SQL[query], {"seq": seq}).fetchone()
+    return None if row is None else bytes(row["body"])
+
+
+def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
+    connection.executemany(_SQL[query], [{"seq": row["seq"]} for row in rows])
+
+
+def _record_delivery(connection: sqlite3.Connection, request_id: str, attempt: DeliveryAttempt) -> None:
+    parameters = {
+        "request_id": request_id,
+        "sent_at": _micros(attempt.sent_at),
+        "latency_ms": attempt.latency_ms,
+        "status_code": attempt.status_code,
+        "error": attempt.error,
+    }
+    connection.execute(_SQL["record_delivery"], parameters)
+
+
+def _errors_json(errors: list[ErrorDetail]) -> str:
+    return json.dumps([error.model_dump() for error in errors])
+
+
+def _errors(text: str) -> list[ErrorDetail]:
+    items: list[dict[str, Any]] = json.loads(text)
+    return [ErrorDetail(**item) for item in items]
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _known(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else _known(micros)
