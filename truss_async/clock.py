@@ -9,12 +9,15 @@ import itertools
 import threading
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock", "wait_for_event"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock", "wait_for_event", "within"]
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -115,3 +118,24 @@ async def wait_for_event(event: asyncio.Event, *, clock: Clock, seconds: float |
         for waiter in waiters:
             waiter.cancel()
     return event.is_set()
+
+
+async def within(seconds: float, coroutine: Coroutine[Any, Any, T], *, clock: Clock) -> T:
+    """The coroutine's result, if it comes within so many seconds; else it is cancelled.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    work = asyncio.ensure_future(coroutine)
+    limit = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((work, limit), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise TimeoutError(f"not done within {seconds:g} s")
+    finally:
+        limit.cancel()
+        if not work.done():
+            work.cancel()
+            # It may have something to let go of; and nobody else reads how it ended.
+            await asyncio.wait((work,))
