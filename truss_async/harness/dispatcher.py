@@ -1,0 +1,211 @@
+"""From the queue to a replica: claim, POST the model input, decide, record."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ..clock import wait_for_event, within
+from ..contract import ErrorCode, RequestStatus, limits
+from ..contract.headers import REQUEST_ID
+from .decisions import (
+    Busy,
+    Failed,
+    ModelAnswer,
+    Outcome,
+    Succeeded,
+    backoff,
+    failure,
+    judge_answer,
+    next_inference_delay,
+)
+from .request_queue import RequestQueueError, until_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from ..clock import Clock
+    from ..contract import ErrorDetail
+    from .replicas import Replica, ReplicaPool
+    from .request_queue import ClaimedRequest, RequestQueue
+
+
+class Dispatcher:
+    """Runs the async requests of one deployment on its replicas, as far as sync calls leave room."""
+
+    def __init__(
+        self,
+        deployment_id: str,
+        *,
+        queue: RequestQueue,
+        pool: ReplicaPool,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        report: Callable[[str], None],
+        on_finished: Callable[[], None],
+    ) -> None:
+        self._deployment_id = deployment_id
+        self._queue = queue
+        self._pool = pool
+        self._session = session
+        self._clock = clock
+        self._report = report
+        self._on_finished = on_finished
+        self._awake = asyncio.Event()
+        self._retries: list[tuple[datetime, int, int, str]] = []
+        self._order = itertools.count()
+        self._attempts: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look again: a request was queued, or a slot became free."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Dispatch until cancelled; what is running then stays in progress and is taken up at the next start."""
+        try:
+            for waiting in await self._queue.in_progress(self._deployment_id):
+                self._schedule(
+                    waiting.request_id, waiting.priority, waiting.next_attempt_at or self._clock.now()
+                )
+            while True:
+                self._awake.clear()
+                await until_stored(self._dispatch, clock=self._clock, report=self._report)
+                await wait_for_event(self._awake, clock=self._clock, seconds=self._seconds_to_next_retry())
+        finally:
+            for attempt in self._attempts:
+                attempt.cancel()
+            await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    async def _dispatch(self) -> None:
+        slots: list[Replica] = []
+        while (replica := self._pool.try_acquire()) is not None:
+            slots.append(replica)
+        try:
+            while slots and (request := await self._next_retry()):
+                self._start(request, slots.pop())
+            if slots:
+                now = self._clock.now()
+                for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
+                    self._start(request, slots.pop())
+        finally:
+            for replica in slots:
+                self._pool.release(replica)
+
+    async def _next_retry(self) -> ClaimedRequest | None:
+        while self._retries and self._retries[0][0] <= self._clock.now():
+            due = heapq.heappop(self._retries)
+            try:
+                request = await self._queue.resume(due[3])
+            except RequestQueueError:
+                heapq.heappush(self._retries, due)
+                raise
+            if request is not None:
+                return request
+        return None
+
+    def _seconds_to_next_retry(self) -> float | None:
+        """None also when a retry is due already: then only a free slot is missing, and that wakes."""
+        if not self._retries:
+            return None
+        seconds = (self._retries[0][0] - self._clock.now()).total_seconds()
+        return seconds if seconds > 0 else None
+
+    def _schedule(self, request_id: str, priority: int, at: datetime) -> None:
+        heapq.heappush(self._retries, (at, priority, next(self._order), request_id))
+        self.wake()
+
+    def _start(self, request: ClaimedRequest, replica: Replica) -> None:
+        attempt = asyncio.ensure_future(self._attempt(request, replica))
+        self._attempts.add(attempt)
+        attempt.add_done_callback(lambda done: self._ended(request, done))
+
+    def _ended(self, request: ClaimedRequest, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            self._report(f"request {request.request_id}: the harness itself failed: {error!r}")
+            outcome = failure(ErrorCode.INTERNAL_SERVER_ERROR, "the harness itself failed", retry=True)
+            keeping = asyncio.ensure_future(self._keep(request, outcome))
+            self._attempts.add(keeping)
+            keeping.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:
+        try:
+            outcome = await self._infer(request, replica)
+        finally:
+            self._pool.release(replica)
+        await self._keep(request, outcome)
+
+    async def _keep(self, request: ClaimedRequest, outcome: Outcome) -> None:
+        await until_stored(lambda: self._record(request, outcome), clock=self._clock, report=self._report)
+
+    async def _infer(self, request: ClaimedRequest, replica: Replica) -> Outcome:
+        try:
+            answer = await within(
+                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, replica), clock=self._clock
+            )
+        except TimeoutError:
+            hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
+            message = f"the inference attempt took longer than {hours:g} h"
+            return failure(ErrorCode.MODEL_PREDICT_TIMEOUT, message, retry=True)
+        except (aiohttp.ClientError, OSError) as error:
+            message = f"the model server did not answer: {error or type(error).__name__}"
+            return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=True)
+        return judge_answer(answer)
+
+    async def _post(self, request: ClaimedRequest, replica: Replica) -> ModelAnswer:
+        headers = {"Content-Type": "application/json", REQUEST_ID: request.request_id}
+        async with self._session.post(
+            replica.predict_url, data=request.model_input, headers=headers
+        ) as response:
+            content_type = response.headers.get("Content-Type", "")
+            is_stream = (
+                response.content_length is None and "json" not in content_type and response.status < 300
+            )
+            return ModelAnswer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                body=b"" if is_stream else await response.read(),
+                is_stream=is_stream,
+            )
+
+    async def _record(self, request: ClaimedRequest, outcome: Outcome) -> None:
+        now = self._clock.now()
+        attempts = request.attempts_made + 1
+        match outcome:
+            case Succeeded(data):
+                await self._finish(request, RequestStatus.SUCCEEDED, attempts, data, [], now)
+            case Busy():
+                await self._retry(
+                    request, request.attempts_made, now + backoff(request.retry_config, step=1), []
+                )
+            case Failed(error, is_retryable):
+                delay = next_inference_delay(request.retry_config, attempts_made=attempts)
+                if is_retryable and delay is not None:
+                    await self._retry(request, attempts, now + delay, [error])
+                else:
+                    await self._finish(request, RequestStatus.FAILED, attempts, None, [error], now)
+
+    async def _retry(
+        self, request: ClaimedRequest, attempts: int, at: datetime, errors: list[ErrorDetail]
+    ) -> None:
+        await self._queue.retry_later(request.request_id, attempts=attempts, at=at, errors=errors)
+        self._schedule(request.request_id, request.priority, at)
+
+    async def _finish(
+        self,
+        request: ClaimedRequest,
+        status: RequestStatus,
+        attempts: int,
+        data: bytes | None,
+        errors: list[ErrorDetail],
+        now: datetime,
+    ) -> None:
+        await self._queue.finish(
+            request.request_id, status, attempts=attempts, data=data, errors=errors, now=now
+        )
+        self._on_finished()

@@ -1,5 +1,6 @@
 """The durable priority queue: the interface, and SQLite as its embedded form."""
 
+from .patience import until_stored
 from .protocol import (
     ClaimedRequest,
     DeliveryAttempt,
@@ -24,4 +25,5 @@ __all__ = [
     "RequestRecord",
     "SqliteRequestQueue",
     "WaitingRetry",
+    "until_stored",
 ]

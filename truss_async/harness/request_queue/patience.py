@@ -1,0 +1,31 @@
+"""What was computed is not thrown away because a disk is full for a while."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from .protocol import RequestQueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ...clock import Clock
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 1.0
+
+
+async def until_stored(
+    operation: Callable[[], Awaitable[T]], *, clock: Clock, report: Callable[[str], None]
+) -> T:
+    """Do it again until the queue takes it; report the first failure."""
+    is_reported = False
+    while True:
+        try:
+            return await operation()
+        except RequestQueueError as error:
+            if not is_reported:
+                report(str(error))
+            is_reported = True
+            await clock.sleep(PAUSE_SECONDS)
