@@ -28,6 +28,14 @@ class UnsafeObjectKeyError(OutputStoreError):
     """A request id or name that must not become part of an object key."""
 
 
+class UnsupportedModelError(TrussAsyncError):
+    """A model of a shape whose outputs cannot be saved; the message says what to do."""
+
+
+class OutputError(TrussAsyncError):
+    """A model output that cannot be saved; the message says which part of it, and why."""
+
+
 class WebhookVerificationError(TrussAsyncError):
     """A webhook is not proven to come from the platform; the message says which check failed."""
 
