@@ -1,0 +1,197 @@
+"""A webhook endpoint of its own: a real HTTP server that verifies and keeps what arrives."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
+from ..errors import SettingsError, WebhookVerificationError
+from .http_server import Answer, HttpServer, Request
+from .verification import check_age, check_signature, parse_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from ..contract import AsyncPredictResult
+
+VALID = "valid"
+UNSIGNED = "unsigned"
+UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One POST that reached the receiver, and what became of it.
+
+    ``verdict`` is ``valid``; or, when the receiver has no secrets, ``unsigned`` or ``unchecked`` (there is a
+    signature, but nothing to check it with); or the reason why the body was refused. ``request_id`` is the one in
+    the body, or, when that was refused, what the headers claim. Header names are in lower case.
+    """
+
+    received_at: datetime
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str | None
+    result: AsyncPredictResult | None
+    verdict: str
+    status_code: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the sender was told that the result is safe here."""
+        return self.status_code < 300
+
+
+class WebhookReceiver:
+    """An endpoint that answers 200 to what it accepts, 401 to what is not proven, 400 to what is no result.
+
+    ``on_delivery`` is called for every POST before it is answered, so that it can store what is about to be
+    acknowledged; when it raises, the answer is 500 and the sender comes again. It is called from several threads.
+    Without ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that
+    fails: ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        secrets: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        respond_with: Iterable[int | None] = (),
+        tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        keep: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._secrets = tuple(secrets)
+        self._on_delivery = on_delivery
+        self._scripted = deque(respond_with)
+        self._tolerance_seconds = tolerance_seconds
+        self._clock = clock
+        self._deliveries: deque[Delivery] = deque(maxlen=keep)
+        self._changed = threading.Condition()
+        self._host, self._port = host, port
+        self._max_body_bytes = max_body_bytes
+        self._server: HttpServer | None = None
+
+    def start(self) -> None:
+        """Bind, and answer from threads of its own; a port in use fails here."""
+        try:
+            self._server = HttpServer(
+                self._host, self._port, handle=self._receive, max_body_bytes=self._max_body_bytes
+            )
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {self._host}:{self._port}: {error.strerror or error}; "
+                "choose another port (0 picks a free one)"
+            ) from None
+        self._server.start()
+
+    def stop(self) -> None:
+        """Answer what is being received, then close; no thread is left. Harmless when done twice."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> WebhookReceiver:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where it answers; any path will do."""
+        if self._server is None:
+            raise SettingsError("the webhook receiver is not running: start() it first")
+        return self._server.url
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What arrived, oldest first, refused ones too."""
+        with self._changed:
+            return tuple(self._deliveries)
+
+    def wait_for(self, request_id: str, *, timeout_seconds: float = 30) -> Delivery:
+        """The first accepted delivery for that request; TimeoutError when there is none in time."""
+
+        def found() -> Delivery | None:
+            return next((d for d in self._deliveries if d.accepted and d.request_id == request_id), None)
+
+        with self._changed:
+            delivery = self._changed.wait_for(found, timeout_seconds)
+        if delivery is None:
+            raise TimeoutError(f"no accepted webhook for {request_id} within {timeout_seconds} s")
+        return delivery
+
+    def wait_for_count(self, count: int, *, timeout_seconds: float = 30) -> tuple[Delivery, ...]:
+        """All deliveries, once there are so many, refused ones counted; TimeoutError when too few in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._deliveries) >= count, timeout_seconds):
+                raise TimeoutError(
+                    f"{len(self._deliveries)} webhooks instead of {count} within {timeout_seconds} s"
+                )
+            return tuple(self._deliveries)
+
+    def _receive(self, request: Request) -> Answer:
+        delivery = self._examine(request)
+        with self._changed:
+            scripted = self._scripted.popleft() if self._scripted else None
+        if scripted is not None:
+            delivery = replace(delivery, status_code=scripted)
+        try:
+            if self._on_delivery is not None:
+                self._on_delivery(delivery)
+        except BaseException:
+            delivery = replace(delivery, status_code=500)
+            raise  # the HTTP server answers 500 and logs it
+        finally:
+            with self._changed:
+                self._deliveries.append(delivery)
+                self._changed.notify_all()
+        if delivery.accepted:
+            return Answer(delivery.status_code, {"status": "accepted"})
+        return Answer(delivery.status_code, {"error": delivery.verdict})
+
+    def _examine(self, request: Request) -> Delivery:
+        delivery = Delivery(
+            received_at=self._clock.now(),
+            path=request.path,
+            headers=request.headers,
+            body=request.body,
+            request_id=request.headers.get(WEBHOOK_REQUEST_ID.lower()),
+            result=None,
+            verdict=VALID,
+            status_code=200,
+        )
+        status_code = 401
+        try:
+            if self._secrets:
+                check_signature(request.body, request.headers, self._secrets)
+            status_code = 400
+            result = parse_result(request.body)
+            status_code = 401
+            if self._secrets:
+                check_age(result, now=delivery.received_at, tolerance=self._tolerance_seconds)
+        except WebhookVerificationError as error:
+            return replace(delivery, verdict=str(error), status_code=status_code)
+        if not self._secrets:
+            delivery = replace(
+                delivery, verdict=UNCHECKED if SIGNATURE.lower() in request.headers else UNSIGNED
+            )
+        return replace(delivery, result=result, request_id=result.request_id)
