@@ -118,10 +118,10 @@ def canonical_json(body: bytes) -> bytes:
         ValueError: the bytes are no JSON.
     """
     try:
-        return to_json(from_json(body))
+        return to_json(from_json(body), inf_nan_mode="null")
     except ValueError:
         # pydantic's parser refuses lone surrogates and deep nesting, which the model server's own lets through.
-        return to_json(_without_lone_surrogates(json.loads(body)))
+        return to_json(_without_lone_surrogates(json.loads(body)), inf_nan_mode="null")
 
 
 def _without_lone_surrogates(value: Any) -> Any:

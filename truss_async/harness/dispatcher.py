@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """Runs the async requests of one deployment on its replicas, as far as sync calls leave room."""
+    """Runs the async requests of one deployment on its replicas, as far as sync calls leave room.
+
+    ``work`` is set by others when a request was queued or a slot became free.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Dispatcher:
         session: aiohttp.ClientSession,
         clock: Clock,
         report: Callable[[str], None],
+        work: asyncio.Event,
         on_finished: Callable[[], None],
     ) -> None:
         self._deployment_id = deployment_id
@@ -56,14 +60,10 @@ class Dispatcher:
         self._clock = clock
         self._report = report
         self._on_finished = on_finished
-        self._awake = asyncio.Event()
+        self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._order = itertools.count()
         self._attempts: set[asyncio.Task[None]] = set()
-
-    def wake(self) -> None:
-        """Look again: a request was queued, or a slot became free."""
-        self._awake.set()
 
     async def run(self) -> None:
         """Dispatch until cancelled; what is running then stays in progress and is taken up at the next start."""
@@ -73,9 +73,9 @@ class Dispatcher:
                     waiting.request_id, waiting.priority, waiting.next_attempt_at or self._clock.now()
                 )
             while True:
-                self._awake.clear()
+                self._work.clear()
                 await until_stored(self._dispatch, clock=self._clock, report=self._report)
-                await wait_for_event(self._awake, clock=self._clock, seconds=self._seconds_to_next_retry())
+                await wait_for_event(self._work, clock=self._clock, seconds=self._seconds_to_next_retry())
         finally:
             for attempt in self._attempts:
                 attempt.cancel()
@@ -117,7 +117,7 @@ class Dispatcher:
 
     def _schedule(self, request_id: str, priority: int, at: datetime) -> None:
         heapq.heappush(self._retries, (at, priority, next(self._order), request_id))
-        self.wake()
+        self._work.set()
 
     def _start(self, request: ClaimedRequest, replica: Replica) -> None:
         attempt = asyncio.ensure_future(self._attempt(request, replica))

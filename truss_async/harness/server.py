@@ -1,0 +1,318 @@
+"""The harness: every part of the local platform, started in order and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import uvicorn
+import uvloop
+
+from ..clock import SYSTEM_CLOCK
+from ..errors import HarnessError
+from .api import Api, AsyncCalls, SyncCalls
+from .decisions import DeliveryPolicy
+from .delivery import Delivery
+from .dispatcher import Dispatcher
+from .housekeeping import Housekeeping
+from .replicas import ReplicaPool, make_replicas
+from .request_queue import SqliteRequestQueue
+from .state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime
+    from types import TracebackType
+
+    from ..clock import Clock
+    from .settings import HarnessSettings
+
+BACKLOG = 2048
+GRACEFUL_SHUTDOWN_SECONDS = 5
+
+
+def print_to_stderr(line: str) -> None:
+    """Where lines for a person go by default."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Harness:
+    """The local platform, as an object: ``with Harness(settings) as harness: … harness.url``.
+
+    ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs.
+    ``environment`` is added to the environment of the replicas.
+    """
+
+    def __init__(
+        self,
+        settings: HarnessSettings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        report: Callable[[str], None] = print_to_stderr,
+        log: Callable[[str], None] = print_to_stderr,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._report = report
+        self._log = log
+        self._environment = dict(environment or {})
+        self._socket: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ended: Future[None] = Future()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end.
+
+        Raises:
+            HarnessError: it is not started.
+        """
+        if self._socket is None:
+            raise HarnessError("the harness is not started")
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Accept calls; the model loads in the background.
+
+        Raises:
+            HarnessError: the port is taken, the state folder is in use, there is no such truss, …
+        """
+        listening = self._socket = _bind(self.settings.host, self.settings.port)
+        accepting: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run_loop, args=(listening, accepting), name="truss-async-harness", daemon=True
+        )
+        self._thread.start()
+        try:
+            accepting.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop everything; harmless when done twice.
+
+        Raises:
+            HarnessError: it had already broken down by itself.
+        """
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        if self._loop is not None and self._stopping is not None and thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until it has ended by itself, which it never should; False when the time is up."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        return self._ended.done()
+
+    def __enter__(self) -> Harness:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run_loop(self, listening: socket.socket, accepting: Future[None]) -> None:
+        loop = uvloop.new_event_loop()
+        self._loop = loop
+        try:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self._serve(listening, accepting))
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            asyncio.set_event_loop(None)
+            loop.close()
+            self._ended.set_result(None)
+            if not accepting.done():
+                accepting.set_exception(HarnessError("the harness did not start"))
+
+    async def _serve(self, listening: socket.socket, accepting: Future[None]) -> None:
+        self._stopping = asyncio.Event()
+        async with AsyncExitStack() as parts:
+            try:
+                tasks = await self._start_parts(parts, listening)
+            except HarnessError as error:
+                accepting.set_exception(error)
+                return
+            accepting.set_result(None)
+            stop = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done() and not task.cancelled():
+                    self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
+
+    async def _start_parts(self, parts: AsyncExitStack, listening: socket.socket) -> list[asyncio.Task[Any]]:
+        """Start every part; the stack stops them in reverse. Return the tasks that must not end."""
+        settings = self.settings
+        state = StateFolder(settings.state_dir)
+        parts.callback(state.close)
+        queue = SqliteRequestQueue(state.queue_file, model_id=settings.model_id, now=self.clock.now())
+        parts.push_async_callback(queue.close)
+        workdir = Path(
+            parts.enter_context(
+                tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
+            )
+        )
+        replicas, concurrency = make_replicas(
+            settings,
+            workdir=workdir,
+            clock=self.clock,
+            report=self._report,
+            log=self._log,
+            environment=self._environment,
+        )
+        work = asyncio.Event()
+        pool = ReplicaPool(
+            replicas, concurrency=concurrency, clock=self.clock, report=self._report, on_capacity=work.set
+        )
+        session = await parts.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+                auto_decompress=False,
+                skip_auto_headers=("Accept-Encoding", "User-Agent"),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        )
+        delivery = Delivery(
+            model_id=settings.model_id,
+            queue=queue,
+            secrets=settings.webhook_secrets,
+            policy=DeliveryPolicy(),
+            session=session,
+            clock=self.clock,
+            report=self._report,
+        )
+        dispatcher = Dispatcher(
+            settings.deployment_id,
+            queue=queue,
+            pool=pool,
+            session=session,
+            clock=self.clock,
+            report=self._report,
+            work=work,
+            on_finished=delivery.wake,
+        )
+        housekeeping = Housekeeping(queue=queue, clock=self.clock, report=self._report)
+
+        def on_queued(expires_at: datetime) -> None:
+            work.set()
+            housekeeping.note_expiry(expires_at)
+
+        api = Api(
+            settings,
+            async_calls=AsyncCalls(
+                model_id=settings.model_id,
+                deployment_id=settings.deployment_id,
+                queue=queue,
+                clock=self.clock,
+                on_queued=on_queued,
+            ),
+            sync_calls=SyncCalls(pool=pool, session=session, clock=self.clock),
+            health=lambda: {
+                "status": "ok",
+                "model": pool.state,
+                "replicas_ready": pool.ready_count,
+                "error": pool.last_error,
+            },
+        )
+        await pool.start()
+        parts.push_async_callback(pool.stop)
+        tasks = [
+            _background(parts, delivery.run(), name="delivery"),
+            _background(parts, dispatcher.run(), name="dispatcher"),
+            _background(parts, housekeeping.run(), name="housekeeping"),
+        ]
+        return [*tasks, _serve_http(parts, api, listening)]
+
+
+def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
+    config = uvicorn.Config(
+        api,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+
+    async def stop() -> None:
+        server.should_exit = True
+        await serving
+
+    parts.push_async_callback(stop)
+    return serving
+
+
+def _background(parts: AsyncExitStack, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    parts.push_async_callback(stop)
+    return task
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise HarnessError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port (0 picks a free one)"
+        ) from error
+    return listening
+
+
+def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; announce the address once calls are accepted. For the main thread.
+
+    Raises:
+        HarnessError: it cannot start, or has broken down.
+    """
+    ended = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with Harness(settings) as harness:
+            announce(f"listening on {harness.url}")
+            while not ended.wait(timeout=0.5):
+                if harness.wait(timeout_seconds=0):
+                    raise HarnessError("the harness has broken down; its last lines say why")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

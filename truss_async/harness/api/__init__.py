@@ -1,0 +1,7 @@
+"""The platform's HTTP API."""
+
+from .app import Api
+from .async_calls import AsyncCalls
+from .sync_calls import SyncCalls
+
+__all__ = ["Api", "AsyncCalls", "SyncCalls"]

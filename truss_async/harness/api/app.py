@@ -1,0 +1,117 @@
+"""The HTTP API: one ASGI application for every host and path of the platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...contract.headers import REQUEST_ID
+from ...errors import HarnessError
+from .access import check_authorization
+from .refusals import ApiErrorCode, CallRefusedError, no_such_model
+from .routing import Call, Operation, Target, TargetKind, find_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    from ..settings import HarnessSettings
+    from .async_calls import AsyncCalls
+    from .sync_calls import SyncCalls
+
+SERVED_BY_ALL = "development"
+
+
+class Api:
+    """Understands, authorizes and answers each call; every answer carries a request id of its own."""
+
+    def __init__(
+        self,
+        settings: HarnessSettings,
+        *,
+        async_calls: AsyncCalls,
+        sync_calls: SyncCalls,
+        health: Callable[[], dict[str, object]],
+    ) -> None:
+        self._settings = settings
+        self._async_calls = async_calls
+        self._sync_calls = sync_calls
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the harness serves HTTP only, not {scope['type']}")
+        request_id = uuid4().hex
+        is_started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal is_started
+            if message["type"] == "http.response.start":
+                is_started = True
+                MutableHeaders(scope=message).setdefault(REQUEST_ID, request_id)
+            await send(message)
+
+        try:
+            response = await self._answer(Request(scope, receive), request_id)
+            await response(scope, receive, send_with_id)
+        except BaseException:
+            if not is_started:
+                failure = CallRefusedError(
+                    500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "the harness itself failed; its log says why"
+                )
+                await failure.response()(scope, receive, send_with_id)
+            raise
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        try:
+            call = find_call(request.method, request.headers.get("host", ""), request.url.path)
+            if call.operation is Operation.HEALTH:
+                return JSONResponse(self._health())
+            check_authorization(request.headers.get("authorization"), api_key=self._settings.api_key)
+            self._check_served(call)
+            return await self._perform(call, request, request_id)
+        except CallRefusedError as refusal:
+            return refusal.response()
+        except HarnessError as error:  # the queue's disk is full, or the harness is stopping
+            return CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
+
+    async def _perform(self, call: Call, request: Request, request_id: str) -> Response:
+        match call.operation:
+            case Operation.ASYNC_PREDICT:
+                return await self._async_calls.submit(request)
+            case Operation.PREDICT:
+                return await self._sync_calls.predict(request, request_id)
+            case Operation.STATUS:
+                return await self._async_calls.status(call.request_id)
+            case Operation.CANCEL:
+                return await self._async_calls.cancel(call.request_id)
+            case Operation.QUEUE_STATUS:
+                return await self._async_calls.queue_status()
+            case Operation.WAKE:
+                return Response(status_code=202)
+            case Operation.REQUEST_RECORD:
+                return await self._async_calls.request_record(call.request_id)
+            case Operation.HEALTH:
+                return JSONResponse(self._health())
+
+    def _check_served(self, call: Call) -> None:
+        if call.model_id is not None and call.model_id != self._settings.model_id:
+            raise no_such_model(
+                f"there is no model {call.model_id}; this harness serves {self._settings.model_id}"
+            )
+        if not self._serves(call.target):
+            raise no_such_model(f"there is no {call.target.kind.value} {call.target.name} of this model")
+
+    def _serves(self, target: Target) -> bool:
+        match target.kind:
+            case TargetKind.HOST:
+                return True
+            case TargetKind.ENVIRONMENT:
+                return target.name in (self._settings.environment, SERVED_BY_ALL)
+            case TargetKind.DEPLOYMENT:
+                return target.name == self._settings.deployment_id

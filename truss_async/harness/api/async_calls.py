@@ -1,0 +1,131 @@
+"""Submit, status, cancel, queue status: the calls that only meet the queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from starlette.responses import JSONResponse, Response
+
+from ...contract import AsyncPredictAccepted, CancelAnswer, limits
+from ..request_queue import NewRequest
+from .bodies import parse_async_request, read_body
+from .refusals import no_such_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from typing import Any
+
+    from pydantic import BaseModel
+    from starlette.requests import Request
+
+    from ...clock import Clock
+    from ..request_queue import RequestQueue, RequestRecord
+
+STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
+
+
+class AsyncCalls:
+    """Answers the asynchronous calls of one deployment."""
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        deployment_id: str,
+        queue: RequestQueue,
+        clock: Clock,
+        on_queued: Callable[[datetime], None],
+    ) -> None:
+        self._model_id = model_id
+        self._deployment_id = deployment_id
+        self._queue = queue
+        self._clock = clock
+        self._on_queued = on_queued
+
+    async def submit(self, request: Request) -> Response:
+        """201 once the request is durable."""
+        body = await read_body(request, limit=limits.MAX_ASYNC_BODY_BYTES)
+        asked, model_input = parse_async_request(body)
+        now = self._clock.now()
+        new = NewRequest(
+            request_id=uuid4().hex,
+            deployment_id=self._deployment_id,
+            model_input=model_input,
+            webhook_endpoint=asked.webhook_endpoint,
+            priority=asked.priority,
+            retry_config=asked.inference_retry_config,
+            created_at=now,
+            expires_at=now + timedelta(seconds=asked.max_time_in_queue_seconds),
+        )
+        await self._queue.enqueue(new)
+        self._on_queued(new.expires_at)
+        return _json(AsyncPredictAccepted(request_id=new.request_id), status_code=201)
+
+    async def status(self, request_id: str) -> Response:
+        """Where the request stands; 404 an hour after it was over."""
+        return _json((await self._known(request_id)).status, exclude={"chain_id"})
+
+    async def cancel(self, request_id: str) -> Response:
+        """Withdraw it, if it is still queued."""
+        if await self._queue.cancel(request_id, now=self._clock.now()):
+            return _json(
+                CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
+            )
+        status = (await self._known(request_id)).status.status.value
+        message = f"The request was not canceled: it is {status}, and only QUEUED requests can be."
+        return _json(CancelAnswer(request_id=request_id, canceled=False, message=message))
+
+    async def queue_status(self) -> Response:
+        """How many requests wait, and how many are being worked on."""
+        counts = await self._queue.counts(self._deployment_id)
+        return JSONResponse(
+            {
+                "model_id": self._model_id,
+                "deployment_id": self._deployment_id,
+                "num_queued_requests": counts.queued,
+                "num_in_progress_requests": counts.in_progress,
+            }
+        )
+
+    async def request_record(self, request_id: str) -> Response:
+        """The harness's own view of a request: its times, attempts and deliveries."""
+        record = await self._known(request_id)
+        return JSONResponse(
+            {
+                **record.status.model_dump(mode="json", exclude={"chain_id"}),
+                "priority": record.priority,
+                "inference_attempts": record.attempts,
+                "started_at": _iso(record.started_at),
+                "finished_at": _iso(record.finished_at),
+                "deliveries": [
+                    {
+                        "sent_at": _iso(sent.sent_at),
+                        "latency_ms": sent.latency_ms,
+                        "status_code": sent.status_code,
+                        "error": sent.error,
+                    }
+                    for sent in record.deliveries
+                ],
+            }
+        )
+
+    async def _known(self, request_id: str) -> RequestRecord:
+        record = await self._queue.record(request_id)
+        if record is None or (
+            record.over_at is not None and record.over_at + STATUS_KEPT <= self._clock.now()
+        ):
+            raise no_such_request(request_id)
+        return record
+
+
+def _json(model: BaseModel, *, status_code: int = 200, exclude: set[str] | None = None) -> Response:
+    return Response(
+        model.model_dump_json(exclude=exclude), status_code=status_code, media_type="application/json"
+    )
+
+
+def _iso(moment: datetime | None) -> Any:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
