@@ -24,6 +24,10 @@ class ObjectNotFoundError(OutputStoreError):
     """There is no object under that key."""
 
 
+class InvalidResultError(OutputStoreError):
+    """The object under a request id is no async predict result: cut off, or written by other hands."""
+
+
 class UnsafeObjectKeyError(OutputStoreError):
     """A request id or name that must not become part of an object key."""
 

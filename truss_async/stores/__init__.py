@@ -1,1 +1,21 @@
-"""Output stores."""
+"""Output stores: where outputs are kept, and how to find them again."""
+
+from .credentials import NO_CREDENTIALS, StoreCredentials
+from .keys import artifact_key, check_artifact_name, check_request_id, result_key, safe_artifact_name
+from .output_store import OutputStore
+from .protocol import ObjectInfo, ObjectStore
+from .urls import object_store
+
+__all__ = [
+    "NO_CREDENTIALS",
+    "ObjectInfo",
+    "ObjectStore",
+    "OutputStore",
+    "StoreCredentials",
+    "artifact_key",
+    "check_artifact_name",
+    "check_request_id",
+    "object_store",
+    "result_key",
+    "safe_artifact_name",
+]

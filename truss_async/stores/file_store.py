@@ -1,0 +1,196 @@
+"""``file:///folder``: objects as files below one folder of this machine.
+
+A folder keeps bytes alone: the content type is told from the name, and metadata is not kept. Below the folder no
+symbolic link is followed, so that no key and no planted link leads out of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import uuid
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from mimetypes import MimeTypes
+from typing import TYPE_CHECKING, BinaryIO, Final
+from urllib.parse import quote
+
+from ..errors import ObjectNotFoundError, OutputStoreError
+from .bodies import opened_body
+from .keys import check_object_key
+from .protocol import NO_METADATA, ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from .protocol import Body
+
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+_REMEDIES: Final = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "the user's disk quota is used up",
+    errno.EFBIG: "the file is larger than the system allows",
+    errno.EACCES: "give this user the right to write there",
+    errno.EPERM: "give this user the right to write there",
+    errno.EROFS: "choose a folder that can be written",
+    errno.ELOOP: "symbolic links below the store's folder are not followed",
+    errno.ENOTDIR: "a part of the path is a file or a symbolic link, not a folder",
+}
+_COPY_BYTES: Final = 1024 * 1024
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
+_CONTENT_TYPES: Final = MimeTypes()  # the built-in table alone, whatever this machine has installed
+
+
+class FileStore:
+    """Objects that survive a crash of the process or the machine: written aside, flushed to disk, then renamed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._url = f"file://{quote(str(root))}"
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        check_object_key(key)
+        with (
+            opened_body(body) as (source, _),
+            self._translated("write", key),
+            self._folder(key, create=True) as folder,
+        ):
+            _write_atomically(folder, _name(key), source)
+
+    def open(self, key: str) -> BinaryIO:
+        check_object_key(key)
+        with self._translated("read", key), self._folder(key) as folder:
+            # Not blocking: what lies there might be a pipe.
+            file = os.open(_name(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            if stat.S_ISREG(os.fstat(file).st_mode):
+                return os.fdopen(file, "rb")
+            os.close(file)
+            raise IsADirectoryError(errno.EISDIR, "not a file")
+
+    def head(self, key: str) -> ObjectInfo:
+        with self.open(key) as file:
+            return _info(key, os.fstat(file.fileno()))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        parent = prefix.rpartition("/")[0]
+        start = self._root / parent
+        with self._translated("list", prefix):
+            if start.resolve() != self._root.resolve() / parent:
+                return  # a link, or a way up
+            for info in _walk(start, f"{parent}/" if parent else ""):
+                if info.key.startswith(prefix):
+                    yield info
+
+    def delete(self, key: str) -> None:
+        check_object_key(key)
+        with (
+            contextlib.suppress(ObjectNotFoundError),
+            self._translated("delete", key),
+            self._folder(key) as folder,
+        ):
+            os.unlink(_name(key), dir_fd=folder)
+
+    @contextmanager
+    def _folder(self, key: str, *, create: bool = False) -> Iterator[int]:
+        """The open folder that holds the key, reached one part at a time so that no link can lead away."""
+        if create:
+            _make_folder(self._root)
+        folder = os.open(self._root, _FOLDER)
+        try:
+            for part in key.split("/")[:-1]:
+                if create:
+                    _make_folder_in(folder, part)
+                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _translated(self, action: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _ABSENT and action != "write":
+                raise ObjectNotFoundError(f"there is no object {self._url}/{key}") from error
+            remedy = _REMEDIES.get(error.errno or 0)
+            message = f"cannot {action} {self._url}/{key}: {error.strerror or type(error).__name__}"
+            raise OutputStoreError(f"{message}; {remedy}" if remedy else message) from error
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _write_atomically(folder: int, name: str, source: BinaryIO) -> None:
+    # No key has a part that starts with a dot, so that what a kill leaves behind is never taken for an object.
+    temporary = f".{uuid.uuid4().hex}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(source, file, _COPY_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder and those above it, each flushed to disk in the one that holds it."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    parent = os.open(path.parent, _FOLDER)
+    try:
+        _make_folder_in(parent, path.name)
+    finally:
+        os.close(parent)
+
+
+def _make_folder_in(folder: int, name: str) -> None:
+    try:
+        os.mkdir(name, dir_fd=folder)
+    except FileExistsError:
+        return
+    os.fsync(folder)
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+    """The files below the folder, ordered by key: a folder sorts as its name with a slash."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name + "/" * entry.is_dir(follow_symlinks=False), entry) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name, entry in sorted(found, key=lambda pair: pair[0]):
+        if name.startswith("."):
+            continue
+        if name.endswith("/"):
+            yield from _walk(folder / entry.name, prefix + name)
+        elif entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError):  # removed since
+                yield _info(prefix + name, entry.stat(follow_symlinks=False))
+
+
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(
+        key,
+        size_bytes=status.st_size,
+        content_type=_CONTENT_TYPES.guess_type(key)[0],
+        modified_at=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+    )

@@ -1,0 +1,161 @@
+"""``gs://bucket/prefix``: Google Cloud Storage. Imported only when it is used."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import requests
+from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, Unauthorized
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
+from .bodies import opened_body
+from .clients import ClientCache
+from .keys import check_object_key
+from .protocol import NO_METADATA, ObjectInfo
+from .readers import remote_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .credentials import StoreCredentials
+    from .protocol import Body
+
+_PART_BYTES: Final = 8 * 1024 * 1024
+_CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeout": (5, 60)}
+_RIGHTS: Final = {
+    "write": "storage.objects.create (and storage.objects.delete to overwrite)",
+    "read": "storage.objects.get",
+    "list": "storage.objects.list",
+    "delete": "storage.objects.delete",
+}
+_CREDENTIALS_REMEDY: Final = (
+    "declare the Truss secret gcp_service_account_json, set GOOGLE_APPLICATION_CREDENTIALS, "
+    "or give the machine a service account"
+)
+
+
+def make_gcs_client(credentials: StoreCredentials) -> storage.Client:
+    """A client that is safe to share between threads; STORAGE_EMULATOR_HOST is honoured."""
+    given = credentials.gcp_service_account_json
+    try:
+        return _signed_in_client(given) if given else storage.Client(project=None)
+    except GoogleAuthError as error:
+        kind = type(error).__name__
+        raise OutputStoreError(f"no Google credentials were found ({kind}); {_CREDENTIALS_REMEDY}") from error
+
+
+GCS_CLIENTS: Final = ClientCache(
+    make_gcs_client, environment=("GOOGLE_", "STORAGE_EMULATOR_", "GCE_METADATA_")
+)
+
+
+class GcsStore:
+    """The objects of one bucket below a prefix."""
+
+    def __init__(self, bucket: str, *, prefix: str, client: storage.Client) -> None:
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._root = f"{prefix}/" if prefix else ""
+        self._url = f"gs://{bucket}/{prefix}".rstrip("/")
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES)
+        blob.metadata = dict(metadata)
+        with opened_body(body) as (file, size), self._translated("write", key):
+            blob.upload_from_file(file, size=size, content_type=content_type, **_CALL)
+
+    def open(self, key: str) -> BinaryIO:
+        # The blob knows its generation: parts read later belong to the same object, or are missing.
+        blob = self._get(key)
+        reader = blob.open("rb", chunk_size=_PART_BYTES, **_CALL)
+        return remote_file(reader, lambda: self._translated("read", key))
+
+    def head(self, key: str) -> ObjectInfo:
+        return _info(key, self._get(key))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._translated("list", prefix):
+            for blob in self._client.list_blobs(self._bucket, prefix=self._root + prefix, **_CALL):
+                yield _info(blob.name[len(self._root) :], blob)
+
+    def delete(self, key: str) -> None:
+        blob = self._bucket.blob(self._path(key))
+        with self._translated("delete", key):
+            try:
+                blob.delete(**_CALL)
+            except NotFound:
+                return
+
+    def _get(self, key: str) -> storage.Blob:
+        path = self._path(key)
+        with self._translated("read", key):
+            blob = self._bucket.get_blob(path, **_CALL)
+        if blob is None:
+            raise ObjectNotFoundError(f"there is no object {self._url}/{key}")
+        return blob
+
+    def _path(self, key: str) -> str:
+        return self._root + check_object_key(key)
+
+    @contextmanager
+    def _translated(self, action: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (
+            GoogleAPIError,
+            GoogleAuthError,
+            InvalidResponse,
+            DataCorruption,
+            requests.RequestException,
+        ) as error:
+            url = f"{self._url}/{key}"
+            if isinstance(error, NotFound) and action == "read":
+                raise ObjectNotFoundError(f"there is no object {url}") from error
+            raise OutputStoreError(f"cannot {action} {url}: {_reason(error, action)}") from error
+
+
+def _signed_in_client(service_account_json: str) -> storage.Client:
+    try:
+        return storage.Client.from_service_account_info(json.loads(service_account_json))
+    except (ValueError, TypeError, AttributeError, OSError, GoogleAuthError):
+        # Not chained: the library quotes parts of the key.
+        raise SettingsError(
+            "gcp_service_account_json is not the JSON of a service account key; paste the whole downloaded file"
+        ) from None
+
+
+def _info(key: str, blob: storage.Blob) -> ObjectInfo:
+    return ObjectInfo(
+        key,
+        size_bytes=blob.size or 0,
+        content_type=blob.content_type,
+        metadata=blob.metadata or {},
+        modified_at=blob.updated,
+    )
+
+
+def _reason(error: Exception, action: str) -> str:
+    """What went wrong and the remedy. The library's own text is not quoted: it holds upload URLs, which are secret."""
+    kind = type(error).__name__
+    if isinstance(error, NotFound):
+        return "there is no such bucket; create it, or correct the store's URL"
+    if isinstance(error, Forbidden):
+        return f"AccessDenied; the credentials need {_RIGHTS[action]}"
+    if isinstance(error, (Unauthorized, RefreshError, DefaultCredentialsError)):
+        return f"{kind}; the credentials are not accepted: {_CREDENTIALS_REMEDY}"
+    if isinstance(error, GoogleAPICallError):
+        return f"{error.code} {kind}; try again later" if (error.code or 0) >= 500 else f"{error.code} {kind}"
+    cause = type(error.__cause__).__name__ if error.__cause__ else kind
+    return f"{cause}; the server cannot be reached or does not answer; check the network"

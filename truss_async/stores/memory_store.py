@@ -1,0 +1,85 @@
+"""``memory://name``: objects in this process, for tests. Stores of the same name share them."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..clock import SYSTEM_CLOCK
+from ..errors import ObjectNotFoundError
+from .bodies import read_body
+from .keys import check_object_key
+from .protocol import NO_METADATA, ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..clock import Clock
+    from .protocol import Body
+
+
+@dataclass
+class _Objects:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    by_key: dict[str, tuple[bytes, ObjectInfo]] = field(default_factory=dict)
+
+
+_OBJECTS_BY_NAME: dict[str, _Objects] = {}
+_NAMES_LOCK = threading.Lock()
+
+
+class MemoryStore:
+    """Objects that end with the process."""
+
+    def __init__(self, name: str, *, prefix: str = "", clock: Clock = SYSTEM_CLOCK) -> None:
+        with _NAMES_LOCK:
+            self._objects = _OBJECTS_BY_NAME.setdefault(name, _Objects())
+        self._root = f"{prefix}/" if prefix else ""
+        self._url = f"memory://{name}/{prefix}".rstrip("/")
+        self._clock = clock
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        path = self._path(key)
+        content = read_body(body)
+        info = ObjectInfo(key, len(content), content_type, dict(metadata), self._clock.now())
+        with self._objects.lock:
+            self._objects.by_key[path] = content, info
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self._find(key)[0])
+
+    def head(self, key: str) -> ObjectInfo:
+        return self._find(key)[1]
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        with self._objects.lock:
+            found = sorted(
+                (path, info)
+                for path, (_, info) in self._objects.by_key.items()
+                if path.startswith(self._root + prefix)
+            )
+        return (info for _, info in found)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._objects.lock:
+            self._objects.by_key.pop(path, None)
+
+    def _find(self, key: str) -> tuple[bytes, ObjectInfo]:
+        path = self._path(key)
+        with self._objects.lock:
+            found = self._objects.by_key.get(path)
+        if found is None:
+            raise ObjectNotFoundError(f"there is no object {self._url}/{key}")
+        return found
+
+    def _path(self, key: str) -> str:
+        return self._root + check_object_key(key)

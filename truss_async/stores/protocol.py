@@ -1,0 +1,60 @@
+"""What every object store can do. Synchronous, and safe to share between threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+    from typing import TypeAlias
+
+    Body: TypeAlias = bytes | Path | BinaryIO
+
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store knows of one object. A listing may leave out content type and metadata."""
+
+    key: str
+    size_bytes: int
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    modified_at: datetime | None = None
+
+
+class ObjectStore(Protocol):
+    """Objects below one prefix, named by keys relative to it.
+
+    Every failure is an OutputStoreError that says what failed, on which URL, and the remedy. A key that could leave
+    the prefix is refused with an UnsafeObjectKeyError.
+    """
+
+    @property
+    def url(self) -> str:
+        """The prefix: no trailing slash, no credentials."""
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        """Write the whole object or nothing; an object of that key is replaced.
+
+        A file is read from where it stands, and left open.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """The object's bytes, to read and close; ObjectNotFoundError when there is none."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """What is known of the object; ObjectNotFoundError when there is none."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """The objects whose key starts with the prefix, ordered by key."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; that there is none is fine."""

@@ -1,0 +1,48 @@
+"""Reading a remote object as a file whose failures are ours."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from _typeshed import WriteableBuffer
+
+BUFFER_BYTES = 256 * 1024
+
+
+class RemoteBytes(Protocol):
+    """What a cloud library gives to read from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+def remote_file(remote: RemoteBytes, translated: Callable[[], AbstractContextManager[None]]) -> BinaryIO:
+    """The remote bytes as a buffered file; ``translated`` turns the library's errors into ours, on each read."""
+    return io.BufferedReader(_RawRemote(remote, translated), BUFFER_BYTES)
+
+
+class _RawRemote(io.RawIOBase):
+    def __init__(self, remote: RemoteBytes, translated: Callable[[], AbstractContextManager[None]]) -> None:
+        self._remote = remote
+        self._translated = translated
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        with self._translated():
+            content = self._remote.read(len(view))
+        view[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._remote.close()
+        super().close()

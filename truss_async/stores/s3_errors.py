@@ -1,0 +1,87 @@
+"""What a failure of S3 means, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from ..errors import ObjectNotFoundError, OutputStoreError
+
+_RIGHTS: Final = {
+    "write": "s3:PutObject",
+    "read": "s3:GetObject",
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+_ABSENT: Final = frozenset({"404", "NoSuchKey"})
+_FORBIDDEN: Final = frozenset({"403", "AccessDenied", "AllAccessDisabled"})
+_WRONG_KEY: Final = (
+    "the access key is not valid there; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+    "or the secrets aws_access_key_id and aws_secret_access_key"
+)
+_WRONG_REGION: Final = "set AWS_REGION or the secret aws_region to the bucket's region"
+_OVERLOADED: Final = "the server is overloaded or failing; try again later"
+_REMEDIES: Final = {
+    "NoSuchBucket": "create the bucket, or correct the store's URL",
+    "InvalidBucketName": "correct the store's URL",
+    "InvalidAccessKeyId": _WRONG_KEY,
+    "SignatureDoesNotMatch": _WRONG_KEY,
+    "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN or the secret aws_session_token",
+    "ExpiredToken": "the session token has expired; get new credentials",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "PermanentRedirect": _WRONG_REGION,
+    "301": _WRONG_REGION,
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "SlowDown": _OVERLOADED,
+    "ServiceUnavailable": _OVERLOADED,
+    "InternalError": _OVERLOADED,
+    "503": _OVERLOADED,
+    "500": _OVERLOADED,
+}
+_NO_CREDENTIALS: Final = (
+    "no AWS credentials were found; declare the Truss secrets aws_access_key_id and aws_secret_access_key, "
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+)
+
+
+def s3_failure(error: Exception, *, action: str, url: str, endpoint: str) -> OutputStoreError:
+    """The same failure as one of ours. Nothing of the request, which holds credentials, is quoted."""
+    if isinstance(error.__context__, ClientError):  # boto3's upload_file hides it in an error of its own
+        error = error.__context__
+    reason = _reason(error, action=action, url=url, endpoint=endpoint)
+    if reason is None:
+        return ObjectNotFoundError(f"there is no object {url}")
+    return OutputStoreError(f"cannot {action} {url}: {reason}")
+
+
+def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | None:
+    """None: there is no such object."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "") or "unknown error"
+        if code in _ABSENT and action == "read":
+            return None
+        if code in _FORBIDDEN:
+            right = f"the credentials need {_RIGHTS[action]} on {url}"
+            # Without the right to list, S3 calls an absent object forbidden.
+            hint = "; or there is no such object" if action == "read" else ""
+            return f"AccessDenied; {right}{hint}"
+        remedy = _REMEDIES.get(code) or error.response.get("Error", {}).get("Message", "")
+        return f"{code}; {remedy}" if remedy else code
+    kind = type(error).__name__
+    if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
+        return f"{kind}; {_NO_CREDENTIALS}"
+    if isinstance(error, SSLError):
+        return f"{kind}; {endpoint} has no certificate that this machine trusts (AWS_CA_BUNDLE names others)"
+    if isinstance(error, (NoConnectionError, HTTPClientError)):
+        return (
+            f"{kind}; {endpoint} cannot be reached or does not answer; check AWS_ENDPOINT_URL and the network"
+        )
+    return f"{kind}; {error}"

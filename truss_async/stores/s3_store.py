@@ -1,0 +1,141 @@
+"""``s3://bucket/prefix``: Amazon S3, and every server that speaks its protocol. Imported only when it is used."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import add_expect_header
+
+from ..errors import SettingsError
+from .bodies import opened_body
+from .clients import ClientCache
+from .keys import check_object_key
+from .protocol import NO_METADATA, ObjectInfo
+from .readers import remote_file
+from .s3_errors import s3_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from .credentials import StoreCredentials
+    from .protocol import Body
+
+SINGLE_PUT_BYTES: Final = 16 * 1024 * 1024
+"""A body up to this size is one PUT; a larger one goes in parts, several at once."""
+
+_TRANSFER: Final = TransferConfig(
+    multipart_threshold=SINGLE_PUT_BYTES, multipart_chunksize=8 * 1024 * 1024, max_concurrency=10
+)
+_CLIENT: Final = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=64,
+)
+
+
+def make_s3_client(credentials: StoreCredentials) -> S3Client:
+    """A client that is safe to share between threads."""
+    session = boto3.session.Session(
+        aws_access_key_id=credentials.aws_access_key_id,
+        aws_secret_access_key=credentials.aws_secret_access_key,
+        aws_session_token=credentials.aws_session_token,
+        region_name=credentials.aws_region,
+    )
+    try:
+        client = session.client("s3", endpoint_url=credentials.aws_endpoint_url, config=_CLIENT)
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(
+            f"the S3 client cannot be set up: {error}; check the AWS_… settings and secrets"
+        ) from error
+    # `Expect: 100-continue` costs every PUT a round trip of its own.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
+
+
+class S3Store:
+    """The objects of one bucket below a prefix."""
+
+    def __init__(self, bucket: str, *, prefix: str, client: S3Client) -> None:
+        self._bucket = bucket
+        self._root = f"{prefix}/" if prefix else ""
+        self._url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._client = client
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        path = self._path(key)
+        with opened_body(body) as (file, size), self._translated("write", key):
+            if size <= SINGLE_PUT_BYTES:
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=path,
+                    Body=file.read(),
+                    ContentType=content_type,
+                    Metadata=dict(metadata),
+                )
+                return
+            extra = {"ContentType": content_type, "Metadata": dict(metadata)}
+            if isinstance(body, Path):  # the parts are read from disk as they go, not held in memory
+                self._client.upload_file(str(body), self._bucket, path, ExtraArgs=extra, Config=_TRANSFER)
+            else:
+                self._client.upload_fileobj(file, self._bucket, path, ExtraArgs=extra, Config=_TRANSFER)
+
+    def open(self, key: str) -> BinaryIO:
+        path = self._path(key)
+        with self._translated("read", key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=path)
+        return remote_file(answer["Body"], lambda: self._translated("read", key))
+
+    def head(self, key: str) -> ObjectInfo:
+        path = self._path(key)
+        with self._translated("read", key):
+            answer = self._client.head_object(Bucket=self._bucket, Key=path)
+        return ObjectInfo(
+            key,
+            size_bytes=answer["ContentLength"],
+            content_type=answer.get("ContentType"),
+            metadata=answer.get("Metadata", {}),
+            modified_at=answer.get("LastModified"),
+        )
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2")
+        with self._translated("list", prefix):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._root + prefix):
+                for entry in page.get("Contents", ()):
+                    key = entry["Key"][len(self._root) :]
+                    yield ObjectInfo(key, size_bytes=entry["Size"], modified_at=entry.get("LastModified"))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._translated("delete", key):
+            self._client.delete_object(Bucket=self._bucket, Key=path)
+
+    def _path(self, key: str) -> str:
+        return self._root + check_object_key(key)
+
+    @contextmanager
+    def _translated(self, action: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError, Boto3Error) as error:
+            endpoint = self._client.meta.endpoint_url
+            raise s3_failure(error, action=action, url=f"{self._url}/{key}", endpoint=endpoint) from error

@@ -1,0 +1,110 @@
+"""Every other URL that smart_open opens. Imported only when it is used.
+
+Such a store writes and reads; it cannot describe, list or delete objects, and keeps no content type or metadata.
+Whether a write is all or nothing is up to the protocol; the body is complete before its first byte goes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from urllib.parse import unquote
+
+import smart_open
+from smart_open import transport
+
+from ..errors import MissingExtraError, ObjectNotFoundError, OutputStoreError, SettingsError
+from .bodies import opened_body
+from .keys import check_object_key
+from .protocol import NO_METADATA, ObjectInfo
+from .readers import remote_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .protocol import Body
+
+
+def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
+    """Raise SettingsError when smart_open does not open such URLs; ``known`` are the schemes that need no smart_open."""
+    try:
+        transport.get_transport(scheme)
+    except ImportError:
+        if scheme == "azure":
+            raise MissingExtraError("azure-storage-blob", extra="azure", purpose="azure://") from None
+        raise SettingsError(f"{scheme}:// needs pip install 'smart_open[ssh]'") from None
+    except NotImplementedError:
+        schemes = sorted({*known, *filter(None, transport.SUPPORTED_SCHEMES)})
+        raise SettingsError(
+            f"no output store for {scheme}://; known are {', '.join(f'{each}://' for each in schemes)}"
+        ) from None
+
+
+class SmartOpenStore:
+    """Objects below one URL."""
+
+    def __init__(self, scheme: str, *, user: str, place: str) -> None:
+        """``user`` is what stands before the ``@`` of the URL, or empty; ``place`` the rest, with no trailing slash."""
+        self._scheme = scheme
+        self._url = f"{scheme}://{place}"
+        self._opened_url = f"{scheme}://{user}@{place}" if user else self._url
+        self._password = user.partition(":")[2]
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def put(
+        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+    ) -> None:
+        target_url = self._object_url(key)
+        with (
+            opened_body(body) as (source, _),
+            self._translated("write", key),
+            # A key that ends in .gz does not mean: compress. And without `with`, garbage collection would commit.
+            smart_open.open(target_url, "wb", compression="disable") as target,
+        ):
+            shutil.copyfileobj(source, target)
+
+    def open(self, key: str) -> BinaryIO:
+        source_url = self._object_url(key)
+        with self._translated("read", key):
+            source = smart_open.open(source_url, "rb", compression="disable")
+        return remote_file(source, lambda: self._translated("read", key))
+
+    def head(self, key: str) -> ObjectInfo:
+        self._cannot("describe", check_object_key(key))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._cannot("list", prefix)
+
+    def delete(self, key: str) -> None:
+        self._cannot("delete", check_object_key(key))
+
+    def _object_url(self, key: str) -> str:
+        return f"{self._opened_url}/{check_object_key(key)}"
+
+    def _cannot(self, action: str, key: str) -> NoReturn:
+        raise OutputStoreError(
+            f"cannot {action} {self._url}/{key}: a store on {self._scheme}:// writes and reads, no more"
+        )
+
+    @contextmanager
+    def _translated(self, action: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each protocol has errors of its own, with no common base
+            url = f"{self._url}/{key}"
+            if action == "read" and _says_absent(error):
+                raise ObjectNotFoundError(f"there is no object {url}") from error
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            for secret in filter(None, (self._password, unquote(self._password))):
+                reason = reason.replace(secret, "***")
+            raise OutputStoreError(f"cannot {action} {url}: {reason}") from error
+
+
+def _says_absent(error: Exception) -> bool:
+    answer = getattr(error, "response", None)
+    statuses = getattr(error, "status_code", None), getattr(answer, "status_code", None)
+    return isinstance(error, FileNotFoundError) or 404 in statuses
