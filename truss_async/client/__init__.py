@@ -1,0 +1,6 @@
+"""The caller's side: submit, ask, cancel, wait; and a folder for what comes back."""
+
+from .inbox import Inbox
+from .platform import PlatformClient
+
+__all__ = ["Inbox", "PlatformClient"]

@@ -1,0 +1,67 @@
+"""A folder that keeps async predict results as they arrived."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+
+from ..errors import OutputStoreError
+
+# Letters, digits, hyphen, underscore: nothing that a file system or a shell reads as more than a name.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class Inbox:
+    """Keeps each body as ``FOLDER/{request_id}.json``: the first one that came, never half of it.
+
+    A request id that is no plain name is kept under its SHA-256, so that nothing is written outside the folder
+    and nothing authentic is lost. Safe to share between threads.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def path_of(self, request_id: str) -> Path:
+        """Where the result of that request is, or would be."""
+        name = request_id
+        if not _PLAIN_NAME.fullmatch(request_id):
+            name = "sha256-" + hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.folder / f"{name}.json"
+
+    def keep(self, request_id: str, body: bytes) -> bool:
+        """Write the body so that it survives a crash; False when that request's result was there already."""
+        path = self.path_of(request_id)
+        with self._lock:
+            try:
+                if path.exists():
+                    return False
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _write(path, body)
+            except OSError as error:
+                raise OutputStoreError(f"cannot keep a result in {self.folder}: {error.strerror}") from None
+        return True
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write all of the file or nothing, and return when it is on the disk."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name, too, survives a power cut
+    finally:
+        os.close(folder)

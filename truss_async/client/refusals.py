@@ -1,0 +1,51 @@
+"""Why a call failed, in one line with the remedy."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from ..contract.requests import is_loopback
+
+_LONGEST_QUOTE = 300
+
+
+def explain_silence(url: str, error: Exception) -> str:
+    """What to do when no answer came from there."""
+    reason = one_line(str(error)) or type(error).__name__
+    if "refused" in reason.lower() and is_loopback(urlsplit(url).hostname or ""):
+        return f"nothing listens on {url}; start it with: truss-async serve TRUSS_DIR"
+    return f"cannot reach {url}: {reason}; check the URL and the network"
+
+
+def explain_refusal(method: str, url: str, status_code: int, body: bytes) -> str:
+    """What an answer that is no success says, and what to do about it."""
+    said = _error_message(body)
+    if said is None:
+        start = one_line(body[:_LONGEST_QUOTE].decode("utf-8", "replace"))[:80]
+        said = f"no JSON error, but {start!r}; is this the platform's URL?" if start else "no reason given"
+    if status_code in (401, 403):
+        return f"{url} refused the API key ({status_code}: {said}); check TRUSS_ASYNC_API_KEY"
+    if status_code == 404 and method != "POST":
+        return f"{url} is unknown (404: {said}); a status is kept for one hour after completion"
+    if status_code == 404:
+        return f"{url} is unknown (404: {said}); check the URL and the target"
+    return f"{url} refused ({status_code}): {said}"
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, not too long: foreign text, fit for a terminal."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_LONGEST_QUOTE]
+
+
+def _error_message(body: bytes) -> str | None:
+    """The platform's ``{"error": …}``."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or "error" not in content:
+        return None
+    error = content["error"]
+    return one_line(error if isinstance(error, str) else json.dumps(error))
