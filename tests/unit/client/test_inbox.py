@@ -33,7 +33,7 @@ def test_of_many_threads_one_keeps_the_result(inbox: Inbox) -> None:
     with ThreadPoolExecutor(8) as pool:
         kept = list(pool.map(lambda number: inbox.keep("ab12", b"%d" % number), range(40)))
     assert kept.count(True) == 1
-    assert os.listdir(inbox.folder) == ["ab12.json"]
+    assert [path.name for path in inbox.folder.iterdir()] == ["ab12.json"]
 
 
 @pytest.mark.parametrize(

@@ -136,17 +136,21 @@ def test_nobody_listening_names_the_command_that_starts_the_harness() -> None:
 
 
 def test_an_unknown_host_is_one_line() -> None:
-    with PlatformClient("https://model-x.invalid", api_key="k") as client:
-        with pytest.raises(ApiError, match=r"cannot reach https://model-x\.invalid: .*check the URL"):
-            client.status(REQUEST_ID)
+    with (
+        PlatformClient("https://model-x.invalid", api_key="k") as client,
+        pytest.raises(ApiError, match=r"cannot reach https://model-x\.invalid: .*check the URL"),
+    ):
+        client.status(REQUEST_ID)
 
 
 def test_no_answer_in_time_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with PlatformClient(url, api_key="k", timeout_seconds=0.05) as client:
-            with pytest.raises(ApiError, match=r"gave no answer within 0\.05 s"):
-                client.submit(model_input=1)
+        with (
+            PlatformClient(url, api_key="k", timeout_seconds=0.05) as client,
+            pytest.raises(ApiError, match=r"gave no answer within 0\.05 s"),
+        ):
+            client.submit(model_input=1)
 
 
 def test_an_answer_cut_short_is_one_line() -> None:
@@ -159,9 +163,11 @@ def test_an_answer_cut_short_is_one_line() -> None:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        with PlatformClient(f"http://127.0.0.1:{server.getsockname()[1]}", api_key="k") as client:
-            with pytest.raises(ApiError, match=r"cannot reach .*disconnected"):
-                client.status(REQUEST_ID)
+        with (
+            PlatformClient(f"http://127.0.0.1:{server.getsockname()[1]}", api_key="k") as client,
+            pytest.raises(ApiError, match=r"cannot reach .*disconnected"),
+        ):
+            client.status(REQUEST_ID)
         thread.join(10)
 
 
@@ -228,9 +234,11 @@ def test_wait_ends_when_the_time_is_up_or_the_request_unknown(
 ) -> None:
     platform.answer("GET", STATUS_PATH, status, body)
     clock = Hasty()
-    with PlatformClient(platform.url, api_key="k", clock=clock) as client:
-        with pytest.raises(ApiError, match=message):
-            client.wait(REQUEST_ID, timeout_seconds=60)
+    with (
+        PlatformClient(platform.url, api_key="k", clock=clock) as client,
+        pytest.raises(ApiError, match=message),
+    ):
+        client.wait(REQUEST_ID, timeout_seconds=60)
     assert max(clock.pauses, default=0) <= 2
 
 
