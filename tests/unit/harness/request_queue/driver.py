@@ -1,0 +1,82 @@
+"""Drives a real queue from plain test functions, and makes requests for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from truss_async.contract import InferenceRetryConfig
+from truss_async.harness.request_queue import DeliveryAttempt, NewRequest, RequestRecord, SqliteRequestQueue
+
+T = TypeVar("T")
+
+DEPLOYMENT = "d1"
+
+
+class QueueDriver:
+    def __init__(self, path: Path, *, now: datetime) -> None:
+        self.path = path
+        self.now = now
+        self._loop = asyncio.new_event_loop()
+        self.queue = SqliteRequestQueue(path, model_id="m1", now=now)
+
+    def __enter__(self) -> "QueueDriver":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.run(lambda queue: queue.close())
+        self._loop.close()
+
+    def run(self, call: Callable[[SqliteRequestQueue], Awaitable[T]]) -> T:
+        async def awaited() -> T:
+            return await call(self.queue)
+
+        return self._loop.run_until_complete(awaited())
+
+    def reopen(self) -> None:
+        self.run(lambda queue: queue.close())
+        self.queue = SqliteRequestQueue(self.path, model_id="m1", now=self.now)
+
+    def request(
+        self,
+        request_id: str,
+        *,
+        priority: int = 0,
+        webhook: str | None = "https://example.com/hook",
+        model_input: bytes = b'{"x":1}',
+        expires_in: timedelta = timedelta(minutes=10),
+    ) -> NewRequest:
+        return NewRequest(
+            request_id=request_id,
+            deployment_id=DEPLOYMENT,
+            model_input=model_input,
+            webhook_endpoint=webhook,
+            priority=priority,
+            retry_config=InferenceRetryConfig(),
+            created_at=self.now,
+            expires_at=self.now + expires_in,
+        )
+
+    def enqueue(self, request_id: str, **options: Any) -> None:
+        request = self.request(request_id, **options)
+        self.run(lambda queue: queue.enqueue(request))
+
+    def claim(self, limit: int = 100) -> list[str]:
+        claimed = self.run(lambda queue: queue.claim(DEPLOYMENT, limit=limit, now=self.now))
+        return [request.request_id for request in claimed]
+
+    def record(self, request_id: str) -> RequestRecord:
+        record = self.run(lambda queue: queue.record(request_id))
+        assert record is not None
+        return record
+
+    def statuses(self, request_id: str) -> tuple[str, str]:
+        status = self.record(request_id).status
+        return status.status.value, status.webhook_status.value
+
+    def attempt(self, status_code: int | None = 200) -> DeliveryAttempt:
+        return DeliveryAttempt(self.now, 12.5, status_code, None if status_code else "connection refused")
