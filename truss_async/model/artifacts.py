@@ -1,0 +1,119 @@
+"""The file-like parts of an output: found, stored beside it, and replaced by references."""
+
+import dataclasses
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from ..contract import ArtifactReference
+from ..errors import OutputError
+from ..stores import safe_artifact_name
+from .content_types import content_type_of_bytes, content_type_of_name, extension_of
+from .result_json import encode_numbers
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+
+Place = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class FilePart:
+    """A part of an output that becomes a file; ``name`` is None where only its place in the output names it."""
+
+    body: bytes | Path
+    content_type: str
+    name: str | None = None
+
+
+class ArtifactWriter:
+    """Stores the artifacts of one output; each gets a name of its own."""
+
+    def __init__(self, store: Callable[[str, FilePart], ArtifactReference]) -> None:
+        self._store = store
+        self._taken: set[str] = set()
+
+    def replace(self, value: Any, place: Place = ()) -> Any:
+        """The value with references in the place of its artifacts; the very same object if it holds none."""
+        if type(value) in _PLAIN:
+            return value
+        if (part := _file_part(value, place)) is not None:
+            return self._store(_artifact_name(part, place, self._taken), part).model_dump()
+        if isinstance(value, dict):
+            return self._replace_values(value, value, place)
+        if isinstance(value, list | tuple):
+            return self._replace_items(value, place)
+        if isinstance(value, BaseModel):
+            return self._replace_fields(value, value.model_dump(), place)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+            return self._replace_fields(value, fields, place)
+        return value
+
+    def _replace_values(self, original: Any, values: dict[Any, Any], place: Place) -> Any:
+        replaced = {
+            key: each if type(each) in _PLAIN else self.replace(each, (*place, str(key)))
+            for key, each in values.items()
+        }
+        changed = any(replaced[key] is not each for key, each in values.items())
+        return replaced if changed else original
+
+    def _replace_items(self, items: list[Any] | tuple[Any, ...], place: Place) -> Any:
+        replaced = [
+            each if type(each) in _PLAIN else self.replace(each, (*place, str(index)))
+            for index, each in enumerate(items)
+        ]
+        if all(new is old for new, old in zip(replaced, items, strict=True)):
+            return items
+        return replaced if isinstance(items, list) else tuple(replaced)
+
+    def _replace_fields(self, original: Any, fields: Any, place: Place) -> Any:
+        # The Truss server knows how to send a pydantic model, but not every value that may stand in a field of one:
+        # once taken apart, it is JSON all through.
+        replaced = self.replace(fields, place)
+        return original if replaced is fields else to_jsonable_python(replaced, fallback=encode_numbers)
+
+
+def _file_part(value: Any, place: Place) -> FilePart | None:
+    if isinstance(value, FilePart):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        data = bytes(value)
+        return FilePart(data, content_type_of_bytes(data))
+    if isinstance(value, Path):
+        return _path_part(value, place)
+    pillow = sys.modules.get("PIL.Image")  # whoever made an image has imported it
+    if pillow is not None and isinstance(value, pillow.Image):
+        return FilePart(_png(value), "image/png")
+    return None
+
+
+def _path_part(path: Path, place: Place) -> FilePart:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "missing"
+        raise OutputError(
+            f"{_spoken(place)} is the path {path}, which is {what}: return the path of a file, or its text"
+        )
+    return FilePart(path, content_type_of_name(path.name), path.name)
+
+
+def _png(image: Any) -> bytes:
+    buffer = io.BytesIO()
+    (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _artifact_name(part: FilePart, place: Place, taken: set[str]) -> str:
+    if part.name is not None:
+        return safe_artifact_name(part.name, taken)
+    name, extension = "-".join(place) or "output", extension_of(part.content_type)
+    return safe_artifact_name(name if name.endswith(extension) else name + extension, taken)
+
+
+def _spoken(place: Place) -> str:
+    return f"the output's part {'.'.join(place)}" if place else "the output"

@@ -1,0 +1,150 @@
+"""What Truss calls in the place of a user's preprocess, predict and postprocess."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from ..errors import OutputError, OutputStoreError
+from .construction import saver_of
+from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
+from .responses import is_response, is_stream
+from .saver import STREAM_REFUSED
+from .user_methods import UserMethod, read_method
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+logger = logging.getLogger(__name__)
+
+Hook: TypeAlias = Callable[..., Any]
+
+_OURS: Final = "_truss_async_hook"
+_ADDED: Final = "added"
+_WRAPPED: Final = "wrapped"
+
+
+@dataclass(frozen=True)
+class CarriedResponse:
+    """A response on its way from predict to the postprocess that we added.
+
+    Truss refuses a response from predict when there is a postprocess; one from postprocess it sends.
+    """
+
+    response: Any
+
+
+def is_hook(function: object) -> bool:
+    """Whether this function is one of ours already."""
+    return hasattr(function, _OURS)
+
+
+def is_added_hook(function: object) -> bool:
+    """Whether this is a postprocess that the user has not written."""
+    return getattr(function, _OURS, None) == _ADDED
+
+
+def preprocess_hook(method: UserMethod) -> Hook:
+    """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
+
+    async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
+        with serving(find_request(arguments, keywords)):
+            return await method(self, arguments, keywords)
+
+    def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
+        with serving(find_request(arguments, keywords)):
+            return method(self, arguments, keywords)
+
+    return _presented(preprocess_async if method.is_async else preprocess, method)
+
+
+def predict_hook(method: UserMethod) -> Hook:
+    """The user's predict, whose output outlives its caller."""
+
+    async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with serving(request) as served:
+            output = await method(self, arguments, keywords)
+        return _leave_predict(self, output, request, served)
+
+    def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with serving(request) as served:
+            output = method(self, arguments, keywords)
+        return _leave_predict(self, output, request, served)
+
+    return _presented(predict_async if method.is_async else predict, method)
+
+
+def postprocess_hook(method: UserMethod) -> Hook:
+    """The user's postprocess, whose output is saved before it is answered."""
+
+    async def postprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with serving(request) as served:
+            heed_caller(request)
+            output = await method(self, arguments, keywords)
+            return output if served is None else await asyncio.to_thread(_save, self, output, served)
+
+    def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with serving(request) as served:
+            heed_caller(request)
+            output = method(self, arguments, keywords)
+            return output if served is None else _save(self, output, served)
+
+    return _presented(postprocess_async if method.is_async else postprocess, method)
+
+
+def added_postprocess_hook(return_annotation: Any) -> Hook:
+    """A postprocess for a model without one, so that saving is done outside of predict's concurrency slot.
+
+    Truss reads the output's schema from the last hook, so it returns what predict returns.
+    """
+
+    def postprocess(self: object, model_output: Any) -> Any:
+        return model_output
+
+    method = read_method(cast("FunctionType", postprocess))
+    signature = method.signature.replace(return_annotation=return_annotation)
+    hook = postprocess_hook(replace(method, signature=signature))
+    vars(hook)[_OURS] = _ADDED
+    return hook
+
+
+def _leave_predict(
+    model: object, output: Any, request: "Request | None", served: ServedRequest | None
+) -> Any:
+    if request is None or served is None:
+        return output
+    if is_added_hook(getattr(model, "postprocess", None)):
+        if is_stream(output):
+            raise OutputError(STREAM_REFUSED)
+        if is_response(output):
+            output = CarriedResponse(output)
+    outlive_caller(request, served)
+    return output
+
+
+def _save(model: object, output: Any, served: ServedRequest) -> Any:
+    if isinstance(output, CarriedResponse):
+        output = output.response
+    try:
+        saver = saver_of(model)
+        answer = saver.save(served.request_id, output)
+    except (OutputStoreError, OutputError) as error:
+        logger.error("the output of request %s is not saved: %s", served.request_id, error)
+        raise
+    if served.caller_has_gone:
+        logger.info("the caller of request %s has gone; its output is in %s", served.request_id, saver.url)
+    return answer
+
+
+def _presented(hook: Hook, method: UserMethod) -> Hook:
+    """The hook under the user's name and docstring, with the signature that Truss shall see."""
+    functools.update_wrapper(hook, cast("Hook", method.function))
+    vars(hook).update({"__signature__": method.hook_signature(), _OURS: _WRAPPED})
+    return hook

@@ -1,0 +1,94 @@
+"""The two ways to have outputs saved: a base class and a decorator."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar, cast, overload
+
+from ..errors import UnsupportedModelError
+from .construction import ARGUMENTS_ATTRIBUTE, accepted_keywords
+from .installation import REQUEST_CONTEXT, install, install_in_subclasses
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_DECORATED = ("predict", "postprocess")
+
+
+class AsyncOutputModel:
+    """Base class of a Truss model: every output is saved under its request id before it is answered.
+
+    Where to is said by ``output_url`` on the class, by the environment variable ``TRUSS_ASYNC_OUTPUT_URL``, or by
+    ``model_metadata.async_output.url`` in config.yaml. ``self.context["request_id"]`` names the request in work.
+    Calling ``super().__init__(**kwargs)`` works and is not needed.
+    """
+
+    output_url: str | None = None
+    output_model_id: str | None = None
+    output_deployment_id: str | None = None
+    context: Mapping[str, str] = REQUEST_CONTEXT
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        next_init = super().__init__
+        next_init(*arguments, **accepted_keywords(next_init, keywords))
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        install(cls)
+
+
+@overload
+def save_output(method: Method, /) -> Method: ...
+
+
+@overload
+def save_output(
+    *, url: str | None = None, model_id: str | None = None, deployment_id: str | None = None
+) -> Callable[[Method], Method]: ...
+
+
+def save_output(
+    method: Method | None = None,
+    /,
+    *,
+    url: str | None = None,
+    model_id: str | None = None,
+    deployment_id: str | None = None,
+) -> Method | Callable[[Method], Method]:
+    """Save what this ``postprocess`` (or ``predict``, in a class without one) returns, under its request id.
+
+    It makes the class what a subclass of AsyncOutputModel is; classes derived from it save too.
+    """
+    given = {"url": url, "model_id": model_id, "deployment_id": deployment_id}
+    arguments = {name: value for name, value in given.items() if value is not None}
+
+    def decorate(decorated: Method) -> Method:
+        return cast("Method", _Decorated(decorated, arguments))
+
+    return decorate if method is None else decorate(method)
+
+
+class _Decorated:
+    """Stands in the class body for a decorated method until the class is there, then gives way to it."""
+
+    def __init__(self, method: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        self._method = method
+        self._arguments = arguments
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if name not in _DECORATED:
+            raise UnsupportedModelError(f"@save_output goes on {' or '.join(_DECORATED)}, not on {name}")
+        setattr(owner, name, self._method)
+        inherited = getattr(owner, ARGUMENTS_ATTRIBUTE, {})
+        setattr(owner, ARGUMENTS_ATTRIBUTE, {**inherited, **self._arguments})
+        if not any(isinstance(each, _Decorated) for each in vars(owner).values()):
+            install(owner)
+            install_in_subclasses(owner)
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        self._refuse()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise UnsupportedModelError(
+            "@save_output works on a method in a class body, above any other decorator of that method"
+        )

@@ -1,0 +1,44 @@
+"""The async predict result with any output in it, as JSON."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
+
+from ..contract import AsyncPredictResult
+from ..errors import OutputError
+
+
+def result_json(result: AsyncPredictResult, output: Any) -> bytes:
+    """The result with the output as its data, as JSON that any parser reads: NaN and infinities are null."""
+    try:
+        return _to_json(result, output)
+    except PydanticSerializationError as error:
+        try:
+            return _to_json(result, _without_surrogates(output))
+        except PydanticSerializationError:
+            raise OutputError(f"the output cannot become JSON: {error}") from error
+
+
+def encode_numbers(value: Any) -> Any:
+    """Numbers and lists for the arrays and scalars of numpy, and of whatever else has ``tolist``."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not serialisable")
+
+
+def _to_json(result: AsyncPredictResult, output: Any) -> bytes:
+    return to_json({**dict(result), "data": output}, inf_nan_mode="null", fallback=encode_numbers)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Half a character, as a text model may emit it, is no UTF-8 and becomes U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(each) for each in value]
+    if isinstance(value, BaseModel):
+        return _without_surrogates(value.model_dump())
+    return value
