@@ -1,0 +1,82 @@
+"""The replicas that the settings ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from ...clock import SYSTEM_CLOCK
+from ...errors import HarnessError
+from .logs import render_log_line
+from .truss_folder import read_truss_folder
+from .truss_replica import ProcessReplica, TrussRuns
+from .url_replica import UrlReplica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ...clock import Clock
+    from ..settings import HarnessSettings
+    from .logs import ReplicaLogLine
+    from .protocol import Replica
+
+__all__ = ["make_replicas"]
+
+_BUILDS_AT_ONCE: Final = 2
+
+
+def make_replicas(
+    settings: HarnessSettings,
+    *,
+    workdir: Path,
+    clock: Clock,
+    report: Callable[[str], None],
+    log: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> tuple[list[Replica], int]:
+    """Return the replicas, not yet started, and the concurrency of each.
+
+    ``workdir`` is theirs to fill and the caller's to remove. ``report`` gets what a person should know,
+    ``log`` each line that a replica wrote, with the time that ``clock`` shows; for everything else they
+    live in the system's time, as processes do. ``environment`` is added to that of this
+    process and to the config's ``environment_variables``, and wins.
+    Raises HarnessError when the truss cannot be served at all.
+    """
+    names = [f"replica-{number}" for number in range(1, settings.replicas + 1)]
+    if settings.model_url is not None:
+        url = str(settings.model_url)
+        return [UrlReplica(name, url, clock=SYSTEM_CLOCK, report=report) for name in names], 1
+    if settings.truss_dir is None:
+        raise HarnessError("nothing to serve: give a truss folder or a model URL")
+    folder = read_truss_folder(settings.truss_dir)
+
+    def print_line(line: ReplicaLogLine) -> None:
+        if line.level != "debug":
+            log(render_log_line(line, now=clock.now()))
+
+    runs = TrussRuns(
+        truss_dir=folder.path,
+        settings=settings,
+        clock=SYSTEM_CLOCK,
+        report=report,
+        remark=_once(report),
+        log=print_line,
+        environment=dict(environment or {}),
+        builds=asyncio.Semaphore(_BUILDS_AT_ONCE),
+    )
+    replicas: list[Replica] = [
+        ProcessReplica(name, runs, workdir=workdir.absolute() / name) for name in names
+    ]
+    return replicas, folder.predict_concurrency
+
+
+def _once(report: Callable[[str], None]) -> Callable[[str], None]:
+    said: set[str] = set()
+
+    def remark(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            report(line)
+
+    return remark

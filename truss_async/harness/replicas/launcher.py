@@ -1,0 +1,110 @@
+"""Starts the Truss server as production does, but on loopback and with folders of its own.
+
+Run by the replica's interpreter as ``launcher.py SETTINGS.json``, from a copy: it must not depend on
+anything but the standard library and on what the server itself imports.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
+
+class PluginFinder(importlib.abc.MetaPathFinder):
+    """Finds truss_async in one folder, whatever else sys.path may offer."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "truss_async":
+            return None
+        return importlib.machinery.PathFinder.find_spec(fullname, [self._folder])
+
+
+def die_with(parent_fd: int) -> None:
+    """End the whole process group once nobody holds the other end of this pipe any more.
+
+    A process does the waiting, not a thread: the model may hold the interpreter's lock for long.
+    """
+    if middle := os.fork():
+        os.close(parent_fd)
+        os.waitpid(middle, 0)
+        return
+    if os.fork():  # twice, so that the model never meets a child process it did not start
+        os._exit(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.closerange(0, parent_fd)
+    os.closerange(parent_fd + 1, 4096)
+    while os.read(parent_fd, 1):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def call_before(owner: Any, name: str, first: Callable[[], None]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        first()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, wrapper)
+
+
+def listen_on(listener: socket.socket) -> None:
+    uvicorn: Any = importlib.import_module("uvicorn")
+    serve = uvicorn.Server.serve
+
+    @functools.wraps(serve)
+    def serve_on_listener(server: Any) -> Any:
+        return serve(server, sockets=[listener])
+
+    uvicorn.Server.serve = serve_on_listener
+
+
+def main(settings: dict[str, Any]) -> None:
+    die_with(settings["parent_fd"])
+    os.set_inheritable(settings["listener_fd"], False)
+    app_dir = settings["app_dir"]
+    main_file = str(Path(app_dir, "main.py"))
+    sys.argv = [main_file]
+    if sys.path and Path(sys.path[0]) == Path(__file__).parent:
+        del sys.path[0]
+    sys.path.insert(0, app_dir)
+    if settings["plugin_dir"]:
+        sys.meta_path.insert(0, PluginFinder(settings["plugin_dir"]))
+
+    secrets_resolver: Any = importlib.import_module("_truss_shared.secrets_resolver")
+    secrets_resolver.SecretsResolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
+    dynamic_config: Any = importlib.import_module("_truss_shared.dynamic_config_resolver")
+    dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
+    truss_server: Any = importlib.import_module("truss_server")
+    truss_server.INFERENCE_SERVER_FAILED_FILE = Path(settings["crash_file"])
+    if settings["packages_dir"]:
+        # The server appends /packages when it loads the model, and not before.
+        model_wrapper = importlib.import_module("model_wrapper")
+        append = functools.partial(sys.path.append, settings["packages_dir"])
+        call_before(model_wrapper.ModelWrapper, "load", append)
+    listen_on(socket.socket(fileno=settings["listener_fd"]))
+    runpy.run_path(main_file, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

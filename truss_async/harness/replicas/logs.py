@@ -1,0 +1,132 @@
+"""The output of a model server, as lines with a level and a request id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+__all__ = ["LineSplitter", "ReplicaLogLine", "ServerRecord", "parse_line", "render_log_line"]
+
+MAX_LINE_BYTES: Final = 16 * 1024
+_ACCESS_MARK: Final = b'"message": "Handled request'
+_ROUTINE_MESSAGES: Final = (
+    "Using no-op tracing",
+    "Started server process",
+    "Waiting for application",
+    "Executing model.load()",
+    "Application startup complete",
+    "Application shutdown complete",
+    "Uvicorn running on",
+    "Loading truss model from file",
+    "Completed model.load()",
+    "Trying shut down after failed model load",
+    "Shutting down",
+    "Finished server process",
+)
+_LEVELS: Final = {"debug", "info", "warning", "error", "critical"}
+_LOUD_LEVELS: Final = {"warning", "error", "critical"}
+
+
+@dataclass(frozen=True)
+class ReplicaLogLine:
+    """One line that a replica wrote. ``level`` is debug for what the server itself does routinely."""
+
+    replica: str
+    message: str
+    level: str = "info"
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """One line of output, parsed: a log record of the server, or whatever the model printed."""
+
+    message: str
+    level: str = "info"
+    request_id: str | None = None
+    traceback: str | None = None
+
+    def lines(self, replica: str) -> Iterator[ReplicaLogLine]:
+        text = self.message if self.traceback is None else f"{self.message}\n{self.traceback}"
+        for line in text.splitlines() or [""]:
+            yield ReplicaLogLine(replica, line, self.level, self.request_id)
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, holding back no more than MAX_LINE_BYTES of an endless one."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            if self._skipping:
+                self._skipping = False
+            else:
+                yield _shortened(line)
+        if self._skipping:
+            self._pending = b""
+        elif len(self._pending) > MAX_LINE_BYTES:
+            yield _shortened(self._pending)
+            self._pending, self._skipping = b"", True
+
+    def close(self) -> Iterator[bytes]:
+        if self._pending and not self._skipping:
+            yield _shortened(self._pending)
+        self._pending, self._skipping = b"", False
+
+
+def _shortened(line: bytes) -> bytes:
+    return line if len(line) <= MAX_LINE_BYTES else line[:MAX_LINE_BYTES] + " … (line cut)".encode()
+
+
+def parse_line(line: bytes) -> ServerRecord | None:
+    """Make sense of one line; None when it is the server's note of a request, or blank."""
+    if _ACCESS_MARK in line:
+        return None
+    text = line.decode(errors="replace").rstrip("\r")
+    text = text[text.rfind("\r") + 1 :]  # a progress bar: what a terminal would show in the end
+    if text.startswith('{"') and (record := _parse_server_record(text)) is not None:
+        return record
+    return ServerRecord(text) if text.strip() else None
+
+
+def _parse_server_record(text: str) -> ServerRecord | None:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not {"asctime", "levelname", "message"} <= fields.keys():
+        return None  # the model's own JSON
+    message = str(fields["message"])
+    level = str(fields["levelname"]).lower()
+    if level == "info" and message.startswith(_ROUTINE_MESSAGES):
+        level = "debug"
+    request_id, traceback = fields.get("request_id"), fields.get("exc_info")
+    return ServerRecord(
+        message,
+        level if level in _LEVELS else "info",
+        request_id if isinstance(request_id, str) else None,
+        traceback if isinstance(traceback, str) else None,
+    )
+
+
+def render_log_line(line: ReplicaLogLine, *, now: datetime) -> str:
+    """``12:00:01 replica-1 [3f2a…9c] message``, in local time; warnings and worse say so."""
+    parts = [now.astimezone().strftime("%H:%M:%S"), line.replica]
+    if line.request_id:
+        parts.append(f"[{_short(line.request_id)}]")
+    if line.level in _LOUD_LEVELS:
+        parts.append(line.level.upper())
+    return " ".join([*parts, line.message])
+
+
+def _short(request_id: str) -> str:
+    return request_id if len(request_id) <= 8 else f"{request_id[:4]}…{request_id[-2:]}"

@@ -1,0 +1,24 @@
+"""What a replica on this machine cannot give a truss that the platform would: said once, in a line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["remarks"]
+
+
+def remarks(config: Mapping[str, Any], *, python_version: str) -> Iterator[str]:
+    """``config`` is the truss's whole config.yaml, ``python_version`` that of the replica, as in ``3.11``."""
+    wanted = str(config.get("python_version") or "").removeprefix("py")
+    wanted = f"{wanted[:1]}.{wanted[1:]}"
+    if len(wanted) > 2 and wanted != python_version:
+        yield f"config.yaml asks for Python {wanted}; replicas run on {python_version} here"
+    if packages := config.get("system_packages"):
+        yield f"system packages are not installed here, see to them yourself: {', '.join(map(str, packages))}"
+    if config.get("external_data"):
+        yield "external_data is not fetched here: put the files into the truss's data folder"
+    if config.get("weights"):
+        yield "weights are not mounted here: the model must find them by itself"

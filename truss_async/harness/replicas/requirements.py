@@ -1,0 +1,141 @@
+"""What has to be installed for a replica: the server's needs, the truss's own, and those of the plugin."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from ...errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["PLUGIN", "Needs", "collect_needs", "read_pip_file"]
+
+PLUGIN: Final = "truss-async"
+_SERVER_PACKAGES: Final = frozenset(
+    {
+        "aiofiles",
+        "fastapi",
+        "msgpack",
+        "msgpack-numpy",
+        "opentelemetry-exporter-otlp",
+        "opentelemetry-sdk",
+        "prometheus-client",
+        "python-json-logger",
+        "pyyaml",
+        "uvicorn",
+        "uvloop",
+    }
+)
+"""What the Truss server imports; the bounds are those of this package's extra ``harness``."""
+
+
+@dataclass
+class Needs:
+    """``packages`` can be checked against an environment, ``opaque`` lines only pip understands."""
+
+    packages: list[Requirement] = field(default_factory=list)
+    opaque: list[str] = field(default_factory=list)
+    plugin: bool = False
+
+    @property
+    def unverifiable(self) -> list[str]:
+        """Things to install whose presence cannot be told: URLs, paths. Options of pip are not among them."""
+        return [line for line in self.opaque if not line.startswith("-") or line.startswith("-e")]
+
+    def lines(self) -> list[str]:
+        return [*self.opaque, *(str(package) for package in self.packages)]
+
+
+def collect_needs(lines: Iterable[str], *, markers: Mapping[str, str]) -> Needs:
+    """Add up everything a replica of a truss with these requirement lines imports.
+
+    A requirement on this package itself stands for the running version: its dependencies are
+    needed, it is not. Raises HarnessError when the running version is not what is asked for.
+    """
+    needs = Needs()
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            needs.opaque.append(line)
+            continue
+        if canonicalize_name(requirement.name) == PLUGIN:
+            _check_plugin_version(requirement)
+            needs.plugin = True
+            needs.packages += _own_dependencies(requirement.extras, markers)
+        else:
+            needs.packages.append(requirement)
+    # As truss does: what the truss asks for itself goes before what the server would take.
+    chosen = {canonicalize_name(package.name) for package in needs.packages}
+    for requirement in _own_dependencies({"harness"}, markers):
+        name = canonicalize_name(requirement.name)
+        if name in _SERVER_PACKAGES and name not in chosen:
+            needs.packages.append(requirement)
+    return needs
+
+
+def read_pip_file(path: Path) -> list[str]:
+    """The lines of a requirements file, files that it includes among them, relative paths made absolute."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"cannot read the requirements file {path}: {error}") from error
+    return list(_pip_lines(text.replace("\\\n", " "), path.parent))
+
+
+def _pip_lines(text: str, folder: Path) -> Iterator[str]:
+    for raw in text.splitlines():
+        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
+        line = re.sub(r"\s--hash[= ]\S+", "", line)
+        option = re.fullmatch(r"(-r|--requirement|-c|--constraint|-e|--editable)[\s=]+(\S.*)", line)
+        if option is None:
+            if line:
+                yield str((folder / line).resolve()) if line.startswith(".") else line
+        elif option[1] in ("-r", "--requirement"):
+            yield from read_pip_file(folder / option[2])
+        else:
+            target = option[2] if "://" in option[2] else str((folder / option[2]).resolve())
+            yield f"{option[1]} {target}"
+
+
+def _check_plugin_version(requirement: Requirement) -> None:
+    running = Version(importlib.metadata.version(PLUGIN))
+    # A development version stands for the release it leads to.
+    candidates = (str(running), running.base_version)
+    if not any(requirement.specifier.contains(candidate, prereleases=True) for candidate in candidates):
+        raise HarnessError(
+            f"the truss requires {requirement}, but {PLUGIN} {running} is running: "
+            "change the requirement in config.yaml, or install the version that it names"
+        )
+
+
+def _own_dependencies(extras: Iterable[str], markers: Mapping[str, str]) -> list[Requirement]:
+    """This package's dependencies with these extras, on an interpreter with these markers."""
+    found: dict[str, Requirement] = {}
+    pending, seen = ["", *extras], set()
+    declared = [Requirement(line) for line in importlib.metadata.requires(PLUGIN) or ()]
+    while pending:
+        extra = pending.pop()
+        if extra in seen:
+            continue
+        seen.add(extra)
+        for requirement in declared:
+            if requirement.marker is not None and not requirement.marker.evaluate(
+                {**markers, "extra": extra}
+            ):
+                continue
+            if canonicalize_name(requirement.name) == PLUGIN:
+                pending += requirement.extras
+            else:
+                plain = Requirement(str(requirement).partition(";")[0])
+                found[str(plain)] = plain
+    return list(found.values())

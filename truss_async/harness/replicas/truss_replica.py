@@ -1,0 +1,144 @@
+"""A replica that runs the Truss server, unmodified, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ...errors import HarnessError
+from ...shipping import copy_container_part
+from .context import build_context
+from .environment import choose_environment
+from .interpreter import process_environment
+from .output import ServerOutput
+from .remarks import remarks
+from .server_process import ServerFolders, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ...clock import Clock
+    from ..settings import HarnessSettings
+    from .context import BuildContext
+    from .environment import Environment
+    from .logs import ReplicaLogLine
+
+__all__ = ["ProcessReplica", "TrussRuns"]
+
+GRACE_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class TrussRuns:
+    """What the replicas of one truss have in common. ``remark`` gets things that need to be said once."""
+
+    truss_dir: Path
+    settings: HarnessSettings
+    clock: Clock
+    report: Callable[[str], None]
+    remark: Callable[[str], None]
+    log: Callable[[ReplicaLogLine], None]
+    environment: Mapping[str, str]
+    """Added to the environment of this process, and stronger than the config's variables."""
+    builds: asyncio.Semaphore
+    """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
+
+
+class ProcessReplica:
+    """Built anew from the truss folder at each start, so an edited model is the one that is loaded."""
+
+    def __init__(
+        self, name: str, runs: TrussRuns, *, workdir: Path, grace_seconds: float = GRACE_SECONDS
+    ) -> None:
+        self.name = name
+        self._runs = runs
+        self._workdir = workdir
+        self._grace_seconds = grace_seconds
+        self._server: ServerProcess | None = None
+
+    @property
+    def predict_url(self) -> str:
+        if self._server is None:
+            raise HarnessError(f"{self.name} is not started")
+        return f"http://127.0.0.1:{self._server.port}/v1/models/model:predict"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, which leads a process group and a session of its own."""
+        return None if self._server is None else self._server.pid
+
+    async def start(self) -> None:
+        await self.stop()
+        async with self._runs.builds:
+            context = await build_context(self._runs.truss_dir, into=self._workdir / "image")
+            environment = await self._choose_environment(context)
+        output = ServerOutput(self.name, log=self._runs.log, clock=self._runs.clock, rename=self._rename)
+        try:
+            folders = await asyncio.to_thread(self._prepare_folders, context, environment)
+            self._server = await ServerProcess.launch(
+                environment.python,
+                folders,
+                run_dir=self._workdir,
+                environment={
+                    **process_environment(environment.python, isolated=environment.isolated),
+                    **context.environment_variables,
+                    **self._runs.environment,
+                },
+                output=output,
+            )
+        except OSError as error:
+            raise HarnessError(f"cannot start {environment.python} for {self.name}: {error}") from error
+        await self._server.wait_loaded(clock=self._runs.clock)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(grace_seconds=self._grace_seconds, clock=self._runs.clock)
+
+    async def wait_exit(self) -> str:
+        if self._server is None:
+            return "was never started"
+        return await self._server.wait_exit()
+
+    async def _choose_environment(self, context: BuildContext) -> Environment:
+        environment, python_version = await choose_environment(
+            context,
+            settings=self._runs.settings,
+            truss_dir=self._runs.truss_dir,
+            cwd=self._workdir,
+            clock=self._runs.clock,
+            report=self._runs.report,
+        )
+        for line in remarks(context.config, python_version=python_version):
+            self._runs.remark(line)
+        return environment
+
+    def _prepare_folders(self, context: BuildContext, environment: Environment) -> ServerFolders:
+        dynamic_config_dir = self._workdir / "dynamic_config"
+        dynamic_config_dir.mkdir(exist_ok=True)
+        named = json.dumps({"name": self._runs.settings.environment})
+        (dynamic_config_dir / "environment").write_text(named, encoding="utf-8")
+        plugin_dir = None
+        if context.has_own_plugin:
+            plugin_dir = context.packages_dir
+        elif environment.lends_plugin:
+            plugin_dir = self._workdir / "plugin"
+            copy_container_part(plugin_dir)
+        secrets_dir = self._runs.settings.secrets_dir or self._workdir / "no_secrets"
+        return ServerFolders(
+            app_dir=str(context.app_dir),
+            secrets_dir=str(secrets_dir.absolute()),
+            dynamic_config_dir=str(dynamic_config_dir),
+            crash_file=str(self._workdir / "crashed"),
+            packages_dir=None if context.packages_dir is None else str(context.packages_dir),
+            plugin_dir=None if plugin_dir is None else str(plugin_dir),
+        )
+
+    def _rename(self, text: str) -> str:
+        """Let tracebacks name the files that the user can edit."""
+        image = self._workdir / "image"
+        for copy, original in ((image / "app" / "model", "model"), (image / "packages", "packages")):
+            text = text.replace(str(copy), str(self._runs.truss_dir / original))
+        return text
