@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -23,22 +22,24 @@ def opened_body(body: Body) -> Iterator[tuple[BinaryIO, int]]:
     """The body as a seekable file that stands at its start, and the number of its bytes.
 
     A caller's own file is left open. A stream that cannot seek, or stands further on, is copied to a temporary file.
+    An OSError that passes through here is the body's: a store turns its own into OutputStoreErrors.
     """
-    if isinstance(body, bytes):
-        yield io.BytesIO(body), len(body)
-    elif isinstance(body, Path):
-        with _open_path(body) as file:
-            yield file, os.fstat(file.fileno()).st_size
-    elif body.seekable() and body.tell() == 0:
-        size = body.seek(0, io.SEEK_END)
-        body.seek(0)
-        yield body, size
-    else:
-        with tempfile.TemporaryFile() as spool:
-            shutil.copyfileobj(body, spool)
-            size = spool.tell()
-            spool.seek(0)
-            yield spool, size
+    try:
+        if isinstance(body, bytes):
+            yield io.BytesIO(body), len(body)
+        elif isinstance(body, Path):
+            with body.open("rb") as file:
+                yield file, _size(file)
+        elif body.seekable() and body.tell() == 0:
+            yield body, _size(body)
+        else:
+            with tempfile.TemporaryFile() as copy:
+                shutil.copyfileobj(body, copy)
+                yield copy, _size(copy)
+    except OSError as error:
+        what = str(body) if isinstance(body, Path) else "the file or stream"
+        reason = error.strerror or type(error).__name__
+        raise OutputStoreError(f"cannot read {what} that was to be stored: {reason}") from error
 
 
 def read_body(body: Body) -> bytes:
@@ -49,8 +50,7 @@ def read_body(body: Body) -> bytes:
         return file.read()
 
 
-def _open_path(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise OutputStoreError(f"cannot read {path}, which was to be stored: {error.strerror}") from error
+def _size(file: BinaryIO) -> int:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
