@@ -44,6 +44,10 @@ class WebhookVerificationError(TrussAsyncError):
     """A webhook is not proven to come from the platform; the message says which check failed."""
 
 
+class WebhookReceiverError(TrussAsyncError):
+    """The webhook receiver cannot listen, or is not running."""
+
+
 class HarnessError(TrussAsyncError):
     """The harness cannot start or go on."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
-from ..errors import SettingsError, WebhookVerificationError
+from ..errors import WebhookReceiverError, WebhookVerificationError
 from .http_server import Answer, HttpServer, Request
 from .verification import check_age, check_signature, parse_result
 
@@ -90,7 +90,7 @@ class WebhookReceiver:
                 self._host, self._port, handle=self._receive, max_body_bytes=self._max_body_bytes
             )
         except OSError as error:
-            raise SettingsError(
+            raise WebhookReceiverError(
                 f"cannot listen on {self._host}:{self._port}: {error.strerror or error}; "
                 "choose another port (0 picks a free one)"
             ) from None
@@ -118,7 +118,7 @@ class WebhookReceiver:
     def url(self) -> str:
         """Where it answers; any path will do."""
         if self._server is None:
-            raise SettingsError("the webhook receiver is not running: start() it first")
+            raise WebhookReceiverError("the webhook receiver is not running: start() it first")
         return self._server.url
 
     @property

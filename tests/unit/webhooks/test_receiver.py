@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.webhooks.conftest import Vector
 from truss_async.clock import ManualClock
-from truss_async.errors import OutputStoreError, SettingsError
+from truss_async.errors import OutputStoreError, WebhookReceiverError
 from truss_async.webhooks import Delivery, WebhookReceiver
 
 
@@ -204,7 +204,9 @@ def test_no_more_are_remembered_than_asked_for(signed: Vector) -> None:
 
 def test_a_port_in_use_fails_at_start(receiver: WebhookReceiver) -> None:
     port = urlsplit(receiver.url).port or 0
-    with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: .*choose another port"):
+    with pytest.raises(
+        WebhookReceiverError, match=f"cannot listen on 127.0.0.1:{port}: .*choose another port"
+    ):
         WebhookReceiver(port=port).start()
 
 
@@ -227,7 +229,7 @@ def test_stop_ends_every_thread_and_idle_connection(signed: Vector) -> None:
     assert set(threading.enumerate()) == before
     for connection in idle:
         connection.close()
-    with pytest.raises(SettingsError, match="not running"):
+    with pytest.raises(WebhookReceiverError, match="not running"):
         _ = receiver.url
 
 
