@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from tests.integration.model.model_server import BackgroundLoop, ModelServer, build_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Serve(Protocol):
+    def __call__(
+        self, source: str, *, config: dict[str, Any] | None = None, **environment: str
+    ) -> ModelServer: ...
+
+
+@pytest.fixture(scope="session")
+def background_loop() -> Iterator[BackgroundLoop]:
+    loop = BackgroundLoop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def image(background_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = background_loop.run(build_image(tmp_path_factory.mktemp("build")))
+    return folder
+
+
+@pytest.fixture
+def serve(background_loop: BackgroundLoop, image: Path, tmp_path: Path) -> Iterator[Serve]:
+    """Start the real Truss server on a model; ``TRUSS_ASYNC_OUTPUT_URL`` is set unless it is given."""
+    servers: list[ModelServer] = []
+
+    def start(source: str, *, config: dict[str, Any] | None = None, **environment: str) -> ModelServer:
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        server = ModelServer(background_loop, folder, environment)
+        environment.setdefault("TRUSS_ASYNC_OUTPUT_URL", server.store_url)
+        servers.append(server)
+        server.start(image, source, config or {})
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
