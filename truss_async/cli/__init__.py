@@ -1,1 +1,14 @@
 """The command line."""
+
+import sys
+
+
+def main() -> None:
+    """Run ``truss-async``; what it needs is loaded here, so that its absence is one line."""
+    try:
+        from .running import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("cyclopts", "rich"):
+            raise
+        sys.exit(f"truss-async's commands need {error.name}: pip install 'truss-async[cli]'")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""The commands. Each one is a function in a module of its own, imported when it is called.
+
+The docstring of a command is its help; the part from ``Example:`` on is shown last, below the options.
+A command returns its exit code, None for 0.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from cyclopts import App
+from cyclopts.help import DefaultFormatter, PanelSpec
+from rich.box import Box
+
+from ..errors import SettingsError
+
+COMMANDS = ("serve", "demo", "submit", "status", "cancel", "listen", "package")
+
+HELP = "Async inference on Baseten: no result is lost, and the whole path runs on this machine."
+EPILOGUE = """Each command has --help, with an example. Every option can be set in the
+environment, too: --state-dir is TRUSS_ASYNC_STATE_DIR.
+--debug, or TRUSS_ASYNC_DEBUG=1, shows where an error comes from.
+
+Example:
+    truss-async serve path/to/truss"""
+
+_ONE_LINE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
+_NO_BORDER = Box("    \n" * 8)
+
+
+def make_app() -> App:
+    """The command line as one object; nothing of a command is loaded yet."""
+    app = App(
+        name="truss-async",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
+        version=lambda: version("truss-async"),
+    )
+    for place, name in enumerate(COMMANDS):
+        app.command(f"truss_async.cli.{name}:{name}", name=name, sort_key=place)
+    return app
+
+
+def select_command(app: App, tokens: Sequence[str]) -> None:
+    """Load the command that is asked for, and move its example below its options."""
+    if not tokens or tokens[0].startswith("-"):
+        return
+    name = tokens[0]
+    if name not in COMMANDS:
+        nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(COMMANDS)}"
+        raise SettingsError(f"unknown command {name!r}; {hint}")
+    command = app[name]
+    text, found, example = (inspect.getdoc(command.default_command) or "").partition("\n\nExample:")
+    command.help = _ONE_LINE_BREAK.sub(" ", text)
+    command.help_epilogue = "Example:" + example if found else ""

@@ -1,0 +1,34 @@
+"""``truss-async cancel``"""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..client.refusals import one_line
+from ..errors import ApiError
+from .connection import DEFAULT_URL, ApiKey, Url, connect
+from .options import AsJson
+
+
+def cancel(
+    request_id: Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")],
+    /,
+    *,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    as_json: AsJson = False,
+) -> int:
+    """Withdraw an async request that is still queued; fails when it is too late.
+
+    Example:
+        truss-async cancel 0123456789abcdef0123456789abcdef
+    """
+    with connect(url, api_key) as client:
+        answer = client.cancel(request_id)
+    if as_json:
+        print(answer.model_dump_json())
+        return 0 if answer.canceled else 1
+    if not answer.canceled:
+        raise ApiError(f"request {request_id} was not canceled: {one_line(answer.message)}", status_code=200)
+    print(f"canceled {answer.request_id}")
+    return 0

@@ -1,0 +1,100 @@
+"""Options that are declared once, as a field of a settings model: help, default and variable come from there."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args
+
+from cyclopts import Parameter
+from pydantic import AnyHttpUrl, BaseModel, ValidationError
+
+from ..errors import SettingsError
+
+Model = TypeVar("Model", bound=BaseModel)
+Command = Callable[..., int | None]
+
+AsJson = Annotated[
+    bool,
+    Parameter(
+        name="--json",
+        negative="",
+        help="Print JSON, for scripts.",
+        env_var="TRUSS_ASYNC_JSON",
+        show_default=False,
+    ),
+]
+
+
+def split_at_commas(_type: Any, value: str, *, delimiter: str | None = None) -> list[str]:
+    """How a variable holds a list: parts between commas, blank ones left out."""
+    return [part.strip() for part in value.split(delimiter or ",") if part.strip()]
+
+
+WEBHOOK_SECRET = Parameter(
+    name="--webhook-secret",
+    negative="",
+    show_default=False,
+    env_var=("TRUSS_ASYNC_WEBHOOK_SECRETS", "TRUSS_ASYNC_WEBHOOK_SECRET"),
+    env_var_split=split_at_commas,
+)
+"""``--webhook-secret``, given once for each secret; in the environment, separated by commas."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of an option."""
+    return f"TRUSS_ASYNC_{name.upper()}"
+
+
+def option(model: type[BaseModel], field: str) -> Parameter:
+    """The option for one field."""
+    return Parameter(help=model.model_fields[field].description, env_var=variable(field))
+
+
+def takes_fields_of(
+    model: type[BaseModel],
+    *,
+    positional: Sequence[str] = (),
+    options: Mapping[str, Parameter] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Callable[[Command], Command]:
+    """Give a command one option for each field of the model; ``options`` and ``defaults`` say what differs."""
+
+    def decorate(command: Command) -> Command:
+        parameters = []
+        for name, field in model.model_fields.items():
+            details = Parameter.combine(option(model, name), (options or {}).get(name))
+            parameters.append(
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.POSITIONAL_ONLY
+                    if name in positional
+                    else inspect.Parameter.KEYWORD_ONLY,
+                    default=(defaults or {}).get(name, field.get_default()),
+                    annotation=Annotated[_as_typed(field.annotation), details],
+                )
+            )
+        parameters.sort(key=lambda parameter: parameter.kind)
+        vars(command)["__signature__"] = inspect.Signature(parameters)
+        return command
+
+    return decorate
+
+
+def checked(
+    model: type[Model], values: Mapping[str, Any], *, names: Mapping[str, str] | None = None
+) -> Model:
+    """The values as a model, or ``SettingsError`` naming the option; ``names`` are those that differ."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        raise SettingsError(reason)
+    field = str(first["loc"][0])
+    name = (names or {}).get(field, "--" + field.replace("_", "-"))
+    raise SettingsError(f"{name}: {reason[:1].lower()}{reason[1:]}")
+
+
+def _as_typed(annotation: Any) -> Any:
+    """The annotation as the command line reads it; the model does the rest."""
+    return str | None if AnyHttpUrl in (annotation, *get_args(annotation)) else annotation

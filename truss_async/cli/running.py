@@ -1,0 +1,88 @@
+"""From arguments to an exit code: 0, 1 when something failed, 2 when it was called wrongly."""
+
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError, UnusedCliTokensError
+
+from ..errors import SettingsError, TrussAsyncError
+from .app import make_app, select_command
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command. What goes wrong is one line on stderr, with a traceback above it only when asked for."""
+    tokens, debug = _take_debug(arguments)
+    try:
+        code = _call(tokens)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        explanation = _explain(error)
+        if explanation is None:
+            raise
+        if debug:
+            traceback.print_exception(error)
+        code, line = explanation
+        _tell(line)
+    return code
+
+
+def _call(tokens: list[str]) -> int:
+    app = make_app()
+    select_command(app, tokens)
+    app.suppress_keyboard_interrupt = False
+    code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the line for an error that a user can do something about; None for a bug."""
+    match error:
+        case UnusedCliTokensError():
+            return 2, f"too many arguments: {shlex.join(error.unused_tokens or [])}. See --help."
+        case CycloptsError():
+            return 2, f"{str(error).strip()} See --help."
+        case SettingsError():
+            return 2, str(error)
+        case TrussAsyncError():
+            return 1, str(error)
+        case KeyboardInterrupt():
+            return INTERRUPTED, "interrupted"
+        case BrokenPipeError():
+            _leave_stdout()
+            return 1, "stopped: whoever read the output has closed it"
+        case ModuleNotFoundError() if error.name and not error.name.startswith("truss_async"):
+            return 1, f"this command needs {error.name}: pip install 'truss-async[harness]'"
+        case OSError():
+            place = f"{error.filename}: " if error.filename is not None else ""
+            return 1, f"{place}{error.strerror or error}"
+    return None
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without ``--debug``, which every command has; whether it, or its variable, was given."""
+    tokens = list(arguments)
+    options = tokens[: tokens.index("--")] if "--" in tokens else tokens
+    wanted = os.environ.get("TRUSS_ASYNC_DEBUG", "").lower() not in _FALSE
+    if "--debug" in options:
+        wanted = True
+        tokens.remove("--debug")
+    return tokens, wanted
+
+
+def _leave_stdout() -> None:
+    """Let nothing more be written there, also not when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"truss-async: {' '.join(line.split())}", file=sys.stderr)
