@@ -24,6 +24,7 @@ _ROUTINE_MESSAGES: Final = (
     "Uvicorn running on",
     "Loading truss model from file",
     "Completed model.load()",
+    "Failed to load model. Retrying",
     "Trying shut down after failed model load",
     "Shutting down",
     "Finished server process",
@@ -107,7 +108,7 @@ def _parse_server_record(text: str) -> ServerRecord | None:
         return None  # the model's own JSON
     message = str(fields["message"])
     level = str(fields["levelname"]).lower()
-    if level == "info" and message.startswith(_ROUTINE_MESSAGES):
+    if level in ("info", "warning") and message.startswith(_ROUTINE_MESSAGES):
         level = "debug"
     request_id, traceback = fields.get("request_id"), fields.get("exc_info")
     return ServerRecord(

@@ -83,25 +83,28 @@ def collect_needs(lines: Iterable[str], *, markers: Mapping[str, str]) -> Needs:
     return needs
 
 
-def read_pip_file(path: Path) -> list[str]:
+def read_pip_file(path: Path, *, including: tuple[Path, ...] = ()) -> list[str]:
     """The lines of a requirements file, files that it includes among them, relative paths made absolute."""
+    path = path.resolve()
+    if path in including:
+        raise HarnessError(f"the requirements file {path} includes itself: take its -r line out")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(f"cannot read the requirements file {path}: {error}") from error
-    return list(_pip_lines(text.replace("\\\n", " "), path.parent))
+    return list(_pip_lines(text.replace("\\\n", " "), path.parent, (*including, path)))
 
 
-def _pip_lines(text: str, folder: Path) -> Iterator[str]:
+def _pip_lines(text: str, folder: Path, including: tuple[Path, ...]) -> Iterator[str]:
     for raw in text.splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
-        line = re.sub(r"\s--hash[= ]\S+", "", line)
+        line = re.sub(r"(^|\s)#.*$", "", raw)
+        line = re.sub(r"\s--hash[= ]\S+", "", line).strip()
         option = re.fullmatch(r"(-r|--requirement|-c|--constraint|-e|--editable)[\s=]+(\S.*)", line)
         if option is None:
             if line:
                 yield str((folder / line).resolve()) if line.startswith(".") else line
         elif option[1] in ("-r", "--requirement"):
-            yield from read_pip_file(folder / option[2])
+            yield from read_pip_file(folder / option[2], including=including)
         else:
             target = option[2] if "://" in option[2] else str((folder / option[2]).resolve())
             yield f"{option[1]} {target}"

@@ -140,5 +140,5 @@ class ProcessReplica:
         """Let tracebacks name the files that the user can edit."""
         image = self._workdir / "image"
         for copy, original in ((image / "app" / "model", "model"), (image / "packages", "packages")):
-            text = text.replace(str(copy), str(self._runs.truss_dir / original))
+            text = text.replace(f"{copy}/", f"{self._runs.truss_dir / original}/")
         return text
