@@ -184,8 +184,9 @@ class Harness:
             environment=self._environment,
         )
         work = asyncio.Event()
+        # Processes start in the system's time, whatever the clock of the requests shows.
         pool = ReplicaPool(
-            replicas, concurrency=concurrency, clock=self.clock, report=self._report, on_capacity=work.set
+            replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=self._report, on_capacity=work.set
         )
         session = await parts.enter_async_context(
             aiohttp.ClientSession(

@@ -20,9 +20,9 @@ from truss_async.harness.decisions import (
 )
 
 
-def answer(status: int, body: bytes = b"", *, is_stream: bool = False, **headers: str) -> ModelAnswer:
+def answer(status: int, body: bytes = b"", **headers: str) -> ModelAnswer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return ModelAnswer(status, {"content-type": "application/json", **named}, body, is_stream)
+    return ModelAnswer(status, {"content-type": "application/json", **named}, body)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_429_counts_no_attempt() -> None:
 
 
 def test_a_streaming_answer_is_not_supported() -> None:
-    outcome = judge_answer(answer(200, is_stream=True))
+    outcome = judge_answer(ModelAnswer(200, {}, b"", is_stream=True))
     assert isinstance(outcome, Failed)
     assert (outcome.error.code, outcome.is_retryable) == ("ASYNC_REQUEST_NOT_SUPPORTED", False)
 

@@ -43,6 +43,8 @@ def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
         fields = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise bad_request(f"invalid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise bad_request('the body must be a JSON object, with a "model_input"')
     try:
         request = AsyncPredictRequest.model_validate(fields)
     except ValidationError as error:

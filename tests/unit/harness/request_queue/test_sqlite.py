@@ -290,7 +290,7 @@ def test_a_full_disk_refuses_new_requests_and_loses_none(queue: QueueDriver) -> 
         connection.execute("PRAGMA max_page_count = 1000000")
 
     queue.run(lambda _: writer.run(shrink))
-    with pytest.raises(RequestQueueError, match="full.*free some space"):
+    with pytest.raises(RequestQueueError, match=r"full.*free some space"):
         queue.enqueue("b", model_input=b'"' + b"x" * 200_000 + b'"')
     queue.run(lambda _: writer.run(grow))
     queue.enqueue("c")

@@ -1,0 +1,70 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.harness.model_server import ModelServer
+from truss_async.client import PlatformClient
+from truss_async.clock import SYSTEM_CLOCK, Clock
+from truss_async.harness.server import Harness
+from truss_async.harness.settings import HarnessSettings
+from truss_async.webhooks.receiver import WebhookReceiver
+
+SECRET = "whsec_" + "a1B2" * 9
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[WebhookReceiver]:
+    with WebhookReceiver(secrets=(SECRET,)) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def reports() -> list[str]:
+    """What the harness said to its user."""
+    return []
+
+
+@pytest.fixture
+def serve(model: ModelServer, reports: list[str], tmp_path: Path) -> Iterator[Callable[..., Harness]]:
+    """Start a harness on the model server; options are those of HarnessSettings, and ``clock``."""
+    with ExitStack() as running:
+
+        def start(*, clock: Clock = SYSTEM_CLOCK, **options: Any) -> Harness:
+            options = {
+                "model_url": model.url,
+                "port": 0,
+                "state_dir": tmp_path / "state",
+                "webhook_secrets": (SECRET,),
+                **options,
+            }
+            harness = Harness(HarnessSettings(**options), clock=clock, report=reports.append)
+            return running.enter_context(harness)
+
+        yield start
+
+
+@pytest.fixture
+def harness(serve: Callable[..., Harness]) -> Harness:
+    return serve()
+
+
+@pytest.fixture
+def client(harness: Harness) -> Iterator[PlatformClient]:
+    with PlatformClient(harness.url, api_key="any") as client:
+        yield client
+
+
+@pytest.fixture
+def http(harness: Harness) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=harness.url, headers={"Authorization": "Api-Key any"}, timeout=30) as client:
+        yield client
