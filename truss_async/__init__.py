@@ -5,16 +5,52 @@ Names are loaded when they are first used: importing this package imports nothin
 
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from .client import PlatformClient as PlatformClient
+    from .contract import ArtifactReference as ArtifactReference
+    from .contract import AsyncPredictRequest as AsyncPredictRequest
+    from .contract import AsyncPredictResult as AsyncPredictResult
+    from .errors import TrussAsyncError as TrussAsyncError
+    from .errors import WebhookVerificationError as WebhookVerificationError
+    from .harness.server import Harness as Harness
+    from .harness.settings import HarnessSettings as HarnessSettings
+    from .model import AsyncOutputModel as AsyncOutputModel
+    from .model import save_output as save_output
+    from .stores import OutputStore as OutputStore
+    from .webhooks import verify_webhook as verify_webhook
+
 __version__ = "0.1.0.dev0"
 
-if TYPE_CHECKING:
-    from .errors import TrussAsyncError as TrussAsyncError
-
 _HOMES = {
+    "ArtifactReference": "contract",
+    "AsyncOutputModel": "model",
+    "AsyncPredictRequest": "contract",
+    "AsyncPredictResult": "contract",
+    "Harness": "harness.server",
+    "HarnessSettings": "harness.settings",
+    "OutputStore": "stores",
+    "PlatformClient": "client",
     "TrussAsyncError": "errors",
+    "WebhookVerificationError": "errors",
+    "save_output": "model",
+    "verify_webhook": "webhooks",
 }
 
-__all__ = ["TrussAsyncError", "__version__"]
+__all__ = [
+    "ArtifactReference",
+    "AsyncOutputModel",
+    "AsyncPredictRequest",
+    "AsyncPredictResult",
+    "Harness",
+    "HarnessSettings",
+    "OutputStore",
+    "PlatformClient",
+    "TrussAsyncError",
+    "WebhookVerificationError",
+    "__version__",
+    "save_output",
+    "verify_webhook",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,7 +58,16 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    try:
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+    except ModuleNotFoundError as error:
+        extra = home.partition(".")[0]
+        if extra not in ("harness", "client"):
+            raise
+        from .errors import MissingExtraError
+
+        raise MissingExtraError(str(error.name), extra=extra, purpose=name) from error
     globals()[name] = value
     return value
 

@@ -9,7 +9,7 @@ class SettingsError(TrussAsyncError):
     """A setting is missing or wrong; the message names it and what is allowed."""
 
 
-class MissingExtraError(TrussAsyncError):
+class MissingExtraError(TrussAsyncError, ImportError):
     """An optional dependency is not installed; the message holds the ``pip install`` line."""
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:

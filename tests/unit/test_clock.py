@@ -1,0 +1,122 @@
+import asyncio
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK, ManualClock, wait_for_event, within
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def test_the_system_clock_tells_utc() -> None:
+    assert SYSTEM_CLOCK.now().utcoffset() == timedelta()
+
+
+def test_time_stands_still_until_it_is_moved() -> None:
+    clock = ManualClock(START)
+    assert clock.now() == START
+    assert clock.advance(hours=72) == START + timedelta(hours=72)
+    assert clock.now() == START + timedelta(hours=72)
+
+
+def test_time_is_never_moved_back() -> None:
+    with pytest.raises(ValueError, match="back"):
+        ManualClock(START).advance(seconds=-1)
+
+
+def test_sleepers_wake_in_order_of_their_moments() -> None:
+    clock = ManualClock(START)
+    woken: list[str] = []
+
+    async def sleeper(name: str, seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append(name)
+
+    async def scenario() -> None:
+        tasks = [
+            asyncio.create_task(sleeper(name, seconds)) for name, seconds in [("c", 3), ("a", 1), ("b", 2)]
+        ]
+        await asyncio.sleep(0)
+        clock.advance(seconds=2)
+        await asyncio.wait(tasks[1:])
+        assert woken == ["a", "b"]
+        clock.advance(seconds=1)
+        await tasks[0]
+
+    asyncio.run(scenario())
+    assert woken == ["a", "b", "c"]
+
+
+def test_a_thread_can_wait_too() -> None:
+    clock = ManualClock(START)
+    ended = threading.Event()
+    started = threading.Event()
+
+    def wait() -> None:
+        started.set()
+        clock.block(60)
+        ended.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    started.wait(10)
+    while not ended.wait(0.01):
+        clock.advance(seconds=60)
+    thread.join(10)
+
+
+def test_no_wait_needs_no_advance() -> None:
+    clock = ManualClock(START)
+    clock.block(0)
+    asyncio.run(clock.sleep(-1))
+
+
+def test_an_event_is_waited_for_up_to_its_moment() -> None:
+    clock = ManualClock(START)
+
+    async def scenario() -> tuple[bool, bool]:
+        event = asyncio.Event()
+        waiting = asyncio.create_task(wait_for_event(event, clock=clock, seconds=5))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.advance(seconds=5)
+        timed_out = await waiting
+        event.set()
+        return timed_out, await wait_for_event(event, clock=clock, seconds=None)
+
+    assert asyncio.run(scenario()) == (False, True)
+
+
+def test_what_takes_too_long_is_cancelled() -> None:
+    clock = ManualClock(START)
+    cleaned_up: list[bool] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned_up.append(True)
+
+    async def scenario() -> None:
+        waiting = asyncio.create_task(within(3600, slow(), clock=clock))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.advance(hours=1)
+        with pytest.raises(TimeoutError):
+            await waiting
+
+    asyncio.run(scenario())
+    assert cleaned_up == [True]
+
+
+def test_what_is_done_in_time_gives_its_result_or_its_error() -> None:
+    async def fail() -> None:
+        raise LookupError
+
+    async def value() -> int:
+        return 5
+
+    assert asyncio.run(within(60, value(), clock=SYSTEM_CLOCK)) == 5
+    with pytest.raises(LookupError):
+        asyncio.run(within(60, fail(), clock=SYSTEM_CLOCK))

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+
+import truss_async
+
+
+def test_the_public_names_are_these() -> None:
+    assert truss_async.__all__ == [
+        "ArtifactReference",
+        "AsyncOutputModel",
+        "AsyncPredictRequest",
+        "AsyncPredictResult",
+        "Harness",
+        "HarnessSettings",
+        "OutputStore",
+        "PlatformClient",
+        "TrussAsyncError",
+        "WebhookVerificationError",
+        "__version__",
+        "save_output",
+        "verify_webhook",
+    ]
+
+
+@pytest.mark.parametrize("name", truss_async.__all__)
+def test_every_public_name_loads(name: str) -> None:
+    assert getattr(truss_async, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        _ = truss_async.nothing_of_the_kind
+
+
+def test_importing_the_package_loads_no_third_party_module() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import truss_async; "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert set(shown.split()) <= {"truss_async", *sys.stdlib_module_names}
+
+
+def test_a_missing_extra_is_named_with_its_pip_line() -> None:
+    script = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "try:\n    from truss_async import Harness\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown == "Harness needs aiohttp: pip install 'truss-async[harness]'\n"
