@@ -35,6 +35,7 @@ class ModelState:
     secrets: Mapping[str, str] | None = None
     environment: Any = None
     saver: OutputSaver | None = None
+    saver_made_for: type | None = None
 
 
 def state_of(model: object) -> ModelState:
@@ -44,11 +45,14 @@ def state_of(model: object) -> ModelState:
 
 
 def saver_of(model: object) -> OutputSaver:
-    """What saves the model's outputs, made from its settings when first asked for."""
+    """What saves the model's outputs, made from its settings when first asked for.
+
+    Made again when the object has got another class, which is how Truss reloads an edited model.
+    """
     state = state_of(model)
     with _making_saver:
-        if state.saver is None:
-            state.saver = _make_saver(model, state)
+        if state.saver is None or state.saver_made_for is not type(model):
+            state.saver, state.saver_made_for = _make_saver(model, state), type(model)
         return state.saver
 
 

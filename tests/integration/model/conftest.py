@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.integration.model.model_server import BackgroundLoop, ModelServer, build_image
+from tests.integration.model.model_server import BARE_MODEL, BackgroundLoop, ModelServer, build_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,10 @@ class Serve(Protocol):
     def __call__(
         self, source: str, *, config: dict[str, Any] | None = None, **environment: str
     ) -> ModelServer: ...
+
+
+class Reload(Protocol):
+    def __call__(self, source: str) -> ModelServer: ...
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +36,11 @@ def image(background_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def serve(background_loop: BackgroundLoop, image: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start the real Truss server on a model; ``TRUSS_ASYNC_OUTPUT_URL`` is set unless it is given."""
+    """Start a real Truss server on a model; ``TRUSS_ASYNC_OUTPUT_URL`` is set unless it is given."""
     servers: list[ModelServer] = []
 
     def start(source: str, *, config: dict[str, Any] | None = None, **environment: str) -> ModelServer:
-        folder = tmp_path / f"server-{len(servers)}"
-        folder.mkdir()
-        server = ModelServer(background_loop, folder, environment)
-        environment.setdefault("TRUSS_ASYNC_OUTPUT_URL", server.store_url)
+        server = ModelServer.in_folder(tmp_path / f"server-{len(servers)}", background_loop, environment)
         servers.append(server)
         server.start(image, source, config or {})
         return server
@@ -47,3 +48,24 @@ def serve(background_loop: BackgroundLoop, image: Path, tmp_path: Path) -> Itera
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def running_server(
+    background_loop: BackgroundLoop, image: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ModelServer]:
+    server = ModelServer.in_folder(tmp_path_factory.mktemp("running") / "server", background_loop, {})
+    server.start(image, BARE_MODEL, {})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def reload(running_server: ModelServer) -> Reload:
+    """Give the one running Truss server another model; its constructor is not run again."""
+
+    def give(source: str) -> ModelServer:
+        running_server.reload(source)
+        return running_server
+
+    return give

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,16 +77,19 @@ class ModelServer:
     log: list[ReplicaLogLine] = field(default_factory=list)
     process: ServerProcess | None = None
 
-    @property
-    def store(self) -> OutputStore:
-        return OutputStore.from_url(self.store_url)
+    @classmethod
+    def in_folder(cls, folder: Path, loop: BackgroundLoop, environment: dict[str, str]) -> ModelServer:
+        folder.mkdir()
+        server = cls(loop, folder, environment)
+        environment.setdefault("TRUSS_ASYNC_OUTPUT_URL", server.store_url)
+        return server
 
     @property
     def store_url(self) -> str:
         return (self.folder / "store").as_uri()
 
     def result(self, request_id: str) -> AsyncPredictResult:
-        return self.store.get(request_id)
+        return OutputStore.from_url(self.store_url).get(request_id)
 
     def stored_files(self) -> list[str]:
         root = self.folder / "store"
@@ -113,7 +117,7 @@ class ModelServer:
             plugin_dir=None,
         )
         process = await ServerProcess.launch(
-            Path(os.sys.executable),
+            Path(sys.executable),
             folders,
             run_dir=self.folder,
             environment={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **self.environment},
@@ -131,7 +135,12 @@ class ModelServer:
             self.loop.run(self.process.stop(grace_seconds=5, clock=SYSTEM_CLOCK))
 
     def reload(self, source: str) -> None:
-        """Give the running server another model, through its own hot reload."""
+        """Give the running server another model, through its own hot reload; an empty store, an empty log."""
+        store = self.folder / "store"
+        if store.is_file():
+            store.unlink()
+        shutil.rmtree(store, ignore_errors=True)
+        self.log.clear()
         (self.folder / "app" / "model" / "model.py").write_text(source)
         answer = self.post("/hot-reload", b"")
         assert answer.status == 200, answer.body

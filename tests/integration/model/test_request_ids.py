@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.integration.model.conftest import Serve
+    from tests.integration.model.conftest import Reload, Serve
 
 SOURCE = """
 import asyncio, logging
@@ -41,8 +41,8 @@ def test_every_hook_sees_its_own_request_id(serve: Serve) -> None:
         assert server.result(request_id).data == {"ids": [request_id] * 4}
 
 
-def test_an_unsafe_request_id_is_refused_before_predict(serve: Serve) -> None:
-    server = serve(SOURCE)
+def test_an_unsafe_request_id_is_refused_before_predict(reload: Reload) -> None:
+    server = reload(SOURCE)
     ran = len(server.logged("predict runs"))
     for request_id in UNSAFE_IDS:
         answer = server.predict({}, request_id)
@@ -53,8 +53,8 @@ def test_an_unsafe_request_id_is_refused_before_predict(serve: Serve) -> None:
     assert not (server.folder / "escape.json").exists()
 
 
-def test_a_request_without_an_id_is_saved_under_a_new_one(serve: Serve) -> None:
-    server = serve(SOURCE)
+def test_a_request_without_an_id_is_saved_under_a_new_one(reload: Reload) -> None:
+    server = reload(SOURCE)
     answer = server.predict({})
     (name,) = server.stored_files()
     assert re.fullmatch(r"[0-9a-f]{32}\.json", name)
@@ -64,9 +64,9 @@ def test_a_request_without_an_id_is_saved_under_a_new_one(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_platform_documentations_snippet_works(serve: Serve, is_async: bool) -> None:
+def test_the_platform_documentations_snippet_works(reload: Reload, is_async: bool) -> None:
     define = "async def" if is_async else "def"
-    server = serve(
+    server = reload(
         f"""
 import pathlib
 from truss_async.model import AsyncOutputModel
@@ -85,8 +85,8 @@ class Model(AsyncOutputModel):
     assert (server.folder / "app" / "doc.txt").read_text() == "output"
 
 
-def test_a_hook_that_calls_another_saves_once(serve: Serve) -> None:
-    server = serve(
+def test_a_hook_that_calls_another_saves_once(reload: Reload) -> None:
+    server = reload(
         """
 from truss_async.model import AsyncOutputModel
 
@@ -114,8 +114,8 @@ class Model(Parent):
     assert server.stored_files() == ["nested.json"]
 
 
-def test_a_repeated_request_replaces_its_own_object(serve: Serve) -> None:
-    server = serve(
+def test_a_repeated_request_replaces_its_own_object(reload: Reload) -> None:
+    server = reload(
         "from truss_async.model import AsyncOutputModel\n"
         "class Model(AsyncOutputModel):\n    def predict(self, x):\n        return x\n"
     )

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from truss_async.errors import SettingsError
+from truss_async.model.settings import OutputSettings, resolve_settings
+
+
+class Attributes:
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+def resolve(
+    *,
+    arguments: dict[str, Any] | None = None,
+    attributes: dict[str, Any] | None = None,
+    environ: dict[str, str] | None = None,
+    section: Any = None,
+) -> OutputSettings:
+    return resolve_settings(
+        arguments=arguments or {},
+        model=Attributes(**attributes or {}),
+        environ=environ or {},
+        config={"model_metadata": {"async_output": section}},
+    )
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "arguments": {"url": "s3://argument"},
+    "attributes": {"output_url": "s3://attribute"},
+    "environ": {"TRUSS_ASYNC_OUTPUT_URL": "s3://environment"},
+    "section": {"url": "s3://config"},
+}
+
+
+def test_the_first_place_that_has_a_setting_wins() -> None:
+    names = list(PLACES)
+    found = [resolve(**{name: PLACES[name] for name in names[first:]}).url for first in range(len(names))]
+    assert found == ["s3://argument", "s3://attribute", "s3://environment", "s3://config"]
+
+
+def test_each_setting_is_looked_for_by_itself() -> None:
+    settings = resolve(
+        arguments={"model_id": "m"},
+        environ={"TRUSS_ASYNC_OUTPUT_DEPLOYMENT_ID": "d", "TRUSS_ASYNC_OUTPUT_DIR": "somebody else's"},
+        section={"url": "s3://b", "model_id": "other"},
+    )
+    assert settings == OutputSettings(url="s3://b", model_id="m", deployment_id="d")
+
+
+def test_an_empty_text_is_no_setting() -> None:
+    settings = resolve(environ={"TRUSS_ASYNC_OUTPUT_URL": ""}, section={"url": "s3://b", "model_id": ""})
+    assert (settings.url, settings.model_id) == ("s3://b", None)
+
+
+def test_no_url_names_the_three_places() -> None:
+    with pytest.raises(SettingsError) as caught:
+        resolve_settings(arguments={}, model=object(), environ={}, config={"model_metadata": None})
+    for place in ("output_url", "TRUSS_ASYNC_OUTPUT_URL", "model_metadata.async_output.url"):
+        assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"section": {"url": "s3://b", "urls": 1, "mode_id": 2}}, "no setting urls, mode_id; known are url,"),
+        ({"section": "s3://b"}, "must be a mapping with the keys url,"),
+        ({"section": {"url": 7}}, "async_output.url in config.yaml: Input should be a valid string"),
+        ({"section": {"url": "s3://b", "model_id": 7}}, "model_id in config.yaml: Input should be a valid"),
+        ({"attributes": {"output_url": 7}}, "the attribute output_url: Input should be a valid string"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_place(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
+        resolve(**given)
