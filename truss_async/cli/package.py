@@ -1,0 +1,38 @@
+"""``truss-async package``"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..shipping import package_truss
+from .options import AsJson
+
+
+def package(
+    truss_dir: Annotated[Path, Parameter(name="TRUSS_DIR", help="A folder with a config.yaml.")],
+    /,
+    *,
+    check: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Only tell what would change.", env_var="TRUSS_ASYNC_CHECK", show_default=False
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put what a model container needs of this package into a truss, ready for `truss push`.
+
+    The copy goes to the folder packages/ of the truss. A requirement on truss-async gives way to the packages
+    that it needs; everything else in the config stays as it is. Then says what is still to do.
+
+    Example:
+        truss-async package path/to/truss --check
+    """
+    report = package_truss(truss_dir, dry_run=check)
+    if as_json:
+        print(json.dumps(asdict(report), default=str))
+    else:
+        print("\n".join(report.lines()))

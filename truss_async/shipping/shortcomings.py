@@ -1,0 +1,132 @@
+"""What a truss still lacks before its outputs are saved in production: pure decisions, one plain line each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from packaging.utils import canonicalize_name
+
+from .dependencies import parse
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+    from .truss_source import TrussSource
+
+_URL_VARIABLE: Final = "TRUSS_ASYNC_OUTPUT_URL"
+_LIBRARIES: Final = {
+    "s3": ("boto3", "s3"),
+    "gs": ("google-cloud-storage", "gcs"),
+    "azure": ("azure-storage-blob", "azure"),
+}
+_OLDEST_PYTHON: Final = (3, 10)
+
+
+def shortcomings(
+    source: TrussSource, *, requirements: list[str] | None, needed: list[Requirement]
+) -> list[str]:
+    """What the truss lacks, given the requirement lines that it ships with (None: unknown) and what the copy imports."""
+    names = None if requirements is None else _names(requirements)
+    return [
+        *_model(source),
+        *_output_url(source, names),
+        *_python_version(source),
+        *_missing_dependencies(source, names, needed),
+    ]
+
+
+def _model(source: TrussSource) -> Iterator[str]:
+    module = source.model_syntax()
+    if module is None:
+        yield f"{source.model_path} is missing or is not valid Python"
+    elif not any(_imports_us(node) for node in ast.walk(module)):
+        yield f"{source.model_path.name} does not import truss_async: derive Model from AsyncOutputModel to save outputs"
+
+
+def _output_url(source: TrussSource, names: set[str] | None) -> Iterator[str]:
+    in_model, on_class = _url_in_model(source)
+    variables = _mapping(source.config.get("environment_variables"))
+    section = _mapping(_mapping(source.config.get("model_metadata")).get("async_output"))
+    # The order in which the plugin looks.
+    url = in_model or variables.get(_URL_VARIABLE) or section.get("url")
+    if url is None and not on_class:
+        yield "config.yaml lacks model_metadata.async_output.url, and the model class sets no output_url"
+    elif isinstance(url, str) and (library := _LIBRARIES.get(urlsplit(url).scheme)):
+        name, extra = library
+        if names is not None and name not in names:
+            yield f"the requirements lack {name}, which {url} needs: ask for truss-async[{extra}], or add it"
+
+
+def _python_version(source: TrussSource) -> Iterator[str]:
+    version = source.python_version
+    if version is None:
+        yield "config.yaml gives no python_version, so the version of truss decides: add, say, python_version: py311"
+    elif tuple(int(part) for part in version.split(".")) < _OLDEST_PYTHON:
+        yield f"python_version {version} is too old: truss_async needs 3.10 or newer"
+
+
+def _missing_dependencies(
+    source: TrussSource, names: set[str] | None, needed: list[Requirement]
+) -> Iterator[str]:
+    if names is None:
+        yield (
+            f"{source.requirements_path} is left alone: see that it asks for "
+            f"{', '.join(str(requirement) for requirement in needed)}, and not for an unpublished truss-async"
+        )
+        return
+    for requirement in needed:
+        if canonicalize_name(requirement.name) not in names:
+            yield f"the requirements lack {requirement}, which truss_async imports"
+
+
+def _names(requirements: list[str]) -> set[str]:
+    """The packages that these lines install; an extra of smart-open brings the library it is named for."""
+    found: set[str] = set()
+    for line in requirements:
+        requirement = parse(line)
+        if requirement is not None:
+            name = canonicalize_name(requirement.name)
+            found.add(name)
+            if name == "smart-open":
+                found |= {library for library, extra in _LIBRARIES.values() if extra in requirement.extras}
+    return found
+
+
+def _url_in_model(source: TrussSource) -> tuple[str | None, bool]:
+    """The URL set in the model's code, if it is spelled out there, and whether one is set at all."""
+    module = source.model_syntax()
+    values = [] if module is None else [value for node in ast.walk(module) for value in _url_values(node)]
+    texts = [
+        value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    ]
+    return (texts[0] if texts else None), bool(values)
+
+
+def _url_values(node: ast.AST) -> list[ast.expr]:
+    """What the node gives as the URL: ``output_url = …`` or ``save_output(url=…)``."""
+    if isinstance(node, ast.Assign):
+        return [node.value for target in node.targets if _is_name(target, "output_url")]
+    if isinstance(node, ast.AnnAssign):
+        return [node.value] if node.value and _is_name(node.target, "output_url") else []
+    if isinstance(node, ast.Call) and _is_name(node.func, "save_output"):
+        return [keyword.value for keyword in node.keywords if keyword.arg == "url"]
+    return []
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return (isinstance(node, ast.Name) and node.id == name) or (
+        isinstance(node, ast.Attribute) and node.attr == name
+    )
+
+
+def _imports_us(node: ast.AST) -> bool:
+    if isinstance(node, ast.Import):
+        return any(alias.name.partition(".")[0] == "truss_async" for alias in node.names)
+    return isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "truss_async"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

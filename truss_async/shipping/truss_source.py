@@ -1,0 +1,113 @@
+"""A truss as it lies on disk, read only as far as packaging it needs."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from ..errors import HarnessError
+
+
+@dataclass(frozen=True)
+class TrussSource:
+    """``text`` is config.yaml as it is, line ends and all; ``config`` what it says."""
+
+    folder: Path
+    text: str
+    config: dict[str, Any]
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def packages_folder(self) -> Path:
+        """Where the truss bundles packages; refused when truss would not ship what is put there."""
+        name = self._text("bundled_packages_dir", "packages")
+        path = self.folder / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name in ("", "."):
+            raise HarnessError(
+                f"bundled_packages_dir in {self.config_path} must be a folder inside the truss, not {name!r}"
+            )
+        if path.is_symlink():
+            raise HarnessError(f"{path} is a link, and truss ships nothing for links: make it a folder")
+        return path
+
+    @property
+    def python_version(self) -> str | None:
+        """Such as ``3.11``; None when the config leaves it to the version of truss."""
+        name = self.config.get("python_version")
+        return (
+            f"{name[2]}.{name[3:]}"
+            if isinstance(name, str) and name[:2] == "py" and name[2:].isdigit()
+            else None
+        )
+
+    @property
+    def requirements_path(self) -> Path | None:
+        """The dependency file that the config names instead of listing requirements."""
+        name = self.config.get("requirements_file")
+        return self.folder / str(name) if name else None
+
+    @property
+    def requirements(self) -> list[str]:
+        """The requirements listed in the config."""
+        listed = self.config.get("requirements") or []
+        if not isinstance(listed, list):
+            raise HarnessError(f"requirements in {self.config_path} must be a list")
+        return [str(line) for line in listed]
+
+    @property
+    def model_path(self) -> Path:
+        return (
+            self.folder
+            / self._text("model_module_dir", "model")
+            / self._text("model_class_filename", "model.py")
+        )
+
+    def model_syntax(self) -> ast.Module | None:
+        """The model's code, parsed; None when there is none or it is not Python."""
+        try:
+            return ast.parse(self.model_path.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            return None
+
+    def _text(self, key: str, default: str) -> str:
+        return str(self.config.get(key) or default)
+
+
+def read_truss(folder: Path) -> TrussSource:
+    """Read a truss folder; raise HarnessError, in one line, when it is none."""
+    if not folder.is_dir():
+        raise HarnessError(f"no folder {folder}: give the folder of a truss, the one with config.yaml in it")
+    path = folder / "config.yaml"
+    text = read_text(path)
+    return TrussSource(folder, text, parse_config(text, path))
+
+
+def parse_config(text: str, path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise HarnessError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
+        raise HarnessError(f"{path} must hold keys and values, not a {type(config).__name__}")
+    return config
+
+
+def read_text(path: Path) -> str:
+    """The file's text, with its line ends as they are."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise HarnessError(f"no {path.name} in {path.parent}: give the folder of a truss") from None
+    except UnicodeDecodeError:
+        raise HarnessError(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror}") from None
