@@ -1,0 +1,123 @@
+"""Real Truss servers, driven from synchronous tests on the event loop that the harness uses."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import pytest
+import uvloop
+import yaml
+
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.harness.replicas import Replica, ReplicaPool, make_replicas
+from truss_async.harness.settings import HarnessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
+DEADLINE_SECONDS = 60
+
+
+class Stage:
+    """Makes trusses and replicas in one folder; what the replicas and the pool said is kept."""
+
+    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.folder = folder
+        self.loop = loop
+        self.reported: list[str] = []
+        self.logged: list[str] = []
+        self.news = threading.Condition()
+        self._started: list[Replica] = []
+        self._pools: list[ReplicaPool] = []
+
+    def truss(self, model: str, /, name: str = "truss", **config: Any) -> Path:
+        folder = self.folder / name
+        (folder / "model").mkdir(parents=True, exist_ok=True)
+        (folder / "model" / "model.py").write_text(model)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        return folder
+
+    def replicas(
+        self, truss_dir: Path, *, variables: Mapping[str, str] | None = None, **settings: Any
+    ) -> list[Replica]:
+        made, self.concurrency = make_replicas(
+            HarnessSettings(truss_dir=truss_dir, **settings),
+            workdir=self.folder / "work",
+            clock=SYSTEM_CLOCK,
+            report=lambda line: self._note(self.reported, line),
+            log=lambda line: self._note(self.logged, line),
+            environment=variables,
+        )
+        self._started += made
+        return made
+
+    def started(self, truss_dir: Path, **settings: Any) -> Replica:
+        (replica,) = self.replicas(truss_dir, **settings)
+        self.run(replica.start())
+        return replica
+
+    def pool(self, replicas: list[Replica]) -> ReplicaPool:
+        pool = ReplicaPool(
+            replicas,
+            concurrency=self.concurrency,
+            clock=SYSTEM_CLOCK,
+            report=lambda line: self._note(self.reported, line),
+            on_capacity=lambda: None,
+        )
+        self._pools.append(pool)
+        self.run(pool.start())
+        return pool
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_SECONDS)
+
+    def predict(self, replica: Replica, model_input: object, **headers: str) -> Any:
+        async def post() -> Any:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(replica.predict_url, json=model_input, headers=headers) as answer,
+            ):
+                return await answer.json()
+
+        return self.run(post())
+
+    def wait_for_line(self, lines: list[str], part: str, *, times: int = 1) -> None:
+        with self.news:
+            seen = self.news.wait_for(
+                lambda: sum(part in line for line in lines) >= times, timeout=DEADLINE_SECONDS
+            )
+        assert seen, f"{part!r} not in {lines}"
+
+    def close(self) -> None:
+        for pool in self._pools:
+            self.run(pool.stop())
+        for replica in self._started:
+            self.run(replica.stop())
+
+    def _note(self, lines: list[str], line: str) -> None:
+        with self.news:
+            lines.append(line)
+            self.news.notify_all()
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    running = uvloop.new_event_loop()
+    thread = threading.Thread(target=running.run_forever)
+    thread.start()
+    yield running
+    running.call_soon_threadsafe(running.stop)
+    thread.join(DEADLINE_SECONDS)
+    running.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Stage]:
+    made = Stage(tmp_path, loop)
+    yield made
+    made.close()

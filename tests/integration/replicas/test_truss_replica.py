@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from tests.integration.replicas.process_table import assert_group_ends, group_members
+from truss_async.errors import HarnessError
+from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.harness.replicas.truss_replica import ProcessReplica
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.replicas.conftest import Stage
+
+DEADLINE_SECONDS = 20
+ECHO = """
+class Model:
+    def predict(self, model_input):
+        return model_input
+"""
+
+
+async def post(url: str) -> None:
+    async with aiohttp.ClientSession() as session, session.post(url, json=1) as answer:
+        await answer.read()
+
+
+def pid_of(replica: object) -> int:
+    assert isinstance(replica, ProcessReplica)
+    assert replica.pid is not None
+    return replica.pid
+
+
+def test_model_is_loaded_answers_and_leaves_no_process_behind(stage: Stage) -> None:
+    replica = stage.started(stage.truss(ECHO))
+    assert replica.name == "replica-1"
+    assert replica.predict_url.startswith("http://127.0.0.1:")
+    assert stage.predict(replica, {"page": "ä"}) == {"page": "ä"}
+    group = pid_of(replica)
+    assert group_members(group)
+    stage.run(replica.stop())
+    assert group_members(group) == []
+    stage.run(replica.stop())
+
+
+def test_everything_of_the_image_reaches_the_model(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = """
+        import json, os, sys
+        from pathlib import Path
+        import bundled_first_at_load as bundled
+
+        class Model:
+            def __init__(self, config, data_dir, secrets, environment=None):
+                self.secrets, self.data_dir = secrets, data_dir
+
+            def setup_environment(self, environment):
+                self.environment = environment
+
+            def predict(self, model_input):
+                return {
+                    "bundled": bundled.NAME,
+                    "data": (self.data_dir / "words.txt").read_text(),
+                    "from_folder": self.secrets["folder_secret"],
+                    "from_environment": self.secrets["env_secret"],
+                    "environment": self.environment,
+                    "variables": [os.environ.get(name) for name in model_input["variables"]],
+                    "packages_come_last": sys.path[-1].endswith("packages"),
+                    "session": os.getsid(0) == os.getpid(),
+                    "working_directory": os.getcwd() == str(Path(sys.argv[0]).parent),
+                }
+    """
+    truss = stage.truss(
+        textwrap.dedent(model),
+        secrets={"folder_secret": None, "env_secret": None},
+        environment_variables={"FROM_CONFIG": "yes", "BOTH": "config", "FLAG": True},
+    )
+    (truss / "packages").mkdir()
+    (truss / "packages" / "bundled_first_at_load.py").write_text("NAME = 'bundled'")
+    (truss / "data").mkdir()
+    (truss / "data" / "words.txt").write_text("a b c")
+    secrets_dir = tmp_path / "secrets"
+    secrets_dir.mkdir()
+    (secrets_dir / "folder_secret").write_text("s3cret")
+    monkeypatch.setenv("TRUSS_SECRET_env_secret", "s4cret")
+    monkeypatch.setenv("FROM_SERVE", "inherited")
+    monkeypatch.setenv("VIRTUAL_ENV", "/venv/of/the/harness")
+    (replica,) = stage.replicas(truss, secrets_dir=secrets_dir, environment="staging")
+    stage.run(replica.start())
+    names = ["FROM_CONFIG", "BOTH", "FLAG", "FROM_SERVE", "VIRTUAL_ENV", "PYTHONUNBUFFERED"]
+    assert stage.predict(replica, {"variables": names}) == {
+        "bundled": "bundled",
+        "data": "a b c",
+        "from_folder": "s3cret",
+        "from_environment": "s4cret",
+        "environment": {"name": "staging"},
+        "variables": ["yes", "config", "true", "inherited", None, "1"],
+        "packages_come_last": True,
+        "session": True,
+        "working_directory": True,
+    }
+    assert not (truss / "__pycache__").exists()
+    assert not (truss / "model" / "__pycache__").exists()
+
+
+def test_environment_given_to_the_harness_reaches_the_model_and_wins(stage: Stage) -> None:
+    model = "import os\nclass Model:\n    def predict(self, name): return os.environ.get(name)"
+    truss = stage.truss(model, environment_variables={"BOTH": "config"})
+    (replica,) = stage.replicas(truss, variables={"BOTH": "given"})
+    stage.run(replica.start())
+    assert stage.predict(replica, "BOTH") == "given"
+
+
+def test_logs_carry_the_replica_and_the_request_id_and_leave_the_routine_out(stage: Stage) -> None:
+    model = """
+        import logging
+
+        class Model:
+            def predict(self, model_input):
+                logging.warning("thinking")
+                print("a bare print")
+                return 1 / model_input
+    """
+    truss = stage.truss(textwrap.dedent(model))
+    replica = stage.started(truss)
+    assert stage.predict(replica, 1, **{"x-baseten-request-id": "3f2a11119c"}) == 1
+    stage.wait_for_line(stage.logged, "a bare print")
+    stage.predict(replica, 0, **{"x-baseten-request-id": "4f2a11119c"})
+    stage.wait_for_line(stage.logged, "ZeroDivisionError")
+    texts = [line.partition(" ")[2] for line in stage.logged]
+    assert texts[:2] == ["replica-1 [3f2a…9c] WARNING thinking", "replica-1 a bare print"]
+    assert any(text.startswith("replica-1 [4f2a…9c] ERROR ZeroDivisionError") for text in texts)
+    # The file that the user can edit is named, not its copy.
+    assert any(str(truss / "model" / "model.py") in text for text in texts)
+
+
+def test_flood_and_endless_line_do_not_block_the_model(stage: Stage) -> None:
+    model = """
+        class Model:
+            def predict(self, model_input):
+                print("x" * 3_000_000)
+                for number in range(20_000):
+                    print("line", number)
+                return "done"
+    """
+    replica = stage.started(stage.truss(textwrap.dedent(model)))
+    assert stage.predict(replica, {}) == "done"
+    assert len(stage.logged) < 20_000
+
+
+def test_load_failure_is_told_by_the_models_own_traceback(stage: Stage) -> None:
+    truss = stage.truss(
+        "class Model:\n    def load(self): raise ValueError('no weights')\n    def predict(self, x): return x"
+    )
+    (replica,) = stage.replicas(truss)
+    with pytest.raises(ReplicaLoadError) as caught:
+        stage.run(replica.start())
+    assert "the model does not load: ValueError: no weights; " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.traceback is not None
+    assert f'File "{truss}/model/model.py", line 2' in caught.value.traceback
+    stage.run(replica.stop())
+    assert group_members(pid_of(replica)) == []
+
+
+def test_missing_module_of_the_model_is_to_be_added_to_the_requirements(stage: Stage) -> None:
+    (replica,) = stage.replicas(stage.truss("import no_such_module"))
+    with pytest.raises(ReplicaLoadError, match=r"No module named 'no_such_module'; add it to requirements"):
+        stage.run(replica.start())
+
+
+def test_model_that_ends_the_process_while_loading_is_a_load_failure(stage: Stage) -> None:
+    model = "import os\nclass Model:\n    def load(self):\n        print('last words', flush=True)\n        os._exit(9)\n    def predict(self, x): return x"
+    (replica,) = stage.replicas(stage.truss(model))
+    with pytest.raises(ReplicaLoadError, match=r"exited with status 9 .*last words"):
+        stage.run(replica.start())
+
+
+def test_config_that_truss_refuses_is_told_in_one_line(stage: Stage) -> None:
+    (replica,) = stage.replicas(stage.truss(ECHO, python_version="py27"))
+    with pytest.raises(HarnessError, match="python_version") as caught:
+        stage.run(replica.start())
+    assert "\n" not in str(caught.value)
+
+
+def test_two_replicas_run_side_by_side_and_the_pool_replaces_the_one_that_dies(stage: Stage) -> None:
+    model = """
+        import os
+
+        class Model:
+            def predict(self, model_input):
+                if model_input == "die":
+                    os._exit(7)
+                return os.getpid()
+    """
+    truss = stage.truss(textwrap.dedent(model), runtime={"predict_concurrency": 2})
+    replicas = stage.replicas(truss, replicas=2)
+    pool = stage.pool(replicas)
+    stage.wait_for_line(stage.reported, "is ready", times=2)
+    assert (pool.ready_count, pool.free_slots) == (2, 4)
+    first, second = (stage.predict(replica, "pid") for replica in replicas)
+    assert first != second
+    # Edited in between: what is loaded next is the new one.
+    (truss / "model" / "model.py").write_text(textwrap.dedent(model).replace("os.getpid()", "'edited'"))
+    with pytest.raises(aiohttp.ClientError):
+        stage.predict(replicas[0], "die")
+    stage.wait_for_line(stage.reported, "replica-1 exited with status 7; starting it again in 1 s")
+    assert stage.predict(replicas[1], "pid") == second
+    stage.wait_for_line(stage.reported, "is ready", times=3)
+    assert stage.predict(replicas[0], "pid") == "edited"
+
+
+def test_children_of_the_model_go_with_it(stage: Stage) -> None:
+    model = """
+        import subprocess, sys
+
+        class Model:
+            def load(self):
+                self.child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+
+            def predict(self, model_input):
+                return self.child.pid
+    """
+    replica = stage.started(stage.truss(textwrap.dedent(model)))
+    group = pid_of(replica)
+    assert stage.predict(replica, 0) in group_members(group)
+    os.kill(group, signal.SIGKILL)
+    assert stage.run(replica.wait_exit()) == "was killed by SIGKILL (out of memory?)"
+    assert group_members(group) == []
+
+
+def test_model_that_does_not_end_on_sigterm_is_killed(stage: Stage) -> None:
+    model = """
+        import threading
+
+        class Model:
+            def predict(self, model_input):
+                print("busy", flush=True)
+                threading.Event().wait()
+    """
+    (replica,) = stage.replicas(stage.truss(textwrap.dedent(model)))
+    stage.run(replica.start())
+    group = pid_of(replica)
+    hanging = asyncio.run_coroutine_threadsafe(post(replica.predict_url), stage.loop)
+    stage.wait_for_line(stage.logged, "busy")
+    stage.run(replica.stop())
+    assert group_members(group) == []
+    assert isinstance(hanging.exception(DEADLINE_SECONDS), aiohttp.ClientError)
+
+
+HARNESS = """
+import asyncio, sys
+from pathlib import Path
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.harness.replicas import make_replicas
+from truss_async.harness.settings import HarnessSettings
+
+def log(line):
+    print(line, flush=True)
+
+async def main():
+    settings = HarnessSettings(truss_dir=sys.argv[1])
+    (replica,), _ = make_replicas(settings, workdir=Path(sys.argv[2]), clock=SYSTEM_CLOCK, report=len, log=log)
+    await replica.start()
+    print(replica.pid, replica.predict_url, flush=True)
+    await replica.wait_exit()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle model", "model that keeps the GIL"])
+def test_replica_and_its_children_die_with_a_harness_that_is_killed(
+    stage: Stage, tmp_path: Path, busy: bool
+) -> None:
+    model = """
+        import re, subprocess, sys
+
+        class Model:
+            def load(self):
+                subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+
+            def predict(self, model_input):
+                print("burning", flush=True)
+                re.match(r"(a+)+$", "a" * 60 + "b")  # for ages, in C, without a pause
+    """
+    truss = stage.truss(textwrap.dedent(model))
+    command = [sys.executable, "-c", HARNESS, str(truss), str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout is not None
+        pid, url = harness.stdout.readline().split()
+        group = int(pid)
+        hanging = asyncio.run_coroutine_threadsafe(post(url), stage.loop) if busy else None
+        if busy:
+            assert "burning" in harness.stdout.readline()
+        assert len(group_members(group)) >= 3
+        harness.kill()
+    assert_group_ends(group, within_seconds=2)
+    if hanging is not None:
+        assert isinstance(hanging.exception(DEADLINE_SECONDS), aiohttp.ClientError)
+
+
+def test_truss_with_a_plugin_of_its_own_runs_that_copy(stage: Stage) -> None:
+    model = "import truss_async\nclass Model:\n    def predict(self, x): return truss_async.ORIGIN"
+    truss = stage.truss(model)
+    (truss / "packages" / "truss_async").mkdir(parents=True)
+    (truss / "packages" / "truss_async" / "__init__.py").write_text("ORIGIN = 'its own'")
+    assert stage.predict(stage.started(truss), 0) == "its own"
