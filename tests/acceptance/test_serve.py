@@ -1,0 +1,104 @@
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.acceptance.serving import COMMAND, Served, make_truss
+from truss_async.client import PlatformClient
+
+ECHO = """
+class Model:
+    def predict(self, model_input):
+        print("seen", model_input)
+        return {"echo": model_input}
+"""
+
+BROKEN = """
+class Model:
+    def load(self):
+        raise LookupError("no weights here")
+
+    def predict(self, model_input):
+        return model_input
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    truss = make_truss(tmp_path / "truss", ECHO)
+    with Served(truss, "--port", "0", "--replicas", "2", cwd=tmp_path) as served:
+        served.wait_for_line("replica-1 is ready")
+        served.wait_for_line("replica-2 is ready")
+        started = served.descendants()
+        assert len(started) >= 2
+        assert served.stop(number) == 0
+        assert not [process for process in started if psutil.pid_exists(process.pid) and process.is_running()]
+        assert "Traceback" not in served.stderr
+
+
+def test_health_answers_before_the_model_has_loaded(tmp_path: Path) -> None:
+    truss = make_truss(tmp_path / "truss", ECHO)
+    with Served(truss, "--port", "0", cwd=tmp_path) as served:
+        answer = httpx.get(f"{served.url}/healthz")
+        assert (answer.status_code, answer.json()["model"]) == (200, "starting")
+
+
+def test_requests_wait_for_the_model_and_its_log_shows_their_id(tmp_path: Path) -> None:
+    truss = make_truss(tmp_path / "truss", ECHO)
+    with (
+        Served(truss, "--port", "0", cwd=tmp_path) as served,
+        PlatformClient(served.url, api_key="k") as client,
+    ):
+        request_id = client.submit(model_input="hello").request_id
+        assert client.wait(request_id, timeout_seconds=60).status.value == "SUCCEEDED"
+        served.wait_for_line("seen hello")
+
+
+def test_a_truss_that_does_not_load_loses_nothing_and_recovers_when_it_is_mended(tmp_path: Path) -> None:
+    truss = make_truss(tmp_path / "truss", BROKEN)
+    with (
+        Served(truss, "--port", "0", cwd=tmp_path) as served,
+        PlatformClient(served.url, api_key="k") as client,
+    ):
+        request_id = client.submit(model_input="hello").request_id
+        served.wait_for_line("no weights here")
+        assert client.status(request_id).status.value == "QUEUED"
+        (truss / "model" / "model.py").write_text(ECHO)
+        assert client.wait(request_id, timeout_seconds=60).status.value == "SUCCEEDED"
+
+
+def test_a_port_in_use_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    truss = make_truss(tmp_path / "truss", ECHO)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [COMMAND, "serve", truss, "--port", port],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "--port" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "."])
+def test_a_folder_without_a_truss_is_one_line(tmp_path: Path, missing: str) -> None:
+    done = subprocess.run(
+        [COMMAND, "serve", missing, "--port", "0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
