@@ -171,20 +171,17 @@ def _make_folder_in(folder: int, name: str) -> None:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
-    """The files below the folder, ordered by key: a folder sorts as its name with a slash."""
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name + "/" * entry.is_dir(follow_symlinks=False), entry) for entry in entries]
+            found = [entry for entry in entries if not entry.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return
-    for name, entry in sorted(found, key=lambda pair: pair[0]):
-        if name.startswith("."):
-            continue
-        if name.endswith("/"):
-            yield from _walk(folder / entry.name, prefix + name)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
         elif entry.is_file(follow_symlinks=False):
             with contextlib.suppress(FileNotFoundError):  # removed since
-                yield _info(prefix + name, entry.stat(follow_symlinks=False))
+                yield _info(prefix + entry.name, entry.stat(follow_symlinks=False))
 
 
 def _info(key: str, status: os.stat_result) -> ObjectInfo:

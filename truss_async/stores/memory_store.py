@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
@@ -57,16 +57,16 @@ class MemoryStore:
         return io.BytesIO(self._find(key)[0])
 
     def head(self, key: str) -> ObjectInfo:
-        return self._find(key)[1]
+        return replace(self._find(key)[1], key=key)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._objects.lock:
-            found = sorted(
-                (path, info)
+            found = [
+                replace(info, key=path[len(self._root) :])
                 for path, (_, info) in self._objects.by_key.items()
                 if path.startswith(self._root + prefix)
-            )
-        return (info for _, info in found)
+            ]
+        return iter(found)
 
     def delete(self, key: str) -> None:
         path = self._path(key)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import InvalidResultError, OutputStoreError
@@ -52,7 +51,7 @@ class OutputStore:
         """Store the result under its request id, in place of an earlier one; return the object's URL."""
         try:
             body = result.model_dump_json().encode()
-        except PydanticSerializationError as error:
+        except ValueError as error:
             raise OutputStoreError(
                 f"the output of {result.request_id} cannot be written as JSON: {error}"
             ) from error

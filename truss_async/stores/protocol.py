@@ -54,7 +54,7 @@ class ObjectStore(Protocol):
         """What is known of the object; ObjectNotFoundError when there is none."""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """The objects whose key starts with the prefix, ordered by key."""
+        """The objects whose key starts with the prefix, in no promised order."""
 
     def delete(self, key: str) -> None:
         """Remove the object; that there is none is fine."""

@@ -14,6 +14,10 @@ from truss_async.stores import OutputStore, object_store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from truss_async.stores.protocol import Body
+
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
@@ -89,7 +93,7 @@ def test_result_of_another_request_is_refused(store: OutputStore) -> None:
         store.get("r1")
 
 
-@pytest.mark.parametrize("data", [object(), "\ud800", {"x": io.BytesIO()}])
+@pytest.mark.parametrize("data", [object(), "\ud800", {"x": [object()]}, CIRCULAR])
 def test_output_that_is_no_json_is_refused_and_leaves_nothing(
     store: OutputStore, folder: Path, data: Any
 ) -> None:
@@ -112,7 +116,8 @@ def test_unsafe_request_id_touches_nothing(store: OutputStore, folder: Path, req
 def test_artifact_of_any_form_is_stored_beside_the_result(store: OutputStore, tmp_path: Path) -> None:
     path = tmp_path / "page.png"
     path.write_bytes(b"a page")
-    for name, body in {"1.png": b"a page", "2.png": path, "3.png": io.BytesIO(b"a page")}.items():
+    bodies: dict[str, Body] = {"1.png": b"a page", "2.png": path, "3.png": io.BytesIO(b"a page")}
+    for name, body in bodies.items():
         reference = store.put_artifact("r1", name, body, content_type="image/png")
         assert reference == ArtifactReference(
             url=f"{store.url}/r1/{name}", content_type="image/png", size_bytes=6

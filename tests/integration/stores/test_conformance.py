@@ -1,0 +1,216 @@
+"""What every store promises, on each of them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.contract import AsyncPredictResult
+from truss_async.errors import ObjectNotFoundError, OutputStoreError, UnsafeObjectKeyError
+from truss_async.stores import OutputStore
+from truss_async.stores.file_store import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from truss_async.stores import ObjectStore
+    from truss_async.stores.protocol import Body
+
+SIZES = [0, 1000, 20_000_001]
+SIZE_NAMES = ["empty", "small", "in parts"]
+UNSAFE_KEYS = ["", "/", "../x", "a/../../x", "/etc/x", "a//b", "a/", "./a", ".hidden", "a\\b", "a\0b"]
+
+
+class FailingFile(io.BytesIO):
+    """A file whose disk gives out half-way."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() + (size or 0) > 12_000_000 or (size is None or size < 0):
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def put(store: ObjectStore, key: str, body: Body = b"{}") -> None:
+    store.put(key, body, content_type="application/json")
+
+
+def content_of(store: ObjectStore, key: str) -> bytes:
+    with store.open(key) as file:
+        return file.read()
+
+
+def keys_of(store: ObjectStore, prefix: str = "") -> list[str]:
+    return sorted(info.key for info in store.list(prefix))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=SIZE_NAMES)
+def test_body_of_any_form_comes_back_as_it_was(store: ObjectStore, tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path = tmp_path / "source"
+    path.write_bytes(content)
+    put(store, "bytes.json", content)
+    put(store, "path.json", path)
+    with path.open("rb") as file:
+        put(store, "file.json", file)
+        assert not file.closed
+        file.seek(min(10, size))
+        put(store, "rest.json", file)
+    for key in ("bytes.json", "path.json", "file.json"):
+        assert content_of(store, key) == content
+        assert store.head(key).size_bytes == size
+    assert content_of(store, "rest.json") == content[10:]
+
+
+def test_stream_that_cannot_seek_comes_back_as_it_was(store: ObjectStore) -> None:
+    content = os.urandom(3_000_000)
+    reading, writing = os.pipe()
+
+    def feed() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(content)
+
+    with ThreadPoolExecutor(1) as pool, os.fdopen(reading, "rb") as pipe:
+        feeding = pool.submit(feed)
+        put(store, "stream.json", pipe)
+        feeding.result(timeout=10)
+    assert content_of(store, "stream.json") == content
+
+
+def test_object_is_read_piece_by_piece(store: ObjectStore) -> None:
+    content = os.urandom(1_000_000)
+    put(store, "r1.json", content)
+    with store.open("r1.json") as file:
+        pieces = list(iter(lambda: file.read(300_000), b""))
+    assert [len(piece) for piece in pieces] == [300_000, 300_000, 300_000, 100_000]
+    assert b"".join(pieces) == content
+
+
+def test_put_replaces_the_object_of_its_key(store: ObjectStore) -> None:
+    put(store, "r1.json", b"a longer first one")
+    put(store, "r1.json", b"second")
+    assert content_of(store, "r1.json") == b"second"
+    assert keys_of(store) == ["r1.json"]
+
+
+@pytest.mark.parametrize("size", [1000, 20_000_000], ids=["small", "in parts"])
+def test_head_tells_what_was_put(store: ObjectStore, size: int) -> None:
+    earliest = SYSTEM_CLOCK.now() - timedelta(seconds=5)
+    metadata = {} if isinstance(store, FileStore) else {"request-id": "r1", "model-id": "m"}
+    store.put("r1/page.png", bytes(size), content_type="image/png", metadata=metadata)
+    info = store.head("r1/page.png")
+    assert (info.key, info.size_bytes, info.content_type) == ("r1/page.png", size, "image/png")
+    assert info.metadata == metadata
+    assert info.modified_at is not None
+    assert earliest <= info.modified_at <= SYSTEM_CLOCK.now() + timedelta(seconds=5)
+
+
+def test_absent_object_is_not_found(store: ObjectStore) -> None:
+    put(store, "r1.json")
+    for key in ("r2.json", "r1.json/x", "r1", "a/b/c.json"):
+        with pytest.raises(ObjectNotFoundError, match=r"there is no object .*/out/"):
+            store.open(key)
+        with pytest.raises(ObjectNotFoundError, match=r"there is no object .*/out/"):
+            store.head(key)
+
+
+def test_deleted_object_is_gone_and_deleting_twice_is_fine(store: ObjectStore) -> None:
+    put(store, "r1.json")
+    put(store, "r1/page.png")
+    store.delete("r1.json")
+    store.delete("r1.json")
+    store.delete("never/there.json")
+    assert keys_of(store) == ["r1/page.png"]
+
+
+def test_listing_is_narrowed_by_a_prefix(store: ObjectStore) -> None:
+    keys = ["r1-2.json", "r1.json", "r1/a.png", "r1/b/c.png", "r10.json", "r2.json"]
+    for key in reversed(keys):
+        put(store, key)
+    assert keys_of(store) == keys
+    assert keys_of(store, "r1") == keys[:5]
+    assert keys_of(store, "r1/") == keys[2:4]
+    assert keys_of(store, "r1/b") == ["r1/b/c.png"]
+    assert keys_of(store, "r3") == []
+    assert keys_of(store, "r3/x/") == []
+    assert [info.size_bytes for info in store.list("r2")] == [2]
+
+
+def test_listing_of_a_store_without_objects_is_empty(store: ObjectStore) -> None:
+    assert keys_of(store) == []
+
+
+def test_neighbouring_stores_do_not_see_each_other(open_store: Callable[[str], ObjectStore]) -> None:
+    ours, theirs, inner = open_store("out"), open_store("out-2"), open_store("out/inner")
+    put(theirs, "r1.json")
+    put(inner, "r1.json")
+    assert keys_of(ours) == ["inner/r1.json"]
+    assert keys_of(ours, "-2") == []
+    assert keys_of(ours, "../") == []
+
+
+@pytest.mark.parametrize("key", UNSAFE_KEYS)
+def test_key_that_could_leave_the_store_is_refused(store: ObjectStore, key: str) -> None:
+    with pytest.raises(UnsafeObjectKeyError):
+        put(store, key)
+    with pytest.raises(UnsafeObjectKeyError):
+        store.open(key)
+    with pytest.raises(UnsafeObjectKeyError):
+        store.head(key)
+    with pytest.raises(UnsafeObjectKeyError):
+        store.delete(key)
+    assert keys_of(store) == []
+
+
+def test_source_that_fails_half_way_leaves_the_earlier_object(store: ObjectStore) -> None:
+    put(store, "r1.json", b"earlier")
+    for key in ("r1.json", "r2.json"):
+        with pytest.raises(OutputStoreError, match="Input/output error"):
+            put(store, key, FailingFile(bytes(20_000_000)))
+    assert content_of(store, "r1.json") == b"earlier"
+    assert keys_of(store) == ["r1.json"]
+
+
+def test_many_threads_share_one_store(store: ObjectStore) -> None:
+    def save_and_read(number: int) -> bytes:
+        put(store, f"r{number}.json", b"%d" % number)
+        return content_of(store, f"r{number}.json")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(save_and_read, range(200))) == [b"%d" % number for number in range(200)]
+
+
+def test_readers_see_one_whole_object_while_it_is_replaced(store: ObjectStore) -> None:
+    versions = [bytes([letter]) * 50_000 for letter in b"ab"]
+    put(store, "r1.json", versions[0])
+
+    def write(number: int) -> None:
+        put(store, "r1.json", versions[number % 2])
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, number) for number in range(40)]
+        for _ in range(40):
+            assert content_of(store, "r1.json") in versions
+        for each in writing:
+            each.result(timeout=30)
+
+
+def test_output_store_keeps_results_and_artifacts(store: ObjectStore) -> None:
+    outputs = OutputStore(store)
+    outputs.check_writable()
+    assert keys_of(store) == []
+    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    result = AsyncPredictResult(request_id="r1", time=moment, data={"page": page.model_dump(), "ä": "ö"})
+    assert outputs.put_result(result) == f"{store.url}/r1.json"
+    assert outputs.get("r1") == result
+    with outputs.open_artifact(page) as file:
+        assert file.read() == b"a page"
+    assert keys_of(store) == ["r1.json", "r1/page.png"]

@@ -1,0 +1,217 @@
+"""What is particular to S3, against a real server."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.errors import OutputStoreError
+from truss_async.stores import OutputStore, object_store
+from truss_async.stores.s3_store import S3_CLIENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from truss_async.demo.s3_server import S3Server
+    from truss_async.stores import ObjectStore, StoreCredentials
+
+BIG = 17_000_000
+
+
+@pytest.fixture
+def prefix() -> str:
+    return uuid.uuid4().hex
+
+
+def every_operation(store: ObjectStore) -> dict[str, Callable[[], object]]:
+    return {
+        "write": lambda: store.put("r1.json", b"{}", content_type="application/json"),
+        "write in parts": lambda: store.put("r1.bin", bytes(BIG), content_type="application/octet-stream"),
+        "read": lambda: store.open("r1.json"),
+        "describe": lambda: store.head("r1.json"),
+        "list": lambda: list(store.list()),
+        "delete": lambda: store.delete("r1.json"),
+    }
+
+
+def failures_of(store: ObjectStore) -> dict[str, str]:
+    messages = {}
+    for name, operation in every_operation(store).items():
+        with pytest.raises(OutputStoreError) as failed:
+            operation()
+        messages[name] = str(failed.value)
+        assert store.url in messages[name]
+        assert "\n" not in messages[name]
+    return messages
+
+
+def test_large_object_went_in_parts_and_a_small_one_did_not(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str
+) -> None:
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    for size in (1000, BIG):
+        store.put(f"{size}.bin", bytes(size), content_type="image/png", metadata={"request-id": "r1"})
+    client = s3_server.client()
+    small, large = (client.head_object(Bucket="outputs", Key=f"{prefix}/{size}.bin") for size in (1000, BIG))
+    assert "-" not in small["ETag"]
+    assert large["ETag"].endswith('-3"')
+    assert small["Metadata"] == large["Metadata"] == {"request-id": "r1"}
+
+
+def test_upload_in_parts_that_fails_leaves_no_parts_behind(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str
+) -> None:
+    class FailingFile(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with pytest.raises(OutputStoreError, match="Input/output error"):
+        store.put("r1.bin", FailingFile(bytes(3 * BIG)), content_type="image/png")
+    left = s3_server.client().list_multipart_uploads(Bucket="outputs", Prefix=prefix)
+    assert left.get("Uploads", []) == []
+
+
+def test_listing_goes_on_after_the_first_thousand(s3_credentials: StoreCredentials, prefix: str) -> None:
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    keys = {f"{number}.json" for number in range(1001)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: store.put(key, b"{}", content_type="application/json"), keys))
+    assert {info.key for info in store.list()} == keys
+
+
+def test_put_asks_for_no_leave_before_it_sends(s3_credentials: StoreCredentials, prefix: str) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def note(request: Any, **_: Any) -> None:
+        sent.append(dict(request.headers))
+
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    events = S3_CLIENTS.get(s3_credentials).meta.events
+    events.register("before-send.s3.*", note)
+    try:
+        store.put("r1.json", b"{}", content_type="application/json")
+    finally:
+        events.unregister("before-send.s3.*", note)
+    assert len(sent) == 1
+    assert "expect" not in {name.lower() for name in sent[0]}
+
+
+def test_environment_alone_finds_the_server(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    for name, value in s3_server.environment().items():
+        # A host name, where an SDK might make the bucket a part of the host.
+        monkeypatch.setenv(name, value.replace("127.0.0.1", "localhost"))
+    store = object_store(f"s3://outputs/{prefix}")
+    store.put("r1.json", b"{}", content_type="application/json")
+    assert store.head("r1.json").size_bytes == 2
+
+
+def test_missing_bucket_is_said_with_the_remedy(s3_credentials: StoreCredentials) -> None:
+    store = object_store("s3://no-such-bucket/out", credentials=s3_credentials)
+    with pytest.raises(
+        OutputStoreError, match=r"cannot write s3://no-such-bucket/out/\S+: NoSuchBucket; create"
+    ):
+        OutputStore(store).check_writable()
+    messages = failures_of(store)
+    assert all(
+        "NoSuchBucket" in messages[name] for name in ("write", "write in parts", "read", "list", "delete")
+    )
+
+
+def test_wrong_key_is_said_and_not_shown(s3_credentials: StoreCredentials) -> None:
+    for wrong in (
+        replace(s3_credentials, aws_access_key_id="AKIAWRONG"),
+        replace(s3_credentials, aws_secret_access_key="hunter2"),
+    ):
+        messages = failures_of(object_store("s3://outputs/x", credentials=wrong))
+        assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in messages["write"]
+        assert "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in messages["write in parts"]
+        shown = " ".join(messages.values())
+        assert not any(
+            secret in shown for secret in ("hunter2", "AKIAWRONG", s3_credentials.aws_access_key_id or "")
+        )
+
+
+def test_forbidden_operation_names_the_right_that_is_missing(
+    s3_server: S3Server, s3_credentials: StoreCredentials
+) -> None:
+    s3_server.create_bucket("forbidden")
+    resources = ["arn:aws:s3:::forbidden", "arn:aws:s3:::forbidden/*"]
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resources}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    s3_server.client().put_bucket_policy(Bucket="forbidden", Policy=policy)
+
+    messages = failures_of(object_store("s3://forbidden/out", credentials=s3_credentials))
+    for name, right in {
+        "write": "s3:PutObject",
+        "write in parts": "s3:PutObject",
+        "read": "s3:GetObject",
+        "describe": "s3:GetObject",
+        "list": "s3:ListBucket",
+        "delete": "s3:DeleteObject",
+    }.items():
+        assert f"AccessDenied; the credentials need {right} on s3://forbidden/out/" in messages[name]
+
+
+def test_right_to_write_alone_is_enough_for_the_check(
+    s3_server: S3Server, s3_credentials: StoreCredentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3_server.create_bucket("write-only")
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["s3:GetObject", "s3:DeleteObject"],
+        "Resource": "arn:aws:s3:::write-only/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    s3_server.client().put_bucket_policy(Bucket="write-only", Policy=policy)
+    outputs = OutputStore.from_url("s3://write-only/out", credentials=s3_credentials)
+    for _ in range(2):
+        outputs.check_writable()
+    assert "the probe object stays" in caplog.text
+    assert len(s3_server.client().list_objects_v2(Bucket="write-only")["Contents"]) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "https://127.0.0.1:1"])
+def test_unreachable_endpoint_is_said_within_seconds(s3_credentials: StoreCredentials, endpoint: str) -> None:
+    store = object_store("s3://outputs/x", credentials=replace(s3_credentials, aws_endpoint_url=endpoint))
+    for name, operation in every_operation(store).items():
+        start = SYSTEM_CLOCK.now()
+        with pytest.raises(OutputStoreError, match=rf"{endpoint} cannot be reached .*check AWS_ENDPOINT_URL"):
+            operation()
+        assert SYSTEM_CLOCK.now() - start < timedelta(seconds=15), name
+
+
+def test_absence_of_credentials_is_said_with_the_names_to_set(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint_url)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    messages = failures_of(object_store("s3://outputs/x"))
+    assert all(
+        "no AWS credentials were found; declare the Truss secrets" in message for message in messages.values()
+    )
+
+
+def test_unusual_metadata_is_refused_as_our_error(s3_credentials: StoreCredentials, prefix: str) -> None:
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with pytest.raises(OutputStoreError, match="cannot write"):
+        store.put("r1.json", b"{}", content_type="application/json", metadata={"note": "größer"})
