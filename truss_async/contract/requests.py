@@ -83,4 +83,6 @@ class AsyncPredictRequest(BaseModel):
         le=limits.MAX_TIME_IN_QUEUE_SECONDS,
         description="Not started within this time: the request expires.",
     )
-    inference_retry_config: InferenceRetryConfig = Field(default_factory=InferenceRetryConfig)
+    inference_retry_config: Annotated[
+        InferenceRetryConfig, BeforeValidator(lambda value: {} if value is None else value)
+    ] = Field(default_factory=InferenceRetryConfig, description="null stands for the defaults.")

@@ -29,7 +29,7 @@ def test_any_json_is_a_model_input(model_input: Any) -> None:
         ("max_time_in_queue_seconds", [10, 600, 259200]),
         ("webhook_endpoint", ["https://example.com/x?y=1", "http://localhost:1/x", "http://127.0.0.1", "http://[::1]:8/",
                               "http://hooks.localhost/", None]),
-        ("inference_retry_config", [{}, {"max_attempts": 1}, {"max_attempts": 10}, {"initial_delay_ms": 0},
+        ("inference_retry_config", [None, {}, {"max_attempts": 1}, {"max_attempts": 10}, {"initial_delay_ms": 0},
                                     {"initial_delay_ms": 10000}, {"max_delay_ms": 0}, {"max_delay_ms": 60000}]),
         ("no_such_field", [1]),
     ],
