@@ -8,7 +8,8 @@ def main() -> None:
     try:
         from .running import run
     except ModuleNotFoundError as error:
-        if error.name not in ("cyclopts", "rich"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("cyclopts", "rich"):
             raise
-        sys.exit(f"truss-async's commands need {error.name}: pip install 'truss-async[cli]'")
+        sys.exit(f"truss-async's commands need {missing}: pip install 'truss-async[cli]'")
     sys.exit(run(sys.argv[1:]))

@@ -2,7 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, get_args
+from functools import reduce
+from operator import or_
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic import AnyHttpUrl, BaseModel, ValidationError
@@ -96,5 +99,12 @@ def checked(
 
 
 def _as_typed(annotation: Any) -> Any:
-    """The annotation as the command line reads it; the model does the rest."""
-    return str | None if AnyHttpUrl in (annotation, *get_args(annotation)) else annotation
+    """The annotation as the command line reads it: without constraints, which the model checks."""
+    if annotation is AnyHttpUrl:
+        return str
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _as_typed(inner[0])
+    if get_origin(annotation) is tuple:
+        return GenericAlias(tuple, tuple(map(_as_typed, inner)))
+    return reduce(or_, map(_as_typed, inner)) if isinstance(annotation, UnionType) else annotation

@@ -35,6 +35,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _call(tokens: list[str]) -> int:
     app = make_app()
+    # A lone hyphen would be taken for an option.
+    tokens = ["@-" if word == "-" else word for word in tokens]
     select_command(app, tokens)
     app.suppress_keyboard_interrupt = False
     code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -57,8 +59,11 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
         case BrokenPipeError():
             _leave_stdout()
             return 1, "stopped: whoever read the output has closed it"
-        case ModuleNotFoundError() if error.name and not error.name.startswith("truss_async"):
-            return 1, f"this command needs {error.name}: pip install 'truss-async[harness]'"
+        case ImportError():
+            cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+            if cause.name is None or cause.name.startswith("truss_async"):
+                return None
+            return 1, f"this command needs {cause.name}: pip install 'truss-async[harness]'"
         case OSError():
             place = f"{error.filename}: " if error.filename is not None else ""
             return 1, f"{place}{error.strerror or error}"

@@ -32,24 +32,18 @@ def serve(*arguments: Any, **options: Any) -> None:
     settings = checked(
         HarnessSettings, values, names={"truss_dir": "TRUSS_DIR", "webhook_secrets": "--webhook-secret"}
     )
-    if settings.state_dir == STATE_DIR:
-        _make_own_state_dir()
 
     from ..harness.server import run
 
     def announce(line: str) -> None:
+        if settings.state_dir == STATE_DIR:  # it lies in the user's project, and is not to be committed
+            (STATE_DIR / ".gitignore").write_text("*\n")
         print(line, flush=True)
         url = line.removeprefix("listening on ")
         if url != line:
             print(f"next: {_submit_line(url, settings)}", file=sys.stderr, flush=True)
 
     run(settings, announce=announce)
-
-
-def _make_own_state_dir() -> None:
-    """The default folder lies in the user's project: readable by the owner alone, and never committed."""
-    STATE_DIR.mkdir(mode=0o700, exist_ok=True)
-    (STATE_DIR / ".gitignore").write_text("*\n")
 
 
 def _submit_line(url: str, settings: HarnessSettings) -> str:

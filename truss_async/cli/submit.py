@@ -13,6 +13,8 @@ from .connection import DEFAULT_URL, ApiKey, Url, connect
 from .options import AsJson, checked, option, variable
 from .status import print_status
 
+STANDARD_INPUT = "@-"
+
 
 def submit(
     model_input: Annotated[
@@ -84,8 +86,8 @@ def _read(model_input: str | None) -> bytes:
     if model_input is None:
         if sys.stdin.isatty():
             raise SettingsError("give the model input: JSON, @FILE, or - for standard input")
-        model_input = "-"
-    if model_input == "-":
+        model_input = STANDARD_INPUT
+    if model_input == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     if not model_input.startswith("@"):
         return model_input.encode("utf-8", "surrogateescape")

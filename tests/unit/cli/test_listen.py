@@ -1,0 +1,188 @@
+"""listen, as a process of its own that receives real signed webhooks."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import signal
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from subprocess import Popen
+
+    from tests.unit.cli.conftest import CommandLine
+
+SECRET, OLD_SECRET = "whsec_new", "whsec_old"
+REQUEST_ID = "ab" * 16
+
+
+def make_body(request_id: str = REQUEST_ID, **fields: Any) -> bytes:
+    content = {
+        "request_id": request_id,
+        "type": "async_request_completed",
+        "time": SYSTEM_CLOCK.now().isoformat(),
+        "data": {"text": "é"},
+        "errors": [],
+        **fields,
+    }
+    return json.dumps(content).encode()
+
+
+def post(url: str, body: bytes, *, secret: str | None = SECRET) -> int:
+    headers = {"Content-Type": "application/json"}
+    if secret is not None:
+        headers["X-BASETEN-SIGNATURE"] = "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+class Listening:
+    """A running ``listen``."""
+
+    def __init__(self, process: Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        self.stdout = process.stdout
+        first = self.stdout.readline()
+        self.url = json.loads(first)["url"] if first.startswith("{") else first.split()[-1]
+        self.first_line = first.rstrip()
+
+    def next_line(self) -> str:
+        return self.stdout.readline().rstrip()
+
+    def end(self) -> tuple[int, str]:
+        _, stderr = self.process.communicate(timeout=60)
+        return self.process.returncode, stderr
+
+
+@contextmanager
+def listening(command_line: CommandLine, *arguments: str) -> Iterator[Listening]:
+    with command_line.started("listen", "--port", "0", *arguments) as process:
+        yield Listening(process)
+
+
+def test_a_signed_result_is_kept_and_told(command_line: CommandLine) -> None:
+    with listening(command_line, "--webhook-secret", SECRET, "--exit-after", "1") as receiver:
+        assert receiver.first_line == f"listening on {receiver.url}"
+        body = make_body()
+        assert post(receiver.url, body) == 200
+        line = receiver.next_line()
+        assert receiver.end() == (0, "")
+    assert REQUEST_ID in line
+    assert line.endswith(f"output, {len(body)} bytes, signature valid, kept in inbox/{REQUEST_ID}.json")
+    assert (command_line.folder / "inbox" / f"{REQUEST_ID}.json").read_bytes() == body
+
+
+def test_what_is_not_proven_is_refused_with_the_reason_and_not_kept(command_line: CommandLine) -> None:
+    with listening(command_line, "--webhook-secret", SECRET) as receiver:
+        assert post(receiver.url, make_body(), secret="whsec_wrong") == 401
+        assert "  refused (401): the signature does not match" in receiver.next_line()
+        assert post(receiver.url, make_body(), secret=None) == 401
+        assert "is missing" in receiver.next_line()
+        assert post(receiver.url, make_body(time="2024-01-01T00:00:00Z")) == 401
+        assert "too old" in receiver.next_line()
+        assert post(receiver.url, b"{}") == 400
+        assert "not an async predict result" in receiver.next_line()
+    assert list((command_line.folder / "inbox").iterdir()) == []
+
+
+def test_a_result_that_comes_again_is_acknowledged_and_not_counted(command_line: CommandLine) -> None:
+    arguments = ["--webhook-secret", SECRET, "--keep", "kept", "--exit-after", "2"]
+    with listening(command_line, *arguments) as receiver:
+        for _ in range(2):
+            assert post(receiver.url, make_body()) == 200
+        assert "kept in kept/" in receiver.next_line()
+        assert receiver.next_line().endswith(f"again, kept already in kept/{REQUEST_ID}.json")
+        assert post(receiver.url, make_body("cd" * 16)) == 200
+        assert receiver.end()[0] == 0
+
+
+@pytest.mark.parametrize("way", ["options", "plural", "singular"])
+def test_every_secret_counts(command_line: CommandLine, way: str) -> None:
+    arguments: list[str] = []
+    if way == "options":
+        arguments = ["--webhook-secret", SECRET, "--webhook-secret", OLD_SECRET]
+    else:
+        name = "TRUSS_ASYNC_WEBHOOK_SECRET" + "S" * (way == "plural")
+        command_line.set(**{name: f"{SECRET}, {OLD_SECRET},"})
+    with listening(command_line, *arguments) as receiver:
+        assert post(receiver.url, make_body(), secret=OLD_SECRET) == 200
+        assert post(receiver.url, make_body(), secret="whsec_other") == 401
+
+
+def test_without_a_secret_it_says_that_nothing_is_checked(command_line: CommandLine) -> None:
+    with listening(command_line, "--exit-after", "2") as receiver:
+        assert post(receiver.url, make_body(), secret=None) == 200
+        assert "signature unsigned" in receiver.next_line()
+        assert post(receiver.url, make_body("../../escape\x1b[2J"), secret="any") == 200
+        line = receiver.next_line()
+        assert line.isprintable()
+        assert "signature unchecked, kept in inbox/sha256-" in line
+        assert receiver.end() == (0, "no --webhook-secret: signatures are not checked\n")
+    assert not list(command_line.folder.glob("*.json"))
+
+
+def test_an_error_result_tells_its_errors(command_line: CommandLine) -> None:
+    errors = [{"code": "MODEL_PREDICT_ERROR", "message": "Internal\nServer Error"}]
+    with listening(command_line, "--webhook-secret", SECRET) as receiver:
+        assert post(receiver.url, make_body(data=None, errors=errors)) == 200
+        assert "failed with MODEL_PREDICT_ERROR: Internal Server Error, signature" in receiver.next_line()
+
+
+def test_json_is_one_object_a_line(command_line: CommandLine) -> None:
+    with listening(command_line, "--webhook-secret", SECRET, "--json", "--exit-after", "1") as receiver:
+        assert json.loads(receiver.first_line) == {"event": "listening", "url": receiver.url}
+        assert post(receiver.url, make_body(), secret="whsec_wrong") == 401
+        refused = json.loads(receiver.next_line())
+        assert post(receiver.url, make_body()) == 200
+        accepted = json.loads(receiver.next_line())
+        assert receiver.end() == (0, "")
+    assert (refused["accepted"], refused["status_code"], refused["kept_in"]) == (False, 401, None)
+    assert (accepted["accepted"], accepted["request_id"], accepted["verdict"]) == (True, REQUEST_ID, "valid")
+    assert (command_line.folder / accepted["kept_in"]).is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_quietly(command_line: CommandLine, number: signal.Signals) -> None:
+    with listening(command_line, "--webhook-secret", SECRET) as receiver:
+        receiver.process.send_signal(number)
+        assert receiver.end() == (0, "")
+
+
+def test_a_result_that_cannot_be_kept_is_not_acknowledged(command_line: CommandLine) -> None:
+    folder = command_line.folder / "inbox"
+    with listening(command_line, "--webhook-secret", SECRET) as receiver:
+        folder.rmdir()
+        folder.touch()
+        assert post(receiver.url, make_body()) == 500
+        folder.unlink()
+        assert post(receiver.url, make_body()) == 200
+        receiver.process.send_signal(signal.SIGTERM)
+        code, stderr = receiver.end()
+    assert code == 0
+    assert stderr == "truss-async: cannot keep a result in inbox: File exists\n"
+    assert Path(folder, f"{REQUEST_ID}.json").is_file()
+
+
+def test_a_port_in_use_is_one_line(command_line: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        outcome = command_line.run("listen", "--port", port)
+    assert outcome.code == 1
+    assert outcome.error_line.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert outcome.error_line.endswith("choose another port (0 picks a free one)")
