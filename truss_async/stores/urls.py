@@ -29,8 +29,8 @@ def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) ->
     Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
     """
     scheme, rest = _split(url)
-    user, _, place = rest.rpartition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
-    host, _, path = place.rstrip("/").partition("/")
+    authority, _, path = rest.rstrip("/").partition("/")
+    user, _, host = authority.rpartition("@")
     if scheme == "file":
         return FileStore(_folder(url, host, path))
     _check_parts(url, path)
@@ -42,7 +42,7 @@ def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) ->
         check_scheme(scheme, known=_KNOWN)
         if "@" in path:  # perhaps the rest of a password with a slash in it
             raise _wrong(url, "a '/' in the password, or a '@' in the path, must be percent-encoded")
-        return SmartOpenStore(scheme, user=user, place=place.rstrip("/"))
+        return SmartOpenStore(scheme, user=user, place=f"{host}/{path}".rstrip("/"))
     if user:
         raise _wrong(url, "credentials do not belong into it; use Truss secrets or the environment")
     if scheme == "memory":

@@ -10,6 +10,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,6 +195,30 @@ def test_unreachable_endpoint_is_said_within_seconds(s3_credentials: StoreCreden
         with pytest.raises(OutputStoreError, match=rf"{endpoint} cannot be reached .*check AWS_ENDPOINT_URL"):
             operation()
         assert SYSTEM_CLOCK.now() - start < timedelta(seconds=15), name
+
+
+def test_object_that_is_cut_off_on_its_way_is_never_taken_for_whole(
+    s3_credentials: StoreCredentials,
+) -> None:
+    class CutOff(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"{" * 10)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), CutOff) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.handle_request)
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        store = object_store("s3://outputs/x", credentials=replace(s3_credentials, aws_endpoint_url=endpoint))
+        with (
+            pytest.raises(OutputStoreError, match=r"cannot read s3://outputs/x/r1.json"),
+            store.open("r1.json") as file,
+        ):
+            file.read()
 
 
 def test_absence_of_credentials_is_said_with_the_names_to_set(

@@ -23,6 +23,7 @@ from truss_async.stores import object_store
         ("s3a://bucket/a", "s3://bucket/a"),
         ("ftp://host:2121/outputs/", "ftp://host:2121/outputs"),
         ("ftp://me:hunter2@host/outputs", "ftp://host/outputs"),
+        ("ftp://me:hunter@2@host", "ftp://host"),
     ],
 )
 def test_url_of_a_store_has_no_trailing_slash_and_no_credentials(given: str, url: str) -> None:
@@ -73,6 +74,7 @@ def test_wrong_url_is_refused_in_one_line_that_says_why(url: str, reason: str) -
         "s3://bucket/x?secret=hunter2",
         "gs://me:hunter2@bucket",
         "ftp://me:hun/hunter2@host/x",
+        "ftp://me:hunter2@host/x@y",
     ],
 )
 def test_secret_in_a_refused_url_is_not_repeated(url: str) -> None:
