@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
 
 from ..contract import ArtifactReference
 from ..errors import OutputError
 from ..stores import safe_artifact_name
 from .content_types import content_type_of_bytes, content_type_of_name, extension_of
-from .result_json import encode_numbers
+from .result_json import plain_json
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
-_PNG_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"})
+_PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_TIFF_MODES: Final = frozenset({"I", "F", "LAB"})  # a PNG would not hold all that is in them
 
 Place = tuple[str, ...]
 
@@ -76,7 +76,7 @@ class ArtifactWriter:
         # The Truss server knows how to send a pydantic model, but not every value that may stand in a field of one:
         # once taken apart, it is JSON all through.
         replaced = self.replace(fields, place)
-        return original if replaced is fields else to_jsonable_python(replaced, fallback=encode_numbers)
+        return original if replaced is fields else plain_json(replaced)
 
 
 def _file_part(value: Any, place: Place) -> FilePart | None:
@@ -89,7 +89,7 @@ def _file_part(value: Any, place: Place) -> FilePart | None:
         return _path_part(value, place)
     pillow = sys.modules.get("PIL.Image")  # whoever made an image has imported it
     if pillow is not None and isinstance(value, pillow.Image):
-        return FilePart(_png(value), "image/png")
+        return _image_part(value)
     return None
 
 
@@ -102,10 +102,12 @@ def _path_part(path: Path, place: Place) -> FilePart:
     return FilePart(path, content_type_of_name(path.name), path.name)
 
 
-def _png(image: Any) -> bytes:
+def _image_part(image: Any) -> FilePart:
+    file_format = "TIFF" if image.mode in _TIFF_MODES else "PNG"
+    as_is = image.mode in _PNG_MODES | _TIFF_MODES
     buffer = io.BytesIO()
-    (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, format="PNG")
-    return buffer.getvalue()
+    (image if as_is else image.convert("RGB")).save(buffer, format=file_format)
+    return FilePart(buffer.getvalue(), f"image/{file_format.lower()}")
 
 
 def _artifact_name(part: FilePart, place: Place, taken: set[str]) -> str:

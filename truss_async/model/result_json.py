@@ -3,7 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ..contract import AsyncPredictResult
 from ..errors import OutputError
@@ -20,7 +20,12 @@ def result_json(result: AsyncPredictResult, output: Any) -> bytes:
             raise OutputError(f"the output cannot become JSON: {error}") from error
 
 
-def encode_numbers(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """The value as it will be once it has been JSON."""
+    return from_json(to_json(value, inf_nan_mode="null", fallback=_encode_numbers))
+
+
+def _encode_numbers(value: Any) -> Any:
     """Numbers and lists for the arrays and scalars of numpy, and of whatever else has ``tolist``."""
     if hasattr(value, "tolist"):
         return value.tolist()
@@ -28,7 +33,7 @@ def encode_numbers(value: Any) -> Any:
 
 
 def _to_json(result: AsyncPredictResult, output: Any) -> bytes:
-    return to_json({**dict(result), "data": output}, inf_nan_mode="null", fallback=encode_numbers)
+    return to_json({**dict(result), "data": output}, inf_nan_mode="null", fallback=_encode_numbers)
 
 
 def _without_surrogates(value: Any) -> Any:

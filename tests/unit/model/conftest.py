@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pytest
 from starlette.requests import Request
 
 from truss_async.stores import OutputStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NUMBERS = itertools.count()
 
@@ -30,8 +27,8 @@ def make_request() -> MakeRequest:
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[OutputStore]:
+def store(monkeypatch: pytest.MonkeyPatch) -> OutputStore:
     """A store of the test's own, named by the environment."""
     url = f"memory://model-{next(_NUMBERS)}"
     monkeypatch.setenv("TRUSS_ASYNC_OUTPUT_URL", url)
-    yield OutputStore.from_url(url)
+    return OutputStore.from_url(url)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from truss_async.contract import ArtifactReference
+from truss_async.errors import OutputError
+from truss_async.model.artifacts import ArtifactWriter, FilePart
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Page(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    number: int
+    read_at: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    image: Any = None
+
+
+@dataclasses.dataclass
+class Box:
+    label: str
+    crop: Any = None
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Shelf:
+    """Where the parts of one output are put."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, FilePart] = {}
+
+    def replace(self, output: Any) -> Any:
+        return ArtifactWriter(self._put).replace(output)
+
+    def _put(self, name: str, part: FilePart) -> ArtifactReference:
+        self.parts[name] = part
+        return ArtifactReference(url=f"memory://s/{name}", content_type=part.content_type, size_bytes=1)
+
+
+def reference(name: str, content_type: str) -> dict[str, Any]:
+    return {
+        "type": "artifact",
+        "url": f"memory://s/{name}",
+        "content_type": content_type,
+        "size_bytes": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        None,
+        "text",
+        {"a": [1, 2.5, (True, None)], "b": {"c": []}},
+        Page(number=1),
+        Box("x"),
+        [Page(number=1), {"box": Box("x")}],
+        np.zeros((2, 2)),
+        Pair(1, Box),
+    ],
+)
+def test_an_output_without_artifacts_stays_the_very_same_object(output: Any) -> None:
+    shelf = Shelf()
+    assert shelf.replace(output) is output
+    assert shelf.parts == {}
+
+
+def test_each_artifact_is_named_by_its_place() -> None:
+    shelf = Shelf()
+    first = {"image": PNG}
+    output = {"pages": [first, {"image": bytearray(PNG)}], "pair": Pair(memoryview(PNG), 3)}
+    assert shelf.replace(output) == {
+        "pages": [
+            {"image": reference("pages-0-image.png", "image/png")},
+            {"image": reference("pages-1-image.png", "image/png")},
+        ],
+        "pair": (reference("pair-0.png", "image/png"), 3),
+    }
+    assert first == {"image": PNG}
+
+
+def test_names_never_collide_and_never_leave_the_folder() -> None:
+    shelf = Shelf()
+    shelf.replace({"a": {"b": PNG}, "a-b": PNG, "A-B": PNG, "../../x": PNG, "p.png": PNG, "": PNG, "🙂": PNG})
+    assert len({name.lower() for name in shelf.parts}) == 7
+    assert not [name for name in shelf.parts if "/" in name or name.startswith(".")]
+    assert "p.png" in shelf.parts
+
+
+def test_an_output_that_is_an_artifact_is_called_output() -> None:
+    assert Shelf().replace(b"%PDF-1.7") == reference("output.pdf", "application/pdf")
+
+
+def test_a_path_keeps_its_file_name(tmp_path: Path) -> None:
+    file = tmp_path / "report.tar.gz"
+    file.write_bytes(b"x")
+    shelf = Shelf()
+    assert shelf.replace([file, file]) == [
+        reference("report.tar.gz", "application/gzip"),
+        reference("report.tar-2.gz", "application/gzip"),
+    ]
+    assert shelf.parts["report.tar.gz"].body == file
+
+
+@pytest.mark.parametrize(("path", "what"), [("missing.png", "missing"), (".", "a folder")])
+def test_a_path_that_is_no_file_is_refused_by_its_place(tmp_path: Path, path: str, what: str) -> None:
+    with pytest.raises(OutputError, match=rf"the output's part pages\.0 is the path .*, which is {what}"):
+        Shelf().replace({"pages": [tmp_path / path]})
+    with pytest.raises(OutputError, match=r"^the output is the path"):
+        Shelf().replace(tmp_path / path)
+
+
+def test_a_pydantic_model_with_an_artifact_becomes_json_all_through() -> None:
+    output = [Page(number=1, image={"array": np.arange(2), "nan": float("nan"), "raw": PNG})]
+    assert Shelf().replace(output) == [
+        {
+            "number": 1,
+            "read_at": "2026-01-01T00:00:00Z",
+            "image": {
+                "array": [0, 1],
+                "nan": None,
+                "raw": reference("0-image-raw.png", "image/png"),
+            },
+        }
+    ]
+
+
+def test_a_dataclass_with_an_artifact_becomes_a_dict() -> None:
+    assert Shelf().replace({"box": Box("x", PNG)}) == {
+        "box": {"label": "x", "crop": reference("box-crop.png", "image/png")}
+    }
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_an_image_becomes_a_png(mode: str) -> None:
+    shelf = Shelf()
+    assert shelf.replace(Image.new(mode, (3, 2))) == reference("output.png", "image/png")
+    body = shelf.parts["output.png"].body
+    assert isinstance(body, bytes)
+    assert Image.open(io.BytesIO(body)).size == (3, 2)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.25), ("I", 100_000)])
+def test_an_image_that_a_png_would_spoil_becomes_a_tiff(mode: str, value: float) -> None:
+    shelf = Shelf()
+    assert shelf.replace(Image.new(mode, (1, 1), value)) == reference("output.tiff", "image/tiff")
+    body = shelf.parts["output.tiff"].body
+    assert isinstance(body, bytes)
+    assert Image.open(io.BytesIO(body)).getpixel((0, 0)) == value

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from truss_async.contract import AsyncPredictResult
+from truss_async.errors import OutputError
+from truss_async.model.result_json import result_json
+
+RESULT = AsyncPredictResult(request_id="r", model_id="m", time=datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+class Inner(BaseModel):
+    value: Any
+
+
+@dataclasses.dataclass
+class Plain:
+    value: Any
+
+
+def data_of(output: Any) -> Any:
+    body = result_json(RESULT, output)
+    AsyncPredictResult.model_validate_json(body)
+    return json.loads(body, parse_constant=pytest.fail)["data"]
+
+
+def test_it_is_the_json_that_the_webhook_carries() -> None:
+    output = {"text": "h\u00e9", "lines": [1, 2.5, None, True]}
+    assert (
+        result_json(RESULT, output) == RESULT.model_copy(update={"data": output}).model_dump_json().encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "data"),
+    [
+        (float("nan"), None),
+        ([float("inf"), -float("inf"), 1.5], [None, None, 1.5]),
+        (Inner(value=[float("nan")]), {"value": [None]}),
+        (np.array([[1.0, np.nan]]), [[1.0, None]]),
+        (np.arange(10)[::3], [0, 3, 6, 9]),
+        (np.array(7), 7),
+        ({"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True)}, {"a": 0.5, "b": 3, "c": True}),
+        (np.array([Plain(1)], dtype=object), [{"value": 1}]),
+        (Inner(value=np.zeros(2)), {"value": [0.0, 0.0]}),
+        ({1: "int key", 2.5: "float key"}, {"1": "int key", "2.5": "float key"}),
+        ((1, {2}), [1, [2]]),
+        (Decimal("1.20"), "1.20"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (2**80, 2**80),
+        (Plain({"x": date(2026, 1, 2)}), {"value": {"x": "2026-01-02"}}),
+    ],
+)
+def test_odd_values_become_plain_json(output: Any, data: Any) -> None:
+    assert data_of(output) == data
+
+
+def test_half_a_character_does_not_lose_the_output() -> None:
+    half, pair = "\ud83d", "\ud83d\ude42"
+    output = {half: [f"a{half}", {"b": (pair,)}], "inner": Inner(value=half)}
+    assert data_of(output) == {"\ufffd": ["a\ufffd", {"b": ["\U0001f642"]}], "inner": {"value": "\ufffd"}}
+
+
+def test_what_is_no_json_is_named_by_its_type() -> None:
+    with pytest.raises(OutputError, match=r"the output cannot become JSON: .*object"):
+        result_json(RESULT, {"x": object()})
