@@ -56,18 +56,16 @@ class ArtifactWriter:
         return value
 
     def _replace_values(self, original: Any, values: dict[Any, Any], place: Place) -> Any:
-        replaced = {
-            key: each if type(each) in _PLAIN else self.replace(each, (*place, str(key)))
-            for key, each in values.items()
-        }
+        if _PLAIN.issuperset(map(type, values.values())):
+            return original
+        replaced = {key: self.replace(each, (*place, str(key))) for key, each in values.items()}
         changed = any(replaced[key] is not each for key, each in values.items())
         return replaced if changed else original
 
     def _replace_items(self, items: list[Any] | tuple[Any, ...], place: Place) -> Any:
-        replaced = [
-            each if type(each) in _PLAIN else self.replace(each, (*place, str(index)))
-            for index, each in enumerate(items)
-        ]
+        if _PLAIN.issuperset(map(type, items)):
+            return items
+        replaced = [self.replace(each, (*place, str(index))) for index, each in enumerate(items)]
         if all(new is old for new, old in zip(replaced, items, strict=True)):
             return items
         return replaced if isinstance(items, list) else tuple(replaced)

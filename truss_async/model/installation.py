@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from types import FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ..errors import UnsupportedModelError
 from .construction import is_remembering, remembering_init, saver_of, state_of
@@ -56,6 +56,18 @@ def install_in_subclasses(model_class: Any) -> None:
         install(subclass)
 
     model_class.__init_subclass__ = classmethod(create_subclass)
+
+
+def refuse_construction(model_class: Any, message: str) -> None:
+    """Let the load of the model fail with this message.
+
+    For what is found out while Python makes the class: up to 3.11 it would put a RuntimeError over ours.
+    """
+
+    def refuse(_model: object, *_arguments: Any, **_keywords: Any) -> NoReturn:
+        raise UnsupportedModelError(message)
+
+    model_class.__init__ = refuse
 
 
 def _make_hook(name: str, method: UserMethod, *, owner: type) -> Hook:

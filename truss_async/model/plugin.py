@@ -5,7 +5,7 @@ from typing import Any, NoReturn, TypeVar, cast, overload
 
 from ..errors import UnsupportedModelError
 from .construction import ARGUMENTS_ATTRIBUTE, accepted_keywords
-from .installation import REQUEST_CONTEXT, install, install_in_subclasses
+from .installation import REQUEST_CONTEXT, install, install_in_subclasses, refuse_construction
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -73,14 +73,17 @@ class _Decorated:
         self._arguments = arguments
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if name not in _DECORATED:
-            raise UnsupportedModelError(f"@save_output goes on {' or '.join(_DECORATED)}, not on {name}")
         setattr(owner, name, self._method)
         inherited = getattr(owner, ARGUMENTS_ATTRIBUTE, {})
         setattr(owner, ARGUMENTS_ATTRIBUTE, {**inherited, **self._arguments})
-        if not any(isinstance(each, _Decorated) for each in vars(owner).values()):
-            install(owner)
-            install_in_subclasses(owner)
+        try:
+            if name not in _DECORATED:
+                raise UnsupportedModelError(f"@save_output goes on {' or '.join(_DECORATED)}, not on {name}")
+            if not any(isinstance(each, _Decorated) for each in vars(owner).values()):
+                install(owner)
+                install_in_subclasses(owner)
+        except UnsupportedModelError as error:
+            refuse_construction(owner, str(error))
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
         self._refuse()

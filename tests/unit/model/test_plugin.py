@@ -198,18 +198,25 @@ def test_a_stream_from_postprocess_is_refused(store: OutputStore, make_request: 
         store.get("r")
 
 
-def test_the_decorator_says_where_it_goes() -> None:
-    with pytest.raises((UnsupportedModelError, RuntimeError)) as caught:
+def test_a_decorated_class_of_the_wrong_shape_cannot_be_constructed() -> None:
+    class Misplaced:
+        @save_output
+        def load(self) -> None: ...
 
-        class Wrong:
-            @save_output
-            def load(self) -> None: ...
+        def predict(self) -> None: ...
 
-    assert (
-        "@save_output goes on predict or postprocess, not on load"
-        in f"{caught.value} {caught.value.__cause__}"
-    )
+    class Streaming:
+        @save_output(url="memory://x")
+        def predict(self, model_input: int) -> Iterator[int]:
+            yield model_input
 
+    with pytest.raises(UnsupportedModelError, match="goes on predict or postprocess, not on load"):
+        Misplaced()
+    with pytest.raises(UnsupportedModelError, match=r"Streaming\.predict streams its output"):
+        Streaming()
+
+
+def test_the_decorator_works_on_nothing_but_methods() -> None:
     @save_output
     def outside(output: int) -> int:
         return output
