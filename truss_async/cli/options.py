@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import reduce, wraps
 from operator import or_
 from types import GenericAlias, UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -59,25 +59,34 @@ def takes_fields_of(
     options: Mapping[str, Parameter] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> Callable[[Command], Command]:
-    """Give a command one option for each field of the model; ``options`` and ``defaults`` say what differs."""
+    """Give a command one option for each field of the model; ``options`` and ``defaults`` say what differs.
+
+    The command is called with a value for every field, by name.
+    """
 
     def decorate(command: Command) -> Command:
-        parameters = []
-        for name, field in model.model_fields.items():
-            details = Parameter.combine(option(model, name), (options or {}).get(name))
-            parameters.append(
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.POSITIONAL_ONLY
-                    if name in positional
-                    else inspect.Parameter.KEYWORD_ONLY,
-                    default=(defaults or {}).get(name, field.get_default()),
-                    annotation=Annotated[_as_typed(field.annotation), details],
-                )
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_ONLY if name in positional else inspect.Parameter.KEYWORD_ONLY,
+                default=(defaults or {}).get(name, field.get_default()),
+                annotation=Annotated[
+                    _as_typed(field.annotation),
+                    Parameter.combine(option(model, name), (options or {}).get(name)),
+                ],
             )
-        parameters.sort(key=lambda parameter: parameter.kind)
-        vars(command)["__signature__"] = inspect.Signature(parameters)
-        return command
+            for name, field in model.model_fields.items()
+        ]
+        signature = inspect.Signature(sorted(parameters, key=lambda parameter: parameter.kind))
+
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> int | None:
+            bound = signature.bind(*arguments, **values)
+            bound.apply_defaults()
+            return command(**bound.arguments)
+
+        vars(call)["__signature__"] = signature
+        return call
 
     return decorate
 

@@ -18,7 +18,7 @@ STATE_DIR = Path(".truss-async")
     options={"webhook_secrets": WEBHOOK_SECRET},
     defaults={"state_dir": STATE_DIR},
 )
-def serve(*arguments: Any, **options: Any) -> None:
+def serve(**values: Any) -> None:
     """Serve a truss as Baseten does, on this machine: async requests, retries, signed webhooks.
 
     Says `listening on URL` once it accepts requests; the model may load longer. A restart on the same state folder
@@ -28,7 +28,6 @@ def serve(*arguments: Any, **options: Any) -> None:
         truss-async serve path/to/truss --webhook-secret whsec_abc
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
     """
-    values = dict(zip(["truss_dir"], arguments, strict=False)) | options
     settings = checked(
         HarnessSettings, values, names={"truss_dir": "TRUSS_DIR", "webhook_secrets": "--webhook-secret"}
     )

@@ -1,0 +1,75 @@
+"""serve, as a process of its own; the model server behind it is one that runs already."""
+
+import http.client
+import signal
+import socket
+from subprocess import Popen
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.unit.cli.conftest import CommandLine
+from tests.unit.client.scripted_platform import ScriptedPlatform
+
+
+def listening_url(process: Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().rstrip()
+    assert line.startswith("listening on http://127.0.0.1:")
+    return line.removeprefix("listening on ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_and_what_to_do_next(
+    platform: ScriptedPlatform, command_line: CommandLine, number: signal.Signals
+) -> None:
+    with command_line.started("serve", "--model-url", platform.url, "--port", "0") as process:
+        url = listening_url(process)
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (0, "")
+    assert f'next: truss-async submit \'{{"text": "hello"}}\' --url {url}' in stderr.splitlines()
+    assert "Traceback" not in stderr
+
+
+def test_its_state_stays_in_the_project_and_out_of_version_control(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    with command_line.started("serve", "--model-url", platform.url, "--port", "0") as process:
+        listening_url(process)
+        folder = command_line.folder / ".truss-async"
+        assert (folder / ".gitignore").read_text() == "*\n"
+        assert len(list(folder.iterdir())) > 1
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_a_state_folder_of_ones_own_is_left_alone(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    command_line.set(TRUSS_ASYNC_STATE_DIR="mine", TRUSS_ASYNC_MODEL_URL=platform.url)
+    with command_line.started("serve", "--port", "0") as process:
+        listening_url(process)
+        assert not (command_line.folder / "mine" / ".gitignore").exists()
+        assert not (command_line.folder / ".truss-async").exists()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert (command_line.folder / "mine").is_dir()
+
+
+def test_a_port_in_use_is_one_line(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        outcome = command_line.run_installed("serve", "--model-url", platform.url, "--port", port)
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert port in outcome.error_line
+
+
+def test_a_folder_that_is_no_truss_is_one_line(command_line: CommandLine) -> None:
+    outcome = command_line.run_installed("serve", "absent")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "absent" in outcome.error_line
