@@ -98,6 +98,11 @@ class ModelServer:
     def logged(self, text: str) -> list[ReplicaLogLine]:
         return [line for line in self.log if text in line.message]
 
+    def wait_for_log(self, text: str) -> ReplicaLogLine:
+        """The first line with that text; it may reach us after the answer does."""
+        wait_until(lambda: bool(self.logged(text)), f"the log says {text!r}")
+        return self.logged(text)[0]
+
     def start(self, image: Path, source: str, config: dict[str, Any]) -> None:
         app = self.folder / "app"
         shutil.copytree(image, app)
@@ -140,10 +145,11 @@ class ModelServer:
         if store.is_file():
             store.unlink()
         shutil.rmtree(store, ignore_errors=True)
-        self.log.clear()
         (self.folder / "app" / "model" / "model.py").write_text(source)
         answer = self.post("/hot-reload", b"")
         assert answer.status == 200, answer.body
+        self.wait_for_log("Hot reload complete")
+        self.log.clear()
 
     def predict(self, model_input: Any, request_id: str | None = None, **headers: str) -> Answer:
         return self.post(

@@ -32,7 +32,7 @@ SYNC_POSTPROCESS = """
 ASYNC_POSTPROCESS = SYNC_POSTPROCESS.replace("def ", "async def ")
 
 HEADER = """
-import asyncio, os, pathlib
+import asyncio, logging, os, pathlib
 from fastapi import Request
 from truss_async.model import AsyncOutputModel
 
@@ -43,7 +43,7 @@ FOLDER = pathlib.Path.cwd().parent
 def abandon(server: ModelServer, request_id: str) -> None:
     server.abandon({}, request_id)
     wait_until(lambda: f"{request_id}.json" in server.stored_files(), f"the output of {request_id} is saved")
-    wait_until(lambda: bool(server.logged(f"the caller of request {request_id} has gone")), "it is logged")
+    server.wait_for_log(f"the caller of request {request_id} has gone")
 
 
 @pytest.mark.parametrize("predict", [SYNC_PREDICT, ASYNC_PREDICT], ids=["sync", "async"])
@@ -66,9 +66,11 @@ def test_so_it_is_whatever_predict_takes(reload: Reload, parameters: str) -> Non
 def test_without_the_plugin_truss_skips_postprocess(reload: Reload) -> None:
     """What the plugin is there for; when this fails, the server has changed and the plugin may be simpler."""
     source = HEADER + "class Model:" + SYNC_PREDICT.format(parameters=", model_input")
-    server = reload(source + '\n    def postprocess(self, output):\n        print("postprocess runs")\n')
+    server = reload(
+        source + '\n    def postprocess(self, output):\n        logging.info("postprocess runs")\n'
+    )
     server.abandon({}, "lost")
-    wait_until(lambda: bool(server.logged("skipping `postprocess`")), "Truss says that it skips")
+    server.wait_for_log("skipping `postprocess`")
     assert not server.logged("postprocess runs")
 
 
@@ -95,11 +97,11 @@ def test_a_call_that_is_abandoned_before_predict_computes_nothing(reload: Reload
         (FOLDER / "gate").read_text()
 
     def predict(self, model_input):
-        print("predict runs")
+        logging.info("predict runs")
 """
     )
     server.abandon({}, "early")
-    wait_until(lambda: bool(server.logged("skipping `predict`")), "Truss says that it skips")
+    server.wait_for_log("skipping `predict`")
     assert not server.logged("predict runs")
     with pytest.raises(ObjectNotFoundError):
         server.result("early")

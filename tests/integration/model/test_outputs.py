@@ -67,7 +67,7 @@ def test_a_missing_file_fails_the_request_and_leaves_no_result(reload: Reload) -
     server = reload(model("return {'file': pathlib.Path('/nowhere/x.png')}"))
     assert server.predict({}, "gone").status == 500
     assert server.stored_files() == []
-    assert server.logged("the output's part file is the path /nowhere/x.png, which is missing")
+    server.wait_for_log("the output's part file is the path /nowhere/x.png, which is missing")
 
 
 def test_numbers_are_answered_as_truss_does_and_saved_as_valid_json(reload: Reload) -> None:
@@ -137,14 +137,14 @@ def test_an_answer_that_reports_an_error_is_not_saved_as_an_output(reload: Reloa
 def test_a_stream_at_run_time_is_refused_with_the_remedy(reload: Reload, stream: str) -> None:
     server = reload(model(f"return {stream}"))
     assert server.predict({}, "stream").status == 500
-    assert server.logged("a stream cannot be saved: return the whole output")
+    server.wait_for_log("a stream cannot be saved: return the whole output")
 
 
 def test_a_store_that_cannot_be_written_fails_the_request_in_one_line(reload: Reload) -> None:
     server = reload(model("return model_input"))
     (server.folder / "store").write_text("a file stands where the folder should be")
     assert server.predict({}, "full").status == 500
-    (line,) = server.logged("the output of request full is not saved: cannot")
+    line = server.wait_for_log("the output of request full is not saved: cannot")
     assert (line.level, line.request_id) == ("error", "full")
 
 

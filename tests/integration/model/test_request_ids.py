@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.model.model_server import wait_until
+
 if TYPE_CHECKING:
     from tests.integration.model.conftest import Reload, Serve
 
@@ -43,12 +45,12 @@ def test_every_hook_sees_its_own_request_id(serve: Serve) -> None:
 
 def test_an_unsafe_request_id_is_refused_before_predict(reload: Reload) -> None:
     server = reload(SOURCE)
-    ran = len(server.logged("predict runs"))
     for request_id in UNSAFE_IDS:
         answer = server.predict({}, request_id)
         assert answer.status == 422
         assert "cannot be part of an object key" in answer.json["error"]
-    assert len(server.logged("predict runs")) == ran
+    wait_until(lambda: len(server.logged("a request is refused")) == len(UNSAFE_IDS), "each is logged")
+    assert not server.logged("predict runs")
     assert server.stored_files() == []
     assert not (server.folder / "escape.json").exists()
 
@@ -60,7 +62,7 @@ def test_a_request_without_an_id_is_saved_under_a_new_one(reload: Reload) -> Non
     assert re.fullmatch(r"[0-9a-f]{32}\.json", name)
     request_id = name.removesuffix(".json")
     assert answer.json == {"ids": [request_id] * 4}
-    assert server.logged(f"its output is saved as {request_id}")
+    server.wait_for_log(f"its output is saved as {request_id}")
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -88,6 +90,7 @@ class Model(AsyncOutputModel):
 def test_a_hook_that_calls_another_saves_once(reload: Reload) -> None:
     server = reload(
         """
+import logging, pathlib
 from truss_async.model import AsyncOutputModel
 
 class Parent(AsyncOutputModel):
@@ -103,14 +106,14 @@ class Model(Parent):
 
     def postprocess(self, output):
         if self.context:
-            print("files so far:", len(list(__import__("pathlib").Path("../store").rglob("*.json"))))
+            logging.info("files so far: %d", len(list(pathlib.Path("../store").rglob("*.json"))))
         return super().postprocess(output)
 """
     )
     expected = ["parent post", "parent post"]
     assert server.predict({}, "nested").json == expected
     assert server.result("nested").data == expected
-    assert len(server.logged("files so far: 0")) == 2
+    wait_until(lambda: len(server.logged("files so far: 0")) == 2, "both calls of postprocess are logged")
     assert server.stored_files() == ["nested.json"]
 
 

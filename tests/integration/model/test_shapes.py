@@ -81,4 +81,4 @@ def test_a_freshly_loaded_model_saves_what_it_answers(serve: Serve, is_async: bo
     }
     server = serve(model_source(**shape))
     check_shape(server, shape, "fresh")
-    assert server.logged("outputs are saved under file://")
+    server.wait_for_log("outputs are saved under file://")
