@@ -16,7 +16,16 @@ from rich.box import Box
 
 from ..errors import SettingsError
 
-COMMANDS = ("serve", "demo", "submit", "status", "cancel", "listen", "package")
+# What the list of commands says, so that showing it loads none of them.
+COMMANDS = {
+    "serve": "Serve a truss as Baseten does, on this machine.",
+    "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
+    "submit": "Submit one async request.",
+    "status": "Show where a request stands.",
+    "cancel": "Withdraw a request that is still queued.",
+    "listen": "Receive webhooks: verify, keep, print.",
+    "package": "Put the plugin into a truss, ready for `truss push`.",
+}
 
 HELP = "Async inference on Baseten: no result is lost, and the whole path runs on this machine."
 EPILOGUE = """Each command has --help, with an example. Every option can be set in the
@@ -40,8 +49,8 @@ def make_app() -> App:
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
         version=lambda: version("truss-async"),
     )
-    for place, name in enumerate(COMMANDS):
-        app.command(f"truss_async.cli.{name}:{name}", name=name, sort_key=place)
+    for place, (name, summary) in enumerate(COMMANDS.items()):
+        app.command(f"truss_async.cli.{name}:{name}", name=name, help=summary, sort_key=place)
     return app
 
 

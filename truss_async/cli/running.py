@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _call(tokens: list[str]) -> int:
     app = make_app()
-    # A lone hyphen would be taken for an option.
+    # Standard input: a lone hyphen would be taken for an option.
     tokens = ["@-" if word == "-" else word for word in tokens]
     select_command(app, tokens)
     app.suppress_keyboard_interrupt = False

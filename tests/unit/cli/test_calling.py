@@ -44,6 +44,7 @@ def test_without_arguments_it_shows_the_commands(command_line: CommandLine) -> N
         line.split()[0] for line in outcome.stdout.splitlines() if line.startswith(" ") and line.split()
     ]
     assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+    assert all(summary in outcome.stdout for summary in COMMANDS.values())
 
 
 def test_version_is_the_packages_own(command_line: CommandLine) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.client.scripted_platform import ScriptedPlatform, status_answer
+from truss_async import client
 from truss_async.client import PlatformClient
 from truss_async.clock import ManualClock
 from truss_async.contract import AsyncPredictRequest, RequestStatus
@@ -251,3 +252,7 @@ def test_without_httpx_the_error_says_what_to_install(monkeypatch: pytest.Monkey
 def test_importing_the_client_loads_no_http_library() -> None:
     code = "import sys, truss_async.client; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_public_names_are_these() -> None:
+    assert client.__all__ == ["Inbox", "PlatformClient"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.webhooks.conftest import Vector, load_vectors
+from truss_async import webhooks
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import WebhookVerificationError
@@ -315,3 +316,7 @@ json_like = st.recursive(
 def test_any_signed_bytes_get_a_verdict(body: bytes) -> None:
     with pytest.raises(WebhookVerificationError):
         verify_webhook(body, sign(body), NEW)
+
+
+def test_the_public_names_are_these() -> None:
+    assert webhooks.__all__ == ["Delivery", "WebhookReceiver", "signature_header", "verify_webhook"]
