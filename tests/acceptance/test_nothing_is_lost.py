@@ -72,11 +72,13 @@ def test_every_request_ends_well_though_the_harness_is_killed_three_times(tmp_pa
                         ]
                 receiver.wait_for_count(kill_after, timeout_seconds=60)
                 assert served.stop(signal.SIGKILL) == -signal.SIGKILL
-        with Served(*arguments, environment=environment, cwd=tmp_path) as served:
-            with PlatformClient(served.url, api_key="k") as client:
-                for request_id in ids:
-                    status = client.wait(request_id, timeout_seconds=60)
-                    assert (status.status.value, status.webhook_status.value) == ("SUCCEEDED", "SUCCEEDED")
+        with (
+            Served(*arguments, environment=environment, cwd=tmp_path) as served,
+            PlatformClient(served.url, api_key="k") as client,
+        ):
+            for request_id in ids:
+                status = client.wait(request_id, timeout_seconds=60)
+                assert (status.status.value, status.webhook_status.value) == ("SUCCEEDED", "SUCCEEDED")
         received = Counter(delivery.request_id for delivery in receiver.deliveries)
 
     assert set(received) == set(ids)
