@@ -1,0 +1,44 @@
+"""``truss-async demo``"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..harness.settings import HarnessSettings
+from .options import option, variable
+
+
+def demo(
+    *,
+    truss: Annotated[
+        Path,
+        Parameter(
+            help="A truss that reads pages, with some in its folder pages/.", env_var=variable("truss")
+        ),
+    ] = Path("example_truss"),
+    output: Annotated[
+        Path,
+        Parameter(help="Folder for the annotated pages and the results.", env_var=variable("output")),
+    ] = Path("demo-output"),
+    cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None,
+) -> int:
+    """Run real async inference end to end on this machine, and check every step of it.
+
+    Starts an S3 server, the harness and a webhook receiver; submits pages with mixed priorities; verifies each
+    webhook, reads each output back from the bucket, and prints a table. Fails when anything did not hold. Stops
+    what it started.
+
+    Example:
+        truss-async demo --output demo-output
+    """
+    from ..demo.run import run_demo
+
+    # A polite kill ends it as Ctrl-C does: in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    problems = run_demo(truss, output_dir=output, cache_dir=cache_dir)
+    for problem in problems:
+        print(f"truss-async: {problem}", file=sys.stderr)
+    return 1 if problems else 0
