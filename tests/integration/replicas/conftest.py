@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 
 
 class Stage:
@@ -74,7 +74,11 @@ class Stage:
         return pool
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(DEADLINE_SECONDS)
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result(DEADLINE_SECONDS)
+        finally:
+            future.cancel()
 
     def predict(self, replica: Replica, model_input: object, **headers: str) -> Any:
         async def post() -> Any:

@@ -29,7 +29,7 @@ __all__ = ["VenvCache"]
 RECIPE: Final = 1
 """Raised when environments of an older version of this module are no longer good enough."""
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
-_PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+_PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--no-compile", "--progress-bar", "off")
 
 
 class VenvCache:
