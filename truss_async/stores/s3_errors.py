@@ -73,7 +73,8 @@ def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | 
             # Without the right to list, S3 calls an absent object forbidden.
             hint = "; or there is no such object" if action == "read" else ""
             return f"AccessDenied; {right}{hint}"
-        remedy = _REMEDIES.get(code) or error.response.get("Error", {}).get("Message", "")
+        said = error.response.get("Error", {}).get("Message", "")
+        remedy = _REMEDIES.get(code) or said.partition("\n")[0][:200]
         return f"{code}; {remedy}" if remedy else code
     kind = type(error).__name__
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):

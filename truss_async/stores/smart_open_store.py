@@ -39,6 +39,11 @@ def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
         raise SettingsError(
             f"no output store for {scheme}://; known are {', '.join(f'{each}://' for each in schemes)}"
         ) from None
+    if scheme in ("ftp", "ftps") and int(smart_open.__version__.split(".")[0]) < 9:
+        # Before, an upload counted as done that the server had not taken yet.
+        raise SettingsError(
+            f"{scheme}:// needs pip install 'smart-open>=9'; {smart_open.__version__} is installed"
+        )
 
 
 class SmartOpenStore:

@@ -30,9 +30,9 @@ def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) ->
     """
     scheme, rest = _split(url)
     authority, _, path = rest.rstrip("/").partition("/")
-    user, _, host = authority.rpartition("@")
     if scheme == "file":
-        return FileStore(_folder(url, host, path))
+        return FileStore(_folder(url, authority, path))
+    user, _, host = authority.rpartition("@")
     _check_parts(url, path)
     if not host:
         raise _wrong(url, "there is no name after ://")
@@ -44,7 +44,7 @@ def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) ->
             raise _wrong(url, "a '/' in the password, or a '@' in the path, must be percent-encoded")
         return SmartOpenStore(scheme, user=user, place=f"{host}/{path}".rstrip("/"))
     if user:
-        raise _wrong(url, "credentials do not belong into it; use Truss secrets or the environment")
+        raise _wrong(url, "credentials do not belong in it; use Truss secrets or the environment")
     if scheme == "memory":
         return MemoryStore(host, prefix=path)
     if not _BUCKET.fullmatch(host):
@@ -84,8 +84,8 @@ def _split(url: str) -> tuple[str, str]:
     return scheme, rest
 
 
-def _folder(url: str, host: str, path: str) -> Path:
-    if host not in ("", "localhost"):
+def _folder(url: str, authority: str, path: str) -> Path:
+    if authority not in ("", "localhost"):
         raise _wrong(url, "a folder must be absolute, with three slashes: file:///absolute/folder")
     try:
         folder = unquote(path, errors="strict")

@@ -52,6 +52,7 @@ def test_url_of_a_store_has_no_trailing_slash_and_no_credentials(given: str, url
         ("file:///srv/a%0ab", "control character"),
         ("file:///srv/%ff", "UTF-8"),
         ("file://relative/folder", "file:///absolute/folder"),
+        ("file://me@localhost/srv", "file:///absolute/folder"),
         ("file://./folder", "file:///absolute/folder"),
         ("file:///", "no folder"),
         ("s3://bucket/a\nb", "control character"),
