@@ -169,7 +169,6 @@ def test_load_failure_is_told_by_the_models_own_traceback(stage: Stage) -> None:
     assert "\n" not in str(caught.value)
     assert caught.value.traceback is not None
     assert f'File "{truss}/model/model.py", line 2' in caught.value.traceback
-    stage.run(replica.stop())
     assert group_members(pid_of(replica)) == []
 
 

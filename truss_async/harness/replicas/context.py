@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildContext", "build_context"]
 
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
-_IN_APP_FOLDER: Final = ("config.yaml", "truss_chains", "truss")
+_LOCAL_SOURCES: Final = ("truss_chains", "truss")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ async def _run_builder(truss_dir: Path, context_dir: Path, answer_file: Path) ->
 def _read_error(answer_file: Path) -> str | None:
     if not answer_file.exists():
         return None
-    return str(json.loads(answer_file.read_text(encoding="utf-8")).get("error"))
+    error: str | None = json.loads(answer_file.read_text(encoding="utf-8")).get("error")
+    return error
 
 
 def _empty(folder: Path) -> None:
@@ -89,7 +90,8 @@ def _lay_out(context: Path, into: Path, answer_file: Path) -> BuildContext:
     config = yaml.safe_load((context / "config.yaml").read_text(encoding="utf-8"))
     app_dir, packages_dir = into / "app", into / "packages"
     (context / "server").rename(app_dir)
-    moves = {context / name: app_dir / name for name in _IN_APP_FOLDER}
+    from_root = ("config.yaml", *(_LOCAL_SOURCES if config.get("use_local_src") else ()))
+    moves = {context / name: app_dir / name for name in from_root}
     moves[context / config["model_module_dir"]] = app_dir / "model"
     moves[context / config["data_dir"]] = app_dir / "data"
     moves[context / config["bundled_packages_dir"]] = packages_dir

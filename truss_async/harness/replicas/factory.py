@@ -65,9 +65,7 @@ def make_replicas(
         environment=dict(environment or {}),
         builds=asyncio.Semaphore(_BUILDS_AT_ONCE),
     )
-    replicas: list[Replica] = [
-        ProcessReplica(name, runs, workdir=workdir.absolute() / name) for name in names
-    ]
+    replicas: list[Replica] = [ProcessReplica(name, runs, workdir=workdir.resolve() / name) for name in names]
     return replicas, folder.predict_concurrency
 
 

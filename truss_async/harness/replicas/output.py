@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -85,9 +86,14 @@ class ServerOutput:
         for log_line in record.lines(self._replica):
             if self._lines_this_second < MAX_LINES_A_SECOND:
                 self._lines_this_second += 1
-                self._log(log_line)
+                self._show(log_line)
             else:
                 self._dropped += 1
+
+    def _show(self, line: ReplicaLogLine) -> None:
+        # Whoever read the log may have gone (a closed pipe); the model goes on.
+        with contextlib.suppress(OSError):
+            self._log(line)
 
     def _open_window(self) -> None:
         second = self._clock.now().replace(microsecond=0)
@@ -99,7 +105,7 @@ class ServerOutput:
         if self._dropped:
             message = f"… {self._dropped} lines not shown: more than {MAX_LINES_A_SECOND} a second"
             self._dropped = 0
-            self._log(ReplicaLogLine(self._replica, message, "warning"))
+            self._show(ReplicaLogLine(self._replica, message, "warning"))
 
 
 def exception_line(traceback: str) -> str:

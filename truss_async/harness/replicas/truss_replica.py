@@ -13,6 +13,7 @@ from .context import build_context
 from .environment import choose_environment
 from .interpreter import process_environment
 from .output import ServerOutput
+from .protocol import ReplicaLoadError
 from .remarks import remarks
 from .server_process import ServerFolders, ServerProcess
 
@@ -91,7 +92,11 @@ class ProcessReplica:
             )
         except OSError as error:
             raise HarnessError(f"cannot start {environment.python} for {self.name}: {error}") from error
-        await self._server.wait_loaded(clock=self._runs.clock)
+        try:
+            await self._server.wait_loaded(clock=self._runs.clock)
+        except ReplicaLoadError:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if self._server is not None:

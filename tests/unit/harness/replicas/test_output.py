@@ -72,6 +72,21 @@ def test_flood_is_shown_in_part_and_counted() -> None:
     assert logged[-1].message == f"… {extra} lines not shown: more than {MAX_LINES_A_SECOND} a second"
 
 
+def test_log_that_nobody_reads_any_more_does_not_stop_the_draining() -> None:
+    def closed_pipe(line: ReplicaLogLine) -> None:
+        raise BrokenPipeError
+
+    async def main() -> None:
+        output = ServerOutput("replica-1", log=closed_pipe, clock=ManualClock())
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"one\ntwo\n")
+        stream.feed_eof()
+        await output.drain(stream)
+        assert output.last_line() == "two"
+
+    asyncio.run(main())
+
+
 def test_exception_line_is_the_one_after_the_last_frame() -> None:
     assert exception_line(TRACEBACK) == "ValueError: boom"
 
