@@ -4,7 +4,7 @@ import inspect
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from types import FunctionType, SimpleNamespace
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, get_origin, get_type_hints
 
 from .requests import request_class
 
@@ -101,4 +101,6 @@ def _resolved(annotation: Any, names: dict[str, Any]) -> Any:
 
 def _is_request(annotation: Any) -> bool:
     request_type = request_class()
-    return request_type is not None and isinstance(annotation, type) and issubclass(annotation, request_type)
+    if request_type is None or not isinstance(annotation, type) or get_origin(annotation) is not None:
+        return False  # Python 3.10 takes dict[str, int] for a type
+    return issubclass(annotation, request_type)

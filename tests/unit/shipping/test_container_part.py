@@ -40,11 +40,14 @@ def closure(*names: str) -> set[str]:
 
 
 def modules_outside(distributions: set[str]) -> set[str]:
-    """The importable names that other installed distributions own."""
-    owners = importlib.metadata.packages_distributions().items()
-    return {
-        module for module, names in owners if not distributions & {canonicalize_name(name) for name in names}
-    }
+    """The importable names that other installed distributions own, and none of these does."""
+    inside: set[str] = set()
+    outside: set[str] = set()
+    for installed in importlib.metadata.distributions():
+        names = inside if canonicalize_name(installed.metadata["Name"]) in distributions else outside
+        tops = {file.parts[0] for file in installed.files or [] if file.suffix in (".py", ".so")}
+        names |= {top.partition(".")[0] for top in tops if top not in ("..", "__pycache__")}
+    return outside - inside
 
 
 def test_the_copy_holds_the_container_part_and_nothing_else(tmp_path: Path) -> None:
