@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,12 +41,8 @@ class TrussSource:
     @property
     def python_version(self) -> str | None:
         """Such as ``3.11``; None when the config leaves it to the version of truss."""
-        name = self.config.get("python_version")
-        return (
-            f"{name[2]}.{name[3:]}"
-            if isinstance(name, str) and name[:2] == "py" and name[2:].isdigit()
-            else None
-        )
+        found = re.fullmatch(r"py(\d)(\d+)", str(self.config.get("python_version")))
+        return f"{found[1]}.{found[2]}" if found else None
 
     @property
     def requirements_path(self) -> Path | None:
@@ -82,9 +79,10 @@ class TrussSource:
 
 def read_truss(folder: Path) -> TrussSource:
     """Read a truss folder; raise HarnessError, in one line, when it is none."""
-    if not folder.is_dir():
-        raise HarnessError(f"no folder {folder}: give the folder of a truss, the one with config.yaml in it")
     path = folder / "config.yaml"
+    if not path.is_file():
+        missing = path if folder.is_dir() else folder
+        raise HarnessError(f"there is no {missing}: give the folder of a truss, with a config.yaml in it")
     text = read_text(path)
     return TrussSource(folder, text, parse_config(text, path))
 
@@ -106,7 +104,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise HarnessError(f"no {path.name} in {path.parent}: give the folder of a truss") from None
+        raise HarnessError(f"there is no {path}") from None
     except UnicodeDecodeError:
         raise HarnessError(f"{path} is not UTF-8 text") from None
     except OSError as error:

@@ -123,6 +123,7 @@ def test_a_locked_dependency_file_is_left_alone_and_said_so(make_truss: MakeTrus
         pytest.param(
             CONFIG.replace("python_version: py311\n", ""), MODEL, "no python_version", id="unsaid python"
         ),
+        pytest.param(CONFIG.replace("py311", "py3"), MODEL, "no python_version", id="odd python"),
         pytest.param(CONFIG.replace("py311", "py39"), MODEL, "3.9 is too old", id="old python"),
         pytest.param(
             CONFIG.replace("truss-async[s3]", "boto3"), MODEL, f"lack {PYDANTIC}", id="no dependencies"
@@ -182,7 +183,7 @@ def test_a_truss_that_has_what_it_needs_lacks_nothing(make_truss: MakeTruss, con
             "x: &n [truss-async]\nrequirements: *n\n",
             f"by hand {PYDANTIC}, smart-open>=6.4 instead of truss-async",
         ),
-        ("requirements_file: nope.txt\n", "no nope.txt in "),
+        ("requirements_file: nope.txt\n", "there is no .*/nope.txt"),
     ],
 )
 def test_a_truss_that_cannot_be_packaged_is_refused_in_one_line_and_left_as_it_was(
@@ -206,9 +207,9 @@ def test_a_packages_folder_that_is_a_link_is_refused_because_truss_would_ship_no
 
 
 def test_a_folder_that_is_no_truss_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=f"no folder {tmp_path}/nowhere"):
+    with pytest.raises(HarnessError, match=f"there is no {tmp_path}/nowhere: give the folder"):
         package_truss(tmp_path / "nowhere")
-    with pytest.raises(HarnessError, match=f"no config.yaml in {tmp_path}"):
+    with pytest.raises(HarnessError, match=f"there is no {tmp_path}/config.yaml: give the folder"):
         package_truss(tmp_path)
 
 
