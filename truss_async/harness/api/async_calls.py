@@ -75,7 +75,7 @@ class AsyncCalls:
                 CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
             )
         status = (await self._known(request_id)).status.status.value
-        message = f"The request was not canceled: it is {status}, and only QUEUED requests can be."
+        message = f"The request is {status}; only QUEUED requests can be canceled."
         return _json(CancelAnswer(request_id=request_id, canceled=False, message=message))
 
     async def queue_status(self) -> Response:

@@ -16,11 +16,12 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
 
 
@@ -68,6 +69,38 @@ def call_before(owner: Any, name: str, first: Callable[[], None]) -> None:
     setattr(owner, name, wrapper)
 
 
+class MarkedLines:
+    """A text stream in which each line that is written for a request begins with ``\\x1d``, its id, ``\\x1d``.
+
+    What a model prints says nothing of the request it is printed for; the server's own log records do.
+    """
+
+    def __init__(self, stream: Any, request_id: Callable[[], str | None]) -> None:
+        self._stream = stream
+        self._request_id = request_id
+        self._thread = threading.local()
+
+    def write(self, text: str) -> int:
+        request_id = self._request_id()
+        marked = text
+        if request_id and text:
+            mark = f"\x1d{request_id}\x1d"
+            body, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+            begins = not getattr(self._thread, "is_mid_line", False)
+            marked = (mark if begins else "") + body.replace("\n", f"\n{mark}") + end
+        if text:
+            self._thread.is_mid_line = not text.endswith("\n")
+        self._stream.write(marked)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def listen_on(listener: socket.socket) -> None:
     uvicorn: Any = importlib.import_module("uvicorn")
     serve = uvicorn.Server.serve
@@ -93,6 +126,8 @@ def main(settings: dict[str, Any]) -> None:
 
     secrets_resolver: Any = importlib.import_module("_truss_shared.secrets_resolver")
     secrets_resolver.SecretsResolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
+    log_config: Any = importlib.import_module("_truss_shared.log_config")
+    sys.stdout = MarkedLines(sys.stdout, log_config.request_id_context.get)
     dynamic_config: Any = importlib.import_module("_truss_shared.dynamic_config_resolver")
     dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
     truss_server: Any = importlib.import_module("truss_server")

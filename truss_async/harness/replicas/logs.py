@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ __all__ = ["LineSplitter", "ReplicaLogLine", "ServerRecord", "parse_line", "rend
 
 MAX_LINE_BYTES: Final = 16 * 1024
 _ACCESS_MARK: Final = b'"message": "Handled request'
+_MARKED: Final = re.compile(r"\x1d([^\x1d]*)\x1d(.*)", re.DOTALL)
 _ROUTINE_MESSAGES: Final = (
     "Using no-op tracing",
     "Started server process",
@@ -93,10 +95,13 @@ def parse_line(line: bytes) -> ServerRecord | None:
     if _ACCESS_MARK in line:
         return None
     text = line.decode(errors="replace").rstrip("\r")
+    request_id = None
+    if marked := _MARKED.match(text):  # by the launcher
+        request_id, text = marked.groups()
     text = text[text.rfind("\r") + 1 :]  # a progress bar: what a terminal would show in the end
     if text.startswith('{"') and (record := _parse_server_record(text)) is not None:
         return record
-    return ServerRecord(text) if text.strip() else None
+    return ServerRecord(text, request_id=request_id) if text.strip() else None
 
 
 def _parse_server_record(text: str) -> ServerRecord | None:

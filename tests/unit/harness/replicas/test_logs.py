@@ -33,6 +33,13 @@ def test_what_the_model_prints_stays_as_it_is() -> None:
     assert parse_line(b'{"asctime": 1') == ServerRecord('{"asctime": 1')
 
 
+def test_a_line_printed_for_a_request_keeps_its_id() -> None:
+    assert parse_line(b"\x1d3f2a00009c\x1dhello") == ServerRecord("hello", request_id="3f2a00009c")
+    assert parse_line(b"\x1d3f2a00009c\x1d10%\r20%") == ServerRecord("20%", request_id="3f2a00009c")
+    assert parse_line(b"\x1d3f2a00009c\x1d") is None
+    assert parse_line(b"\x1dno end") == ServerRecord("\x1dno end")
+
+
 def test_note_of_a_handled_request_is_dropped() -> None:
     assert parse_line(record("Handled request: POST /v1/models/model:predict HTTP/1.1 200")) is None
 
