@@ -104,7 +104,9 @@ def checked(
         raise SettingsError(reason)
     field = str(first["loc"][0])
     name = (names or {}).get(field, "--" + field.replace("_", "-"))
-    raise SettingsError(f"{name}: {reason[:1].lower()}{reason[1:]}")
+    if reason[1:2].islower():  # a word, not an abbreviation
+        reason = reason[:1].lower() + reason[1:]
+    raise SettingsError(f"{name}: {reason}")
 
 
 def _as_typed(annotation: Any) -> Any:

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import aiohttp
-import uvicorn
 import uvloop
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import HarnessError
-from .api import Api, AsyncCalls, SyncCalls
-from .decisions import DeliveryPolicy
-from .delivery import Delivery
-from .dispatcher import Dispatcher
-from .housekeeping import Housekeeping
-from .replicas import ReplicaPool, make_replicas
-from .request_queue import SqliteRequestQueue
-from .state import StateFolder
+from .assembly import BACKLOG, start_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from ..clock import Clock
     from .settings import HarnessSettings
-
-BACKLOG = 2048
-GRACEFUL_SHUTDOWN_SECONDS = 5
 
 
 def print_to_stderr(line: str) -> None:
@@ -103,16 +89,13 @@ class Harness:
             raise
 
     def close(self) -> None:
-        """Stop everything; harmless when done twice.
-
-        Raises:
-            HarnessError: it had already broken down by itself.
-        """
+        """Stop everything; harmless when done twice."""
         if self._thread is None:
             return
         thread, self._thread = self._thread, None
-        if self._loop is not None and self._stopping is not None and thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._loop is not None and self._stopping is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already, and its loop is closed
+                self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
         if self._socket is not None:
             self._socket.close()
@@ -152,7 +135,15 @@ class Harness:
         self._stopping = asyncio.Event()
         async with AsyncExitStack() as parts:
             try:
-                tasks = await self._start_parts(parts, listening)
+                tasks = await start_parts(
+                    parts,
+                    self.settings,
+                    listening=listening,
+                    clock=self.clock,
+                    report=self._report,
+                    log=self._log,
+                    environment=self._environment,
+                )
             except HarnessError as error:
                 accepting.set_exception(error)
                 return
@@ -162,125 +153,6 @@ class Harness:
             for task in tasks:
                 if task.done() and not task.cancelled():
                     self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
-
-    async def _start_parts(self, parts: AsyncExitStack, listening: socket.socket) -> list[asyncio.Task[Any]]:
-        """Start every part; the stack stops them in reverse. Return the tasks that must not end."""
-        settings = self.settings
-        state = StateFolder(settings.state_dir)
-        parts.callback(state.close)
-        queue = SqliteRequestQueue(state.queue_file, model_id=settings.model_id, now=self.clock.now())
-        parts.push_async_callback(queue.close)
-        workdir = Path(
-            parts.enter_context(
-                tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
-            )
-        )
-        replicas, concurrency = make_replicas(
-            settings,
-            workdir=workdir,
-            clock=self.clock,
-            report=self._report,
-            log=self._log,
-            environment=self._environment,
-        )
-        work = asyncio.Event()
-        # Processes start in the system's time, whatever the clock of the requests shows.
-        pool = ReplicaPool(
-            replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=self._report, on_capacity=work.set
-        )
-        session = await parts.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-                auto_decompress=False,
-                skip_auto_headers=("Accept-Encoding", "User-Agent"),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        )
-        delivery = Delivery(
-            model_id=settings.model_id,
-            queue=queue,
-            secrets=settings.webhook_secrets,
-            policy=DeliveryPolicy(),
-            session=session,
-            clock=self.clock,
-            report=self._report,
-        )
-        dispatcher = Dispatcher(
-            settings.deployment_id,
-            queue=queue,
-            pool=pool,
-            session=session,
-            clock=self.clock,
-            report=self._report,
-            work=work,
-            on_finished=delivery.wake,
-        )
-        housekeeping = Housekeeping(queue=queue, clock=self.clock, report=self._report)
-
-        def on_queued(expires_at: datetime) -> None:
-            work.set()
-            housekeeping.note_expiry(expires_at)
-
-        api = Api(
-            settings,
-            async_calls=AsyncCalls(
-                model_id=settings.model_id,
-                deployment_id=settings.deployment_id,
-                queue=queue,
-                clock=self.clock,
-                on_queued=on_queued,
-            ),
-            sync_calls=SyncCalls(pool=pool, session=session, clock=self.clock),
-            health=lambda: {
-                "status": "ok",
-                "model": pool.state,
-                "replicas_ready": pool.ready_count,
-                "error": pool.last_error,
-            },
-        )
-        await pool.start()
-        parts.push_async_callback(pool.stop)
-        tasks = [
-            _background(parts, delivery.run(), name="delivery"),
-            _background(parts, dispatcher.run(), name="dispatcher"),
-            _background(parts, housekeeping.run(), name="housekeeping"),
-        ]
-        return [*tasks, _serve_http(parts, api, listening)]
-
-
-def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
-    config = uvicorn.Config(
-        api,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-
-    async def stop() -> None:
-        server.should_exit = True
-        await serving
-
-    parts.push_async_callback(stop)
-    return serving
-
-
-def _background(parts: AsyncExitStack, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-    task = asyncio.get_running_loop().create_task(work, name=name)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    parts.push_async_callback(stop)
-    return task
 
 
 def _bind(host: str, port: int) -> socket.socket:

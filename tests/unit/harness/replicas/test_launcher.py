@@ -13,7 +13,7 @@ def test_each_line_printed_for_a_request_is_marked_with_its_id() -> None:
     current[0] = "r1"
     print("one", 1, file=stream)
     print("two\nthree", end="", file=stream)
-    print("", file=stream)
+    print(file=stream)
     current[0] = None
     stream.writelines(["done\n"])
     stream.flush()

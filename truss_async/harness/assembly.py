@@ -1,0 +1,164 @@
+"""How the parts of the harness fit together: made and started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import uvicorn
+
+from ..clock import SYSTEM_CLOCK
+from .api import Api, AsyncCalls, SyncCalls
+from .decisions import DeliveryPolicy
+from .delivery import Delivery
+from .dispatcher import Dispatcher
+from .housekeeping import Housekeeping
+from .replicas import ReplicaPool, make_replicas
+from .request_queue import SqliteRequestQueue
+from .state import StateFolder
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine, Mapping
+    from contextlib import AsyncExitStack
+    from datetime import datetime
+
+    from ..clock import Clock
+    from .settings import HarnessSettings
+
+BACKLOG = 2048
+CONNECT_SECONDS = 10
+GRACEFUL_SHUTDOWN_SECONDS = 5
+
+
+async def start_parts(
+    parts: AsyncExitStack,
+    settings: HarnessSettings,
+    *,
+    listening: socket.socket,
+    clock: Clock,
+    report: Callable[[str], None],
+    log: Callable[[str], None],
+    environment: Mapping[str, str],
+) -> list[asyncio.Task[Any]]:
+    """Start every part; the stack stops them in reverse. Return the tasks that must not end.
+
+    Raises:
+        HarnessError: a part cannot start.
+    """
+    state = StateFolder(settings.state_dir)
+    parts.callback(state.close)
+    queue = SqliteRequestQueue(state.queue_file, model_id=settings.model_id, now=clock.now())
+    parts.push_async_callback(queue.close)
+    workdir = Path(
+        parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
+    )
+    replicas, concurrency = make_replicas(
+        settings,
+        workdir=workdir,
+        clock=clock,
+        report=report,
+        log=log,
+        environment=environment,
+    )
+    work = asyncio.Event()
+    # Processes start in the system's time, whatever the clock of the requests shows.
+    pool = ReplicaPool(
+        replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=report, on_capacity=work.set
+    )
+    session = await parts.enter_async_context(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            auto_decompress=False,
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+    )
+    delivery = Delivery(
+        model_id=settings.model_id,
+        queue=queue,
+        secrets=settings.webhook_secrets,
+        policy=DeliveryPolicy(),
+        session=session,
+        clock=clock,
+        report=report,
+    )
+    dispatcher = Dispatcher(
+        settings.deployment_id,
+        queue=queue,
+        pool=pool,
+        session=session,
+        clock=clock,
+        report=report,
+        work=work,
+        on_finished=delivery.wake,
+    )
+    housekeeping = Housekeeping(queue=queue, clock=clock, report=report)
+
+    def on_queued(expires_at: datetime) -> None:
+        work.set()
+        housekeeping.note_expiry(expires_at)
+
+    api = Api(
+        settings,
+        async_calls=AsyncCalls(
+            model_id=settings.model_id,
+            deployment_id=settings.deployment_id,
+            queue=queue,
+            clock=clock,
+            on_queued=on_queued,
+        ),
+        sync_calls=SyncCalls(pool=pool, session=session, clock=clock),
+        health=lambda: {
+            "status": "ok",
+            "model": pool.state,
+            "replicas_ready": pool.ready_count,
+            "error": pool.last_error,
+        },
+    )
+    await pool.start()
+    parts.push_async_callback(pool.stop)
+    tasks = [
+        _background(parts, delivery.run(), name="delivery"),
+        _background(parts, dispatcher.run(), name="dispatcher"),
+        _background(parts, housekeeping.run(), name="housekeeping"),
+    ]
+    return [*tasks, _serve_http(parts, api, listening)]
+
+
+def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
+    config = uvicorn.Config(
+        api,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+
+    async def stop() -> None:
+        server.should_exit = True
+        await serving
+
+    parts.push_async_callback(stop)
+    return serving
+
+
+def _background(parts: AsyncExitStack, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work, name=name)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    parts.push_async_callback(stop)
+    return task
