@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from ...errors import HarnessError
+from ...shipping.dependencies import check_running_version, is_own, own_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["PLUGIN", "Needs", "collect_needs", "read_pip_file"]
+__all__ = ["Needs", "collect_needs", "read_pip_file"]
 
-PLUGIN: Final = "truss-async"
 _SERVER_PACKAGES: Final = frozenset(
     {
         "aiofiles",
@@ -68,15 +66,15 @@ def collect_needs(lines: Iterable[str], *, markers: Mapping[str, str]) -> Needs:
         except InvalidRequirement:
             needs.opaque.append(line)
             continue
-        if canonicalize_name(requirement.name) == PLUGIN:
-            _check_plugin_version(requirement)
+        if is_own(requirement):
+            check_running_version(requirement)
             needs.plugin = True
-            needs.packages += _own_dependencies(requirement.extras, markers)
+            needs.packages += own_dependencies(sorted(requirement.extras), markers)
         else:
             needs.packages.append(requirement)
     # As truss does: what the truss asks for itself goes before what the server would take.
     chosen = {canonicalize_name(package.name) for package in needs.packages}
-    for requirement in _own_dependencies({"harness"}, markers):
+    for requirement in own_dependencies(["harness"], markers):
         name = canonicalize_name(requirement.name)
         if name in _SERVER_PACKAGES and name not in chosen:
             needs.packages.append(requirement)
@@ -108,37 +106,3 @@ def _pip_lines(text: str, folder: Path, including: tuple[Path, ...]) -> Iterator
         else:
             target = option[2] if "://" in option[2] else str((folder / option[2]).resolve())
             yield f"{option[1]} {target}"
-
-
-def _check_plugin_version(requirement: Requirement) -> None:
-    running = Version(importlib.metadata.version(PLUGIN))
-    # A development version stands for the release it leads to.
-    candidates = (str(running), running.base_version)
-    if not any(requirement.specifier.contains(candidate, prereleases=True) for candidate in candidates):
-        raise HarnessError(
-            f"the truss requires {requirement}, but {PLUGIN} {running} is running: "
-            "change the requirement in config.yaml, or install the version that it names"
-        )
-
-
-def _own_dependencies(extras: Iterable[str], markers: Mapping[str, str]) -> list[Requirement]:
-    """This package's dependencies with these extras, on an interpreter with these markers."""
-    found: dict[str, Requirement] = {}
-    pending, seen = ["", *extras], set()
-    declared = [Requirement(line) for line in importlib.metadata.requires(PLUGIN) or ()]
-    while pending:
-        extra = pending.pop()
-        if extra in seen:
-            continue
-        seen.add(extra)
-        for requirement in declared:
-            if requirement.marker is not None and not requirement.marker.evaluate(
-                {**markers, "extra": extra}
-            ):
-                continue
-            if canonicalize_name(requirement.name) == PLUGIN:
-                pending += requirement.extras
-            else:
-                plain = Requirement(str(requirement).partition(";")[0])
-                found[str(plain)] = plain
-    return list(found.values())
