@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections import deque
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["VenvCache"]
 
 RECIPE: Final = 1
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 """Raised when environments of an older version of this module are no longer good enough."""
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
 _PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--no-compile", "--progress-bar", "off")
@@ -76,8 +78,8 @@ class VenvCache:
 
     async def _make(self, venv: Path, lines: Sequence[str], constraints: str, lock_fd: int) -> None:
         began = self._clock.now()
-        named = [line for line in lines if not line.startswith("--")]  # an index URL may hold a password
-        self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(named)}")
+        names = [found[0] for line in lines if (found := _NAME.match(line))]  # a URL may hold a password
+        self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(names)}")
         await asyncio.to_thread(_remove, venv)
         await self._step(
             [sys.executable, "-m", "venv", venv], lock_fd, failure="cannot make a virtual environment"
