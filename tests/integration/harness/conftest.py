@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.harness.gate import Gate
 from tests.integration.harness.model_server import ModelServer
 from truss_async.client import PlatformClient
 from truss_async.clock import SYSTEM_CLOCK, Clock
@@ -68,3 +69,11 @@ def client(harness: Harness) -> Iterator[PlatformClient]:
 def http(harness: Harness) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=harness.url, headers={"Authorization": "Api-Key any"}, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def gate(model: ModelServer) -> Iterator[Gate]:
+    gate = Gate()
+    model.behave = gate
+    yield gate
+    gate.opened.set()

@@ -62,8 +62,8 @@ class ModelServer:
                     for chunk in [*answer.chunks, b""]:
                         self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
+            def log_message(self, *args: Any) -> None:
+                """Tests have no use for it."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

@@ -1,49 +1,24 @@
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.integration.harness.conftest import SECRET
-from tests.integration.harness.model_server import Answer, ModelServer, echo
+from tests.integration.harness.gate import Gate, outcome
+from tests.integration.harness.model_server import Answer, ModelServer
 from truss_async.client import PlatformClient
 from truss_async.clock import ManualClock
-from truss_async.contract import AsyncPredictResult, AsyncRequestStatus
+from truss_async.contract import AsyncPredictResult
 from truss_async.errors import ApiError
 from truss_async.harness.server import Harness
 from truss_async.webhooks import verify_webhook
 from truss_async.webhooks.receiver import WebhookReceiver
 
 NO_WAIT = {"initial_delay_ms": 0, "max_delay_ms": 0}
-
-
-def outcome(status: AsyncRequestStatus) -> tuple[str, str]:
-    return status.status.value, status.webhook_status.value
-
-
-class Gate:
-    """A model that holds every request until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Semaphore(0)
-        self.opened = threading.Event()
-
-    def __call__(self, model_input: Any) -> Answer:
-        self.entered.release()
-        assert self.opened.wait(30)
-        return echo(model_input)
-
-
-@pytest.fixture
-def gate(model: ModelServer) -> Iterator[Gate]:
-    gate = Gate()
-    model.behave = gate
-    yield gate
-    gate.opened.set()
 
 
 def test_a_request_ends_in_a_signed_webhook(
