@@ -115,13 +115,22 @@ def canonical_json(body: bytes) -> bytes:
     NaN and infinities, which the Truss server lets through, become null; a lone surrogate becomes U+FFFD.
 
     Raises:
-        ValueError: the bytes are no JSON.
+        ValueError: the bytes are no JSON, or none that a receiver could parse: nested too deeply, say.
     """
     try:
         return to_json(from_json(body), inf_nan_mode="null")
     except ValueError:
-        # pydantic's parser refuses lone surrogates and deep nesting, which the model server's own lets through.
-        return to_json(_without_lone_surrogates(json.loads(body)), inf_nan_mode="null")
+        # pydantic's parser refuses lone surrogates, which the model server's own lets through.
+        data = to_json(_parse_leniently(body), inf_nan_mode="null")
+        from_json(data)
+        return data
+
+
+def _parse_leniently(body: bytes) -> Any:
+    try:
+        return _without_lone_surrogates(json.loads(body))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _without_lone_surrogates(value: Any) -> Any:

@@ -113,7 +113,14 @@ def test_an_output_becomes_the_json_that_a_webhook_carries(
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(b'{"cut', "application/json"), (b"\xff\xfe", "text/plain"), (b"\x89PNG", "image/png")],
+    [
+        (b"[" * 250 + b"]" * 250, "application/json"),
+        (b"[" * 600 + b"]" * 600, "application/json"),
+        (b"[" * 100_000 + b"]" * 100_000, "application/json"),
+        (b'{"cut', "application/json"),
+        (b"\xff\xfe", "text/plain"),
+        (b"\x89PNG", "image/png"),
+    ],
 )
 def test_an_output_that_is_no_json_fails_for_good(body: bytes, content_type: str) -> None:
     outcome = judge_answer(answer(200, body, content_type=content_type))

@@ -177,5 +177,7 @@ def _explain(error: sqlite3.Error) -> str:
     if "readonly" in text:
         return f"cannot write the request queue: {text}; the state folder must be writable"
     if "I/O" in text:
-        return f"cannot write the request queue: {text}; look at the disk of the state folder, and at its quotas"
+        return (
+            f"cannot write the request queue: {text}; look at the disk of the state folder, and at its quotas"
+        )
     return f"cannot use the request queue: {text}"
