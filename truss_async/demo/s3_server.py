@@ -205,15 +205,17 @@ class S3Server:
         deadline = self._clock.now() + timedelta(seconds=self._start_seconds)
         # A stranger on a port that we lost may take our call and never answer.
         client = self.client(attempts=1, read_seconds=2)
+        problem = "it was not asked"
         while process.poll() is None:
+            if self._clock.now() > deadline:
+                raise HarnessError(
+                    f"the S3 server did not answer within {self._start_seconds:g} s ({problem}); "
+                    f"its last words: {_last_words(log)}"
+                )
             try:
                 client.list_buckets()
             except (BotoCoreError, ClientError) as error:
-                if self._clock.now() > deadline:
-                    raise HarnessError(
-                        f"the S3 server did not answer within {self._start_seconds:g} s ({error}); "
-                        f"its last words: {_last_words(log)}"
-                    ) from None
+                problem = str(error)
             else:
                 return
             self._clock.block(0.05)
