@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["VenvCache"]
 
 RECIPE: Final = 1
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 """Raised when environments of an older version of this module are no longer good enough."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
 _PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--no-compile", "--progress-bar", "off")
 
