@@ -1,5 +1,7 @@
 """The one exception tree. A message says what failed, on what, and the remedy."""
 
+from typing import Any
+
 
 class TrussAsyncError(Exception):
     """Anything that this package raises on purpose."""
@@ -26,6 +28,14 @@ class ObjectNotFoundError(OutputStoreError):
 
 class InvalidResultError(OutputStoreError):
     """The object under a request id is no async predict result: cut off, or written by other hands."""
+
+
+class RequestFailedError(TrussAsyncError):
+    """The request failed in the model; ``result`` is the AsyncPredictResult that says why."""
+
+    def __init__(self, message: str, *, result: Any) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class UnsafeObjectKeyError(OutputStoreError):

@@ -37,6 +37,15 @@ def check_artifact_name(name: str) -> str:
     return name
 
 
+def is_artifact_name(name: str) -> bool:
+    """Whether ``check_artifact_name`` accepts it."""
+    try:
+        check_artifact_name(name)
+    except UnsafeObjectKeyError:
+        return False
+    return True
+
+
 def safe_artifact_name(text: str, taken: set[str]) -> str:
     """Turn any text into an artifact name that differs from every one in ``taken``, in more than case.
 
@@ -53,6 +62,25 @@ def safe_artifact_name(text: str, taken: set[str]) -> str:
 def result_key(request_id: str) -> str:
     """The key of a request's async predict result."""
     return f"{check_request_id(request_id)}.json"
+
+
+def error_key(request_id: str) -> str:
+    """The key of the async predict result that says why a request failed."""
+    return f"{check_request_id(request_id)}.error.json"
+
+
+def request_id_of_result(key: str) -> str | None:
+    """The request whose result is under that key; None when it is an error, an artifact, or not ours."""
+    request_id, ending, rest = key.rpartition(".json")
+    try:
+        return check_request_id(request_id) if ending and not rest else None
+    except UnsafeObjectKeyError:
+        return None
+
+
+def artifact_prefix(request_id: str) -> str:
+    """What the keys of all artifacts of a request start with, and no other key."""
+    return f"{check_request_id(request_id)}/"
 
 
 def artifact_key(request_id: str, name: str) -> str:

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.contract import AsyncPredictResult
-from truss_async.errors import ObjectNotFoundError, OutputStoreError, UnsafeObjectKeyError
+from truss_async.contract import AsyncPredictResult, ErrorDetail
+from truss_async.errors import (
+    ObjectNotFoundError,
+    OutputStoreError,
+    RequestFailedError,
+    UnsafeObjectKeyError,
+)
 from truss_async.stores import OutputStore
 from truss_async.stores.file_store import FileStore
 
@@ -214,3 +219,35 @@ def test_output_store_keeps_results_and_artifacts(store: ObjectStore) -> None:
     with outputs.open_artifact(page) as file:
         assert file.read() == b"a page"
     assert keys_of(store) == ["r1.json", "r1/page.png"]
+
+
+def test_output_store_finds_lists_and_removes_what_was_saved(store: ObjectStore) -> None:
+    outputs = OutputStore(store)
+    earliest = SYSTEM_CLOCK.now() - timedelta(seconds=5)
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+    result = AsyncPredictResult(request_id="r1", time=moment, data={"ä": "ö"})
+    outputs.put_result(result)
+    failed = AsyncPredictResult(
+        request_id="r2", time=moment, errors=[ErrorDetail(code="MODEL_PREDICT_ERROR", message="größer")]
+    )
+    outputs.put_error(failed)
+
+    assert outputs.wait("r1", timeout_seconds=0) == result
+    with pytest.raises(RequestFailedError, match="größer") as raised:
+        outputs.wait("r2", timeout_seconds=0)
+    assert raised.value.result == failed
+    with pytest.raises(ObjectNotFoundError):
+        outputs.get("r3")
+
+    assert [(info.request_id, info.size_bytes) for info in outputs.list(since=earliest)] == [
+        ("r1", len(result.model_dump_json().encode()))
+    ]
+    assert [*outputs.list(since=earliest + timedelta(hours=1))] == [*outputs.list(prefix="r2")] == []
+    assert outputs.artifacts("r1") == (page,)
+
+    outputs.delete("r1")
+    assert keys_of(store) == ["r2.error.json"]
+    outputs.delete("r2")
+    outputs.delete("r2")
+    assert keys_of(store) == []

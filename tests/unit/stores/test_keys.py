@@ -11,9 +11,12 @@ from truss_async.errors import UnsafeObjectKeyError
 from truss_async.stores.keys import (
     MAX_NAME_LENGTH,
     artifact_key,
+    artifact_prefix,
     check_artifact_name,
     check_object_key,
     check_request_id,
+    error_key,
+    request_id_of_result,
     result_key,
     safe_artifact_name,
 )
@@ -53,6 +56,20 @@ def test_text_that_is_no_safe_name_is_refused(text: str) -> None:
 def test_request_id_whose_key_could_be_another_requests_is_refused(request_id: str) -> None:
     with pytest.raises(UnsafeObjectKeyError, match="ends with one of"):
         check_request_id(request_id)
+
+
+@pytest.mark.parametrize("request_id", ["a", "0" * 32, "a.jsonl", "-x"])
+def test_key_of_a_result_tells_its_request(request_id: str) -> None:
+    assert request_id_of_result(result_key(request_id)) == request_id
+    assert request_id_of_result(error_key(request_id)) is None
+    assert request_id_of_result(artifact_key(request_id, "x.json")) is None
+    assert artifact_key(request_id, "x.json").startswith(artifact_prefix(request_id))
+
+
+@given(any_text)
+def test_any_key_is_that_of_a_result_or_not(key: str) -> None:
+    request_id = request_id_of_result(key)
+    assert request_id is None or result_key(request_id) == key
 
 
 def test_refusal_quotes_little_and_nothing_raw() -> None:

@@ -1,0 +1,50 @@
+"""What an object that should hold an async predict result says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from ..contract import AsyncPredictResult
+from ..errors import InvalidResultError, RequestFailedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_LONGEST_QUOTE: Final = 300
+
+
+@dataclass(frozen=True)
+class ResultInfo:
+    """What a listing tells of one result. ``size_bytes`` is that of the stored object."""
+
+    request_id: str
+    size_bytes: int
+    modified_at: datetime | None = None
+
+
+def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResult:
+    """The result in the object at the URL; InvalidResultError, which quotes none of it, when it holds none."""
+    try:
+        result = AsyncPredictResult.model_validate_json(body)
+    except ValidationError as error:
+        # Not chained, and only the first fault's kind: the rest quotes the model output.
+        reason = error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
+        raise InvalidResultError(
+            f"{url} is no async predict result ({reason}); it is cut off or was written by other hands"
+        ) from None
+    if result.request_id != request_id:
+        raise InvalidResultError(f"{url} holds the result of another request")
+    return result
+
+
+def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:
+    """The error for a request of which only this result, from the URL, is there."""
+    if not result.errors:
+        raise InvalidResultError(f"{url} is there to say why the request failed, and holds no error")
+    first = result.errors[0]
+    said = "".join(each if each.isprintable() else " " for each in f"{first.code}: {first.message}")
+    reason = " ".join(said.split())[:_LONGEST_QUOTE]
+    return RequestFailedError(f"request {result.request_id} failed: {reason}", result=result)

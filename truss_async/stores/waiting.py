@@ -1,0 +1,38 @@
+"""How long to wait for a result: the decisions, made of numbers alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import accumulate, chain, repeat
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+PAUSE_FACTOR: Final = 1.5
+LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+def pauses() -> Iterator[float]:
+    """The seconds between one look and the next: growing, up to a limit, without end."""
+    return accumulate(
+        chain((FIRST_PAUSE_SECONDS,), repeat(PAUSE_FACTOR)),
+        lambda pause, factor: min(pause * factor, LONGEST_PAUSE_SECONDS),
+    )
+
+
+def is_last_word(
+    written_at: datetime, first_seen_at: datetime, *, now: datetime, after_seconds: float
+) -> bool:
+    """Whether an error has stood for so long that no other attempt is expected.
+
+    By its own time, so that an old one counts at once; or by the time it was seen here, lest a wrong clock of the
+    writer keep anybody waiting.
+    """
+    return (now - min(written_at, first_seen_at)).total_seconds() >= after_seconds
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The moment with its zone; one without is taken to be in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
