@@ -21,10 +21,12 @@ from urllib.parse import quote
 from ..errors import ObjectNotFoundError, OutputStoreError
 from .bodies import opened_body
 from .keys import check_object_key
+from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
     from pathlib import Path
 
     from .protocol import Body
@@ -99,6 +101,9 @@ class FileStore:
             self._folder(key) as folder,
         ):
             os.unlink(_name(key), dir_fd=folder)
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        cannot_presign(f"{self._url}/{check_object_key(key)}")
 
     @contextmanager
     def _folder(self, key: str, *, create: bool = False) -> Iterator[int]:

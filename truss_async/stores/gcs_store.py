@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import requests
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, Unauthorized
+from google.auth.credentials import Signing
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -18,6 +20,7 @@ from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
 from .bodies import opened_body
 from .clients import ClientCache
 from .keys import check_object_key
+from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 
@@ -35,6 +38,7 @@ _RIGHTS: Final = {
     "read the rest of": "storage.objects.get",
     "list": "storage.objects.list",
     "delete": "storage.objects.delete",
+    "presign": "iam.serviceAccounts.signBlob",
 }
 _CREDENTIALS_REMEDY: Final = (
     "declare the Truss secret gcp_service_account_json, set GOOGLE_APPLICATION_CREDENTIALS, "
@@ -104,6 +108,18 @@ class GcsStore:
                 blob.delete(**_CALL)
             except NotFound:
                 return
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        blob = self._bucket.blob(self._path(key))
+        lifetime = timedelta(seconds=expiry_seconds(expires_in))
+        if not isinstance(self._client._credentials, Signing):
+            raise OutputStoreError(
+                f"cannot presign {self._url}/{key}: only a service account key can sign, and the credentials hold none; "
+                "declare the Truss secret gcp_service_account_json"
+            )
+        with self._translated("presign", key):
+            url: str = blob.generate_signed_url(version="v4", expiration=lifetime, method="GET")
+        return url
 
     def _get(self, key: str) -> storage.Blob:
         path = self._path(key)

@@ -11,10 +11,12 @@ from ..clock import SYSTEM_CLOCK
 from ..errors import ObjectNotFoundError
 from .bodies import read_body
 from .keys import check_object_key
+from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
     from ..clock import Clock
     from .protocol import Body
@@ -72,6 +74,9 @@ class MemoryStore:
         path = self._path(key)
         with self._objects.lock:
             self._objects.by_key.pop(path, None)
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        cannot_presign(f"{self._url}/{check_object_key(key)}")
 
     def _find(self, key: str) -> tuple[bytes, ObjectInfo]:
         path = self._path(key)

@@ -20,13 +20,14 @@ from .keys import (
     request_id_of_result,
     result_key,
 )
+from .presigning import DEFAULT_EXPIRY
 from .result_objects import ResultInfo, parse_result, request_failure
 from .urls import object_store
 from .waiting import as_utc, is_last_word, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from typing_extensions import Self
 
@@ -171,12 +172,23 @@ class OutputStore:
             url = self._put(key, request_id, sized, content_type)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
+    def presign(self, request_id: str, *, expires_in: timedelta = DEFAULT_EXPIRY) -> str:
+        """A URL from which anybody can GET the stored result until then, without credentials.
+
+        ObjectNotFoundError when there is no result, OutputStoreError when the store makes no such URLs. Credentials
+        that end earlier end the URL with them.
+        """
+        return self._presign(result_key(request_id), expires_in)
+
+    def presign_artifact(
+        self, reference: ArtifactReference, *, expires_in: timedelta = DEFAULT_EXPIRY
+    ) -> str:
+        """The same for an artifact."""
+        return self._presign(self._key_of(reference), expires_in)
+
     def open_artifact(self, reference: ArtifactReference) -> BinaryIO:
         """The artifact's bytes, to read and close. A reference that leads out of this store is refused."""
-        beginning = f"{self.url}/"
-        if not reference.url.startswith(beginning):
-            raise OutputStoreError(f"the artifact {reference.url!a} is not in the store {self.url}")
-        return self._objects.open(reference.url[len(beginning) :])
+        return self._objects.open(self._key_of(reference))
 
     def check_writable(self) -> None:
         """Write a small object and remove it; OutputStoreError, with the remedy, when it cannot be written."""
@@ -186,6 +198,17 @@ class OutputStore:
         except OutputStoreError as error:
             # The right to write is enough for saving outputs; the one probe object stays.
             _LOG.warning("the probe object stays: %s", error)
+
+    def _key_of(self, reference: ArtifactReference) -> str:
+        beginning = f"{self.url}/"
+        if not reference.url.startswith(beginning):
+            raise OutputStoreError(f"the artifact {reference.url!a} is not in the store {self.url}")
+        return reference.url[len(beginning) :]
+
+    def _presign(self, key: str, expires_in: timedelta) -> str:
+        url = self._objects.presign(key, expires_in=expires_in)
+        self._objects.head(key)  # a URL of nothing helps nobody
+        return url
 
     def _failure(self, request_id: str) -> RequestFailedError | None:
         key = error_key(request_id)

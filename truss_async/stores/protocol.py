@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
     from typing import TypeAlias
 
@@ -58,3 +58,9 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; that there is none is fine."""
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        """A URL from which anybody can GET the object until then, without credentials; made without asking the store.
+
+        OutputStoreError when the store, or what it signs in with, cannot make one.
+        """

@@ -20,6 +20,7 @@ _RIGHTS: Final = {
     "read": "s3:GetObject",
     "list": "s3:ListBucket",
     "delete": "s3:DeleteObject",
+    "presign": "s3:GetObject",
 }
 _ABSENT: Final = frozenset({"404", "NoSuchKey"})
 _FORBIDDEN: Final = frozenset({"403", "AccessDenied", "AllAccessDisabled"})

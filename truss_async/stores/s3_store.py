@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -17,12 +17,14 @@ from ..errors import SettingsError
 from .bodies import opened_body
 from .clients import ClientCache
 from .keys import check_object_key
+from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 from .s3_errors import s3_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
     from mypy_boto3_s3 import S3Client
 
@@ -58,8 +60,22 @@ def make_s3_client(credentials: StoreCredentials) -> S3Client:
             f"the S3 client cannot be set up: {error}; check the AWS_… settings and secrets"
         ) from error
     # `Expect: 100-continue` costs every PUT a round trip of its own.
-    client.meta.events.unregister("before-call.s3", add_expect_header)
+    events: Any = client.meta.events  # its types know no handler that answers
+    events.unregister("before-call.s3", add_expect_header)
+    events.register("choose-signer.s3.GetObject", _presign_with_version_4)
+    events.register("provide-client-params.s3.GetObject", _presign_for_the_region)
     return client
+
+
+def _presign_with_version_4(signature_version: object, **_: object) -> str | None:
+    # Left alone, boto3 signs URLs with version 2, which newer regions and most other servers refuse.
+    return "s3v4-query" if signature_version in ("v4-query", "s3v4-query") else None
+
+
+def _presign_for_the_region(context: dict[str, Any], **_: object) -> None:
+    # Nor does it sign for the region's own host: a bucket elsewhere answers the global one with a redirect, which
+    # spoils the signature.
+    context["use_global_endpoint"] = False
 
 
 S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
@@ -128,6 +144,14 @@ class S3Store:
         path = self._path(key)
         with self._translated("delete", key):
             self._client.delete_object(Bucket=self._bucket, Key=path)
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        path = self._path(key)
+        seconds = expiry_seconds(expires_in)
+        with self._translated("presign", key):
+            return self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": path}, ExpiresIn=seconds
+            )
 
     def _path(self, key: str) -> str:
         return self._root + check_object_key(key)

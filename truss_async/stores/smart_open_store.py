@@ -17,11 +17,13 @@ from smart_open import transport
 from ..errors import MissingExtraError, ObjectNotFoundError, OutputStoreError, SettingsError
 from .bodies import opened_body
 from .keys import check_object_key
+from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import timedelta
 
     from .protocol import Body
 
@@ -86,6 +88,9 @@ class SmartOpenStore:
 
     def delete(self, key: str) -> None:
         self._cannot("delete", check_object_key(key))
+
+    def presign(self, key: str, *, expires_in: timedelta) -> str:
+        cannot_presign(f"{self._url}/{check_object_key(key)}")
 
     def _object_url(self, key: str) -> str:
         return f"{self._opened_url}/{check_object_key(key)}"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
@@ -171,7 +172,19 @@ def test_key_that_could_leave_the_store_is_refused(store: ObjectStore, key: str)
         store.head(key)
     with pytest.raises(UnsafeObjectKeyError):
         store.delete(key)
+    with pytest.raises(UnsafeObjectKeyError):
+        store.presign(key, expires_in=timedelta(minutes=1))
     assert keys_of(store) == []
+
+
+def test_presigned_url_needs_no_credentials_or_is_refused_with_the_reason(store: ObjectStore) -> None:
+    put(store, "r1/ä b+c.json", b"content")
+    if store.url.startswith("s3://"):
+        answer = httpx.get(store.presign("r1/ä b+c.json", expires_in=timedelta(minutes=1)))
+        assert (answer.status_code, answer.content) == (200, b"content")
+        return
+    with pytest.raises(OutputStoreError, match=r"cannot presign .*/out/r1/ä b\+c\.json: only "):
+        store.presign("r1/ä b+c.json", expires_in=timedelta(minutes=1))
 
 
 def test_source_that_fails_half_way_leaves_the_earlier_object(store: ObjectStore) -> None:

@@ -13,18 +13,20 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.errors import OutputStoreError
-from truss_async.stores import OutputStore, object_store
+from truss_async.contract import AsyncPredictResult
+from truss_async.errors import ObjectNotFoundError, OutputStoreError, SettingsError
+from truss_async.stores import OutputStore, StoreCredentials, object_store
 from truss_async.stores.s3_store import S3_CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from truss_async.demo.s3_server import S3Server
-    from truss_async.stores import ObjectStore, StoreCredentials
+    from truss_async.stores import ObjectStore
 
 BIG = 17_000_000
 
@@ -234,9 +236,81 @@ def test_absence_of_credentials_is_said_with_the_names_to_set(
     assert all(
         "no AWS credentials were found; declare the Truss secrets" in message for message in messages.values()
     )
+    with pytest.raises(OutputStoreError, match=r"cannot presign .*no AWS credentials were found"):
+        object_store("s3://outputs/x").presign("r1.json", expires_in=timedelta(hours=1))
 
 
 def test_unusual_metadata_is_refused_as_our_error(s3_credentials: StoreCredentials, prefix: str) -> None:
     store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
     with pytest.raises(OutputStoreError, match="cannot write"):
         store.put("r1.json", b"{}", content_type="application/json", metadata={"note": "größer"})
+
+
+def test_presigned_url_opens_one_object_for_a_while_and_nothing_else(
+    s3_credentials: StoreCredentials, prefix: str
+) -> None:
+    outputs = OutputStore.from_url(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    moment = SYSTEM_CLOCK.now()
+    for request_id in ("r1", "r2"):
+        outputs.put_result(AsyncPredictResult(request_id=request_id, time=moment, data="größer"))
+    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+
+    url = outputs.presign("r1", expires_in=timedelta(minutes=5))
+    query = httpx.URL(url).params
+    assert (query["X-Amz-Algorithm"], query["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", "300")
+    answer = httpx.get(url)
+    assert AsyncPredictResult.model_validate_json(answer.content) == outputs.get("r1")
+    assert answer.headers["content-type"] == "application/json"
+    artifact = httpx.get(outputs.presign_artifact(page))
+    assert (artifact.content, artifact.headers["content-type"]) == (b"a page", "image/png")
+
+    signature = query["X-Amz-Signature"]
+    forged = {
+        "another object": url.replace("/r1.json?", "/r2.json?"),
+        "a longer time": url.replace("Expires=300", "Expires=3000"),
+        "another signature": url.replace(signature, signature[::-1]),
+        "no signature": url.partition("?")[0],
+    }
+    for name, tampered in forged.items():
+        assert tampered != url
+        assert httpx.get(tampered).status_code == 403, name
+    assert httpx.put(url, content=b"{}").status_code == 403
+    assert httpx.delete(url).status_code == 403
+
+
+def test_presigned_url_expires(s3_credentials: StoreCredentials, prefix: str) -> None:
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    store.put("r1.json", b"{}", content_type="application/json")
+    url = store.presign("r1.json", expires_in=timedelta(seconds=1))
+    deadline = SYSTEM_CLOCK.now() + timedelta(seconds=20)
+    while httpx.get(url).status_code != 403:
+        assert SYSTEM_CLOCK.now() < deadline
+        SYSTEM_CLOCK.block(0.1)
+
+
+def test_nothing_is_presigned_that_is_not_there(s3_credentials: StoreCredentials, prefix: str) -> None:
+    outputs = OutputStore.from_url(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with pytest.raises(ObjectNotFoundError, match=r"there is no object s3://\S+/r1\.json"):
+        outputs.presign("r1")
+
+
+@pytest.mark.parametrize("expires_in", [timedelta(0), timedelta(seconds=-1), timedelta(days=7, seconds=1)])
+def test_lifetime_that_no_store_grants_is_refused(
+    s3_credentials: StoreCredentials, expires_in: timedelta
+) -> None:
+    store = object_store("s3://outputs/x", credentials=s3_credentials)
+    with pytest.raises(SettingsError, match="1 second to 7 days"):
+        store.presign("r1.json", expires_in=expires_in)
+
+
+def test_session_token_and_region_are_part_of_a_presigned_url() -> None:
+    credentials = StoreCredentials(
+        aws_access_key_id="AKIA", aws_secret_access_key="s", aws_session_token="t", aws_region="eu-central-1"
+    )
+    url = object_store("s3://my-bucket/x", credentials=credentials).presign(
+        "r1.json", expires_in=timedelta(hours=1)
+    )
+    assert httpx.URL(url).host.endswith(".eu-central-1.amazonaws.com")
+    query = httpx.URL(url).params
+    assert query["X-Amz-Security-Token"] == "t"
+    assert "/eu-central-1/s3/aws4_request" in query["X-Amz-Credential"]

@@ -86,6 +86,8 @@ def test_what_the_protocol_cannot_do_is_said(ftp_place: str) -> None:
     for operation in (lambda: store.head("r1.json"), store.list, lambda: store.delete("r1.json")):
         with pytest.raises(OutputStoreError, match=r"cannot \w+ ftp://.*writes and reads, no more"):
             operation()
+    with pytest.raises(OutputStoreError, match=r"cannot presign ftp://127.*only stores on s3"):
+        store.presign("r1.json", expires_in=timedelta(minutes=1))
     OutputStore(store).check_writable()
 
 
