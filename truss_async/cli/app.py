@@ -23,6 +23,7 @@ COMMANDS = {
     "submit": "Submit one async request.",
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
+    "results": "Find, read and remove what a model saved.",
     "listen": "Receive webhooks: verify, keep, print.",
     "package": "Put the plugin into a truss, ready for `truss push`.",
 }
@@ -56,14 +57,21 @@ def make_app() -> App:
 
 def select_command(app: App, tokens: Sequence[str]) -> None:
     """Load the command that is asked for, and move its example below its options."""
+    _select(app, tokens, names=list(COMMANDS))
+
+
+def _select(app: App, tokens: Sequence[str], *, names: Sequence[str]) -> None:
     if not tokens or tokens[0].startswith("-"):
         return
     name = tokens[0]
-    if name not in COMMANDS:
-        nearest = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(COMMANDS)}"
+    if name not in names:
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(names)}"
         raise SettingsError(f"unknown command {name!r}; {hint}")
     command = app[name]
+    if command.default_command is None:  # a group, with a help of its own
+        _select(command, tokens[1:], names=[each for each in command if not each.startswith("-")])
+        return
     text, found, example = (inspect.getdoc(command.default_command) or "").partition("\n\nExample:")
     command.help = _ONE_LINE_BREAK.sub(" ", text)
     command.help_epilogue = "Example:" + example if found else ""

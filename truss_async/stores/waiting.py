@@ -34,5 +34,5 @@ def is_last_word(
 
 
 def as_utc(moment: datetime) -> datetime:
-    """The moment with its zone; one without is taken to be in UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    """The moment in UTC; one without a zone is taken to be so already."""
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -1,10 +1,12 @@
 """Calling the command: help, examples, mistakes, exit codes."""
 
+import operator
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+from functools import reduce
 
 import pytest
 
@@ -12,29 +14,36 @@ from tests.unit.cli.conftest import CommandLine
 from truss_async.cli.app import COMMANDS, make_app, select_command
 from truss_async.harness.settings import HarnessSettings
 
-OWN_COMMANDS = ("serve", "submit", "status", "cancel", "listen")
+RESULTS_COMMANDS = ("results get", "results list", "results wait", "results open", "results rm")
+OWN_COMMANDS = ("serve", "submit", "status", "cancel", "listen", "results", *RESULTS_COMMANDS)
 
 
 @pytest.mark.parametrize("name", OWN_COMMANDS)
 def test_help_ends_with_an_example(command_line: CommandLine, name: str) -> None:
-    outcome = command_line.run_installed(name, "--help")
+    outcome = command_line.run_installed(*name.split(), "--help")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert f"truss-async {name}" in outcome.stdout.partition("\nExample:\n")[2]
     assert not set("╭│─") & set(outcome.stdout)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *RESULTS_COMMANDS])
 def test_every_example_is_understood(name: str) -> None:
     app = make_app()
-    select_command(app, [name])
+    select_command(app, name.split())
+    command = reduce(operator.getitem, name.split(), app)
     found = 0
-    for line in (app[name].help_epilogue or "").splitlines()[1:]:
+    for line in (command.help_epilogue or "").splitlines()[1:]:
         words = shlex.split(line.strip().removeprefix("id=$(").removesuffix(")"))
         assert words[0] == "truss-async"
         select_command(app, words[1:])
         app.parse_args(words[1:], exit_on_error=False, print_error=False)
         found += 1
     assert found
+
+
+def test_results_has_no_command_that_is_not_tried_here() -> None:
+    names = {f"results {name}" for name in make_app()["results"] if not name.startswith("-")}
+    assert names == set(RESULTS_COMMANDS)
 
 
 def test_without_arguments_it_shows_the_commands(command_line: CommandLine) -> None:
@@ -89,6 +98,23 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("status", 2, "parameter REQUEST_ID requires an argument"),
         ("status ''", 2, "the request id is empty"),
         ("cancel", 2, "parameter REQUEST_ID requires an argument"),
+        ("results gt", 2, "unknown command 'gt'; did you mean 'get'?"),
+        ("results frobnicate", 2, "unknown command 'frobnicate'; there are: get, wait, list, open, rm"),
+        ("results get", 2, "REQUEST_ID requires an argument"),
+        ("results get r1", 2, "--store requires an argument"),
+        ("results get r1 --store nonsense", 2, "'nonsense' is no URL of an output store: it must start"),
+        ("results get ../r1 --store memory://x", 2, "request id '../r1' cannot be part of an object key"),
+        ("results get r1 r2 --store memory://x", 2, "too many arguments: r2"),
+        ("results wait r1 --store memory://x --timeout-seconds -1", 2, "--timeout-seconds: must be 0"),
+        ("results wait r1 --store memory://x --timeout-seconds nan", 2, "--timeout-seconds: must be 0"),
+        ("results list --store memory://x --since 5w", 2, "--since: '5w' is no duration (30m, 12h, 7d)"),
+        (
+            "results open r1 ../x --store memory://x",
+            2,
+            "artifact name '../x' cannot be part of an object key",
+        ),
+        ("results rm --store memory://x", 2, "give the REQUEST_ID of what is to be removed"),
+        ("results rm r1 '' --store memory://x", 2, "request id '' cannot be part of an object key"),
         ("listen extra", 2, "too many arguments: extra"),
         ("listen --host 203.0.113.1", 1, "cannot listen on 203.0.113.1:8099: "),
         ("listen --keep file/below", 1, "file/below: Not a directory"),
@@ -184,5 +210,16 @@ def test_a_command_loads_no_other_command() -> None:
         "except SystemExit: pass\n"
         "assert 'truss_async.cli.status' in sys.modules\n"
         "assert not {'truss_async.cli.serve', 'truss_async.harness.server', 'aiohttp'} & set(sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_results_need_no_harness() -> None:
+    code = (
+        "import sys; sys.argv = ['truss-async', 'results', 'list', '--store', 'memory://x']\n"
+        "from truss_async.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'aiohttp', 'truss', 'truss_async.harness'} & set(sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,280 @@
+"""``truss-async results``: the output store, by hand."""
+
+import json
+import re
+import shutil
+import sys
+import uuid
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+from cyclopts import App, Parameter
+
+from ..client.refusals import one_line
+from ..clock import SYSTEM_CLOCK, Clock
+from ..contract import ArtifactReference, AsyncPredictResult
+from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError, UnsafeObjectKeyError
+from ..stores import OutputStore, ResultInfo, artifact_key, check_request_id
+from ..stores.waiting import as_utc
+from .options import AsJson, variable
+
+STANDARD_OUTPUT = ("-", "@-")
+TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+_DURATION = re.compile(rf"(\d{{1,5}})([{''.join(TIME_UNITS)}])", re.ASCII)
+
+RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
+Store = Annotated[
+    str,
+    Parameter(
+        name="--store",
+        help="URL of the output store: s3://BUCKET/PREFIX, gs://, file:///FOLDER, …; cloud credentials come from the environment, a profile or a role.",
+        env_var=(variable("store"), variable("output_url")),
+    ),
+]
+
+results = App(
+    name="results",
+    help_epilogue="Example:\n    truss-async results list --store s3://my-bucket/outputs --since 1h",
+)
+
+
+@results.command(name="get")
+def get_result(request_id: RequestId, /, *, store: Store, as_json: AsJson = False) -> int:
+    """Print the result of a request; fails with the reason when the request failed.
+
+    As JSON, it is the async predict result, the same that the webhook carries.
+
+    Example:
+        truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
+        truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
+    """
+    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    try:
+        result = outputs.get(request_id)
+    except RequestFailedError as failure:
+        return _report(failure, as_json=as_json)
+    _print_result(result, as_json=as_json)
+    return 0
+
+
+@results.command(name="wait")
+def wait_for_result(
+    request_id: RequestId,
+    /,
+    *,
+    store: Store,
+    timeout_seconds: Annotated[
+        float, Parameter(help="Fail after so long.", env_var=variable("timeout_seconds"))
+    ] = 3600,
+    as_json: AsJson = False,
+) -> int:
+    """Print the result of a request as soon as it is there.
+
+    A failure counts once it is half a minute old, for the platform may be trying again.
+
+    Example:
+        truss-async results wait 0123456789abcdef0123456789abcdef --store gs://my-bucket/outputs --timeout-seconds 60
+    """
+    if not timeout_seconds >= 0:
+        raise SettingsError("--timeout-seconds: must be 0 or more")
+    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    try:
+        result = outputs.wait(request_id, timeout_seconds=timeout_seconds)
+    except RequestFailedError as failure:
+        return _report(failure, as_json=as_json)
+    _print_result(result, as_json=as_json)
+    return 0
+
+
+@results.command(name="list")
+def list_results(
+    *,
+    store: Store,
+    since: Annotated[
+        str | None,
+        Parameter(
+            help="Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
+            env_var=variable("since"),
+        ),
+    ] = None,
+    prefix: Annotated[
+        str, Parameter(help="Only request ids that start with it.", env_var=variable("prefix"))
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the results that are in the store, the newest last; with --json, one a line, in no order.
+
+    Example:
+        truss-async results list --store s3://my-bucket/outputs --since 24h
+        truss-async results list --store file:///tmp/outputs --prefix 01 --json
+    """
+    earliest = _moment(since, clock=SYSTEM_CLOCK) if since is not None else None
+    found = OutputStore.from_url(store).list(since=earliest, prefix=prefix)
+    if as_json:
+        for info in found:
+            print(json.dumps(_facts(info)))
+        return
+    for info in sorted(found, key=_age):
+        when = f"{info.modified_at:%Y-%m-%d %H:%M:%S} UTC" if info.modified_at else "-"
+        print(f"{when:<23}  {info.size_bytes:>12}  {info.request_id}")
+
+
+@results.command(name="open")
+def open_artifact(
+    request_id: RequestId,
+    name: Annotated[
+        str | None,
+        Parameter(name="NAME", help="The artifact; not needed when the request has only one."),
+    ] = None,
+    /,
+    *,
+    store: Store,
+    output: Annotated[
+        Path | None,
+        Parameter(
+            help="File or folder to write to, or - for standard output. [default: this folder]",
+            env_var=variable("output"),
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy an artifact of a request to a file; prints where it is then.
+
+    Example:
+        truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
+        truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
+    """
+    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    reference = _only_artifact(outputs, request_id) if name is None else _artifact(outputs, request_id, name)
+    with outputs.open_artifact(reference) as source:
+        if str(output) in STANDARD_OUTPUT:
+            shutil.copyfileobj(source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        target = output or Path()
+        if target.is_dir():
+            target /= reference.url.rpartition("/")[2]
+        size_bytes = _write_whole(source, target)
+    facts = {"path": str(target), "url": reference.url, "size_bytes": size_bytes}
+    print(json.dumps(facts) if as_json else target)
+
+
+@results.command(name="rm")
+def remove_results(
+    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
+    store: Store,
+    as_json: AsJson = False,
+) -> None:
+    """Remove all that is kept of requests: result, error and artifacts. It does not matter if there is nothing.
+
+    Example:
+        truss-async results rm 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
+    """
+    if not request_ids:
+        raise SettingsError("give the REQUEST_ID of what is to be removed")
+    outputs = OutputStore.from_url(store)
+    for request_id in [_checked(request_id) for request_id in request_ids]:
+        outputs.delete(request_id)
+        print(json.dumps({"request_id": request_id, "removed": True}) if as_json else f"removed {request_id}")
+
+
+def _checked(request_id: str) -> str:
+    try:
+        return check_request_id(request_id)
+    except UnsafeObjectKeyError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _artifact(outputs: OutputStore, request_id: str, name: str) -> ArtifactReference:
+    """A reference that is as good as the store's own to open it."""
+    try:
+        key = artifact_key(request_id, name)
+    except UnsafeObjectKeyError as error:
+        raise SettingsError(str(error)) from None
+    return ArtifactReference(url=f"{outputs.url}/{key}", content_type="", size_bytes=0)
+
+
+def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:
+    found = outputs.artifacts(request_id)
+    if not found:
+        raise ObjectNotFoundError(f"there are no artifacts of {request_id} in {outputs.url}")
+    if len(found) > 1:
+        names = ", ".join(reference.url.rpartition("/")[2] for reference in found)
+        raise SettingsError(f"request {request_id} has {len(found)} artifacts; give the NAME of one: {names}")
+    return found[0]
+
+
+def _write_whole(source: BinaryIO, target: Path) -> int:
+    """Copy to the file, all or nothing; return the number of bytes."""
+    if not target.parent.is_dir():
+        raise SettingsError(f"--output: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise SettingsError(f"--output: {target} is no file; for a pipe or a device, redirect --output -")
+    final = target.resolve()
+    scratch = final.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with scratch.open("xb") as file:
+            shutil.copyfileobj(source, file)
+            size_bytes = file.tell()
+        scratch.replace(final)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    return size_bytes
+
+
+def _report(failure: RequestFailedError, *, as_json: bool) -> int:
+    if not as_json:
+        raise failure
+    print(failure.result.model_dump_json())
+    return 1
+
+
+def _print_result(result: AsyncPredictResult, *, as_json: bool) -> None:
+    """Print a result: for people, what it is and then the output; as JSON, as it is stored."""
+    if as_json:
+        print(result.model_dump_json())
+        return
+    rows = [
+        ("request", result.request_id),
+        ("model", result.model_id or "-"),
+        ("deployment", result.deployment_id or "-"),
+        ("written", f"{as_utc(result.time):%Y-%m-%d %H:%M:%S} UTC"),
+        *(("error", f"{error.code}: {error.message}") for error in result.errors),
+    ]
+    for name, value in rows:
+        print(f"{name:<12}{one_line(value)}")
+    text = json.dumps(result.data, indent=2, ensure_ascii=False)
+    print("".join(_printable(character) for character in text))
+
+
+def _printable(character: str) -> str:
+    """The character, or, if it could play tricks on a terminal, its escape in JSON."""
+    return character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+
+
+def _facts(info: ResultInfo) -> dict[str, Any]:
+    return {
+        "request_id": info.request_id,
+        "size_bytes": info.size_bytes,
+        "modified_at": info.modified_at.isoformat() if info.modified_at else None,
+    }
+
+
+def _age(info: ResultInfo) -> tuple[datetime, str]:
+    return info.modified_at or datetime.min.replace(tzinfo=timezone.utc), info.request_id
+
+
+def _moment(text: str, *, clock: Clock) -> datetime:
+    """The moment that was so long ago, or that is written out."""
+    if ago := _DURATION.fullmatch(text):
+        return clock.now() - timedelta(**{TIME_UNITS[ago[2]]: int(ago[1])})
+    try:
+        # Before Python 3.11, a Z is not understood.
+        return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+    except ValueError:
+        raise SettingsError(
+            f"--since: {text!a} is no duration (30m, 12h, 7d) and no moment (2026-01-31T12:00Z)"
+        ) from None
