@@ -75,10 +75,17 @@ class GcsStore:
         return self._url
 
     def put(
-        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+        self,
+        key: str,
+        body: Body,
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES)
         blob.metadata = dict(metadata)
+        blob.content_encoding = content_encoding
         with opened_body(body) as (file, size), self._translated("write", key):
             blob.upload_from_file(file, size=size, content_type=content_type, **_CALL)
 
@@ -87,10 +94,10 @@ class GcsStore:
         if blob.size <= _PART_BYTES:
             # One request, checked by its checksum; whoever replaces the object meanwhile does no harm.
             with self._translated("read", key):
-                return io.BytesIO(self._bucket.blob(blob.name).download_as_bytes(**_CALL))
+                return io.BytesIO(self._bucket.blob(blob.name).download_as_bytes(raw_download=True, **_CALL))
         # With the generation named, all parts are of the same object, or are missing.
         generation = self._bucket.blob(blob.name, generation=blob.generation)
-        reader = generation.open("rb", chunk_size=_PART_BYTES, **_CALL)
+        reader = generation.open("rb", chunk_size=_PART_BYTES, raw_download=True, **_CALL)
         return remote_file(reader, lambda: self._translated("read the rest of", key))
 
     def head(self, key: str) -> ObjectInfo:
@@ -166,6 +173,7 @@ def _info(key: str, blob: storage.Blob) -> ObjectInfo:
         content_type=blob.content_type,
         metadata=blob.metadata or {},
         modified_at=blob.updated,
+        content_encoding=blob.content_encoding,
     )
 
 

@@ -47,11 +47,19 @@ class MemoryStore:
         return self._url
 
     def put(
-        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+        self,
+        key: str,
+        body: Body,
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         path = self._path(key)
         content = read_body(body)
-        info = ObjectInfo(key, len(content), content_type, dict(metadata), self._clock.now())
+        info = ObjectInfo(
+            key, len(content), content_type, dict(metadata), self._clock.now(), content_encoding
+        )
         with self._objects.lock:
             self._objects.by_key[path] = content, info
 

@@ -21,7 +21,7 @@ from .keys import (
     result_key,
 )
 from .presigning import DEFAULT_EXPIRY
-from .result_objects import ResultInfo, parse_result, request_failure
+from .result_objects import ResultInfo, compressed, parse_result, request_failure
 from .urls import object_store
 from .waiting import as_utc, is_last_word, pauses
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .credentials import StoreCredentials
     from .protocol import Body, ObjectInfo, ObjectStore
+    from .result_objects import Compression
 
 RESULT_CONTENT_TYPE: Final = "application/json"
 UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
@@ -64,18 +65,20 @@ class OutputStore:
         """Where it is: no trailing slash, no credentials."""
         return self._objects.url
 
-    def put_result(self, result: AsyncPredictResult) -> str:
+    def put_result(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
         """Store the result under its request id, in place of an earlier one; return the object's URL."""
-        return self.put_result_json(result.request_id, _as_json(result))
+        return self.put_result_json(result.request_id, _as_json(result), compression=compression)
 
-    def put_result_json(self, request_id: str, body: bytes) -> str:
-        """Store a result that is JSON already; return the object's URL."""
-        return self._put(result_key(request_id), request_id, body, RESULT_CONTENT_TYPE)
+    def put_result_json(self, request_id: str, body: bytes, *, compression: Compression = "none") -> str:
+        """Store a result that is JSON already; return the object's URL.
 
-    def put_error(self, result: AsyncPredictResult) -> str:
+        Compressed or not, its key is the same: what is stored last is the one that is read.
+        """
+        return self._put_json(result_key(request_id), request_id, body, compression)
+
+    def put_error(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
         """Store why the request failed, beside its result if there is one; return the object's URL."""
-        key = error_key(result.request_id)
-        return self._put(key, result.request_id, _as_json(result), RESULT_CONTENT_TYPE)
+        return self._put_json(error_key(result.request_id), result.request_id, _as_json(result), compression)
 
     def get(self, request_id: str) -> AsyncPredictResult:
         """The result of the request.
@@ -229,6 +232,18 @@ class OutputStore:
             content_type=known.content_type or UNKNOWN_CONTENT_TYPE,
             size_bytes=info.size_bytes,
         )
+
+    def _put_json(self, key: str, request_id: str, body: bytes, compression: Compression) -> str:
+        if compression != "gzip":
+            return self._put(key, request_id, body, RESULT_CONTENT_TYPE)
+        self._objects.put(
+            key,
+            compressed(body),
+            content_type=RESULT_CONTENT_TYPE,
+            content_encoding=compression,
+            metadata={REQUEST_ID_METADATA: request_id},
+        )
+        return f"{self.url}/{key}"
 
     def _put(self, key: str, request_id: str, body: Body, content_type: str) -> str:
         self._objects.put(key, body, content_type=content_type, metadata={REQUEST_ID_METADATA: request_id})

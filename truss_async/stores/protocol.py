@@ -19,13 +19,14 @@ NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a store knows of one object. A listing may leave out content type and metadata."""
+    """What a store knows of one object. A listing may leave out content type, content encoding and metadata."""
 
     key: str
     size_bytes: int
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     modified_at: datetime | None = None
+    content_encoding: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -40,15 +41,22 @@ class ObjectStore(Protocol):
         """The prefix: no trailing slash, no credentials."""
 
     def put(
-        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+        self,
+        key: str,
+        body: Body,
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         """Write the whole object or nothing; an object of that key is replaced.
 
-        A file is read from where it stands, and left open.
+        A file is read from where it stands, and left open. ``content_encoding`` says how the body is compressed
+        already.
         """
 
     def open(self, key: str) -> BinaryIO:
-        """The object's bytes, to read and close; ObjectNotFoundError when there is none."""
+        """The object's bytes as they were put, to read and close; ObjectNotFoundError when there is none."""
 
     def head(self, key: str) -> ObjectInfo:
         """What is known of the object; ObjectNotFoundError when there is none."""

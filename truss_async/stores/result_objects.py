@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 _LONGEST_QUOTE: Final = 300
 
 
+Compression: TypeAlias = Literal["none", "gzip"]
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
 @dataclass(frozen=True)
 class ResultInfo:
     """What a listing tells of one result. ``size_bytes`` is that of the stored object."""
@@ -26,9 +32,16 @@ class ResultInfo:
 
 
 def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResult:
-    """The result in the object at the URL; InvalidResultError, which quotes none of it, when it holds none."""
+    """The result in the object at the URL, compressed or not.
+
+    InvalidResultError, which quotes none of it, when it holds none.
+    """
     try:
-        result = AsyncPredictResult.model_validate_json(body)
+        result = AsyncPredictResult.model_validate_json(_decompressed(body))
+    except (OSError, EOFError, zlib.error):
+        raise InvalidResultError(
+            f"{url} cannot be decompressed; it is cut off or was written by other hands"
+        ) from None
     except ValidationError as error:
         # Not chained, and only the first fault's kind: the rest quotes the model output.
         reason = error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
@@ -38,6 +51,16 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
     if result.request_id != request_id:
         raise InvalidResultError(f"{url} holds the result of another request")
     return result
+
+
+def compressed(body: bytes) -> bytes:
+    """The body in gzip; the same body always gives the same bytes."""
+    return gzip.compress(body, mtime=0)
+
+
+def _decompressed(body: bytes) -> bytes:
+    # Told from the bytes, which every store keeps, and which no JSON starts with.
+    return gzip.decompress(body) if body.startswith(_GZIP_MAGIC) else body
 
 
 def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:

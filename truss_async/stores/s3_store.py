@@ -95,24 +95,26 @@ class S3Store:
         return self._url
 
     def put(
-        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
+        self,
+        key: str,
+        body: Body,
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         path = self._path(key)
+        described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
+        if content_encoding is not None:
+            described["ContentEncoding"] = content_encoding
         with opened_body(body) as (file, size), self._translated("write", key):
             if size <= SINGLE_PUT_BYTES:
-                self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=path,
-                    Body=file.read(),
-                    ContentType=content_type,
-                    Metadata=dict(metadata),
-                )
+                self._client.put_object(Bucket=self._bucket, Key=path, Body=file.read(), **described)
                 return
-            extra = {"ContentType": content_type, "Metadata": dict(metadata)}
             if isinstance(body, Path):  # the parts are read from disk as they go, not held in memory
-                self._client.upload_file(str(body), self._bucket, path, ExtraArgs=extra, Config=_TRANSFER)
+                self._client.upload_file(str(body), self._bucket, path, ExtraArgs=described, Config=_TRANSFER)
             else:
-                self._client.upload_fileobj(file, self._bucket, path, ExtraArgs=extra, Config=_TRANSFER)
+                self._client.upload_fileobj(file, self._bucket, path, ExtraArgs=described, Config=_TRANSFER)
 
     def open(self, key: str) -> BinaryIO:
         path = self._path(key)
@@ -130,6 +132,7 @@ class S3Store:
             content_type=answer.get("ContentType"),
             metadata=answer.get("Metadata", {}),
             modified_at=answer.get("LastModified"),
+            content_encoding=answer.get("ContentEncoding"),
         )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:

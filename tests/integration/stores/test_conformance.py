@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -264,3 +265,25 @@ def test_output_store_finds_lists_and_removes_what_was_saved(store: ObjectStore)
     outputs.delete("r2")
     outputs.delete("r2")
     assert keys_of(store) == []
+
+
+@pytest.mark.parametrize("size", [1000, 20_000_000], ids=["small", "in parts"])
+def test_compressed_object_comes_back_as_it_was_put(store: ObjectStore, size: int) -> None:
+    content = gzip.compress(os.urandom(size))
+    store.put("r1.json", content, content_type="application/json", content_encoding="gzip")
+    assert content_of(store, "r1.json") == content
+    info = store.head("r1.json")
+    assert info.size_bytes == len(content)
+    assert info.content_encoding == (None if isinstance(store, FileStore) else "gzip")
+
+
+def test_output_store_reads_results_compressed_or_not(store: ObjectStore) -> None:
+    outputs = OutputStore(store)
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    result = AsyncPredictResult(request_id="r1", time=moment, data=["größer"] * 100)
+    outputs.put_result(result, compression="gzip")
+    assert outputs.get("r1") == result
+    assert store.head("r1.json").size_bytes < 300
+    outputs.put_result(result)
+    assert outputs.get("r1") == result
+    assert store.head("r1.json").content_encoding is None

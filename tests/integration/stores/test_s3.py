@@ -314,3 +314,14 @@ def test_session_token_and_region_are_part_of_a_presigned_url() -> None:
     query = httpx.URL(url).params
     assert query["X-Amz-Security-Token"] == "t"
     assert "/eu-central-1/s3/aws4_request" in query["X-Amz-Credential"]
+
+
+def test_browser_decompresses_what_a_presigned_url_gives(
+    s3_credentials: StoreCredentials, prefix: str
+) -> None:
+    outputs = OutputStore.from_url(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    result = AsyncPredictResult(request_id="r1", time=SYSTEM_CLOCK.now(), data="größer")
+    outputs.put_result(result, compression="gzip")
+    answer = httpx.get(outputs.presign("r1"))
+    assert answer.headers["content-encoding"] == "gzip"
+    assert AsyncPredictResult.model_validate_json(answer.content) == result

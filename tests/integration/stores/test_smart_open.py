@@ -61,6 +61,9 @@ def test_result_comes_back_and_no_password_is_shown(ftp_place: str, folder: Path
     result = AsyncPredictResult(request_id="r1", time=moment, data={"text": "größer"})
     assert outputs.put_result(result) == f"ftp://{ftp_place}/outputs/r1.json"
     assert outputs.get("r1") == result
+    outputs.put_result(result, compression="gzip")
+    assert outputs.get("r1") == result
+    outputs.put_result(result)
     assert (folder / "outputs" / "r1.json").read_bytes() == result.model_dump_json().encode()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import uuid
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -280,3 +282,56 @@ def test_artifact_of_no_known_type_is_bytes(tmp_path: Path) -> None:
     assert store.artifacts("r1") == (
         ArtifactReference(url=f"{store.url}/r1/data", content_type="application/octet-stream", size_bytes=2),
     )
+
+
+def test_compressed_result_takes_the_place_of_a_plain_one_and_back(
+    store: OutputStore, objects: MemoryStore
+) -> None:
+    result = result_of("r1", ["größer"] * 1000)
+    plain = result.model_dump_json().encode()
+    for _ in range(2):
+        assert store.put_result(result, compression="gzip") == f"{store.url}/r1.json"
+        assert store.get("r1") == result
+        with objects.open("r1.json") as file:
+            stored = file.read()
+        assert gzip.decompress(stored) == plain
+        assert len(stored) < len(plain) / 10
+        info = objects.head("r1.json")
+        assert (info.content_type, info.content_encoding) == ("application/json", "gzip")
+        assert info.metadata == {"request-id": "r1"}
+
+        store.put_result_json("r1", plain)
+        assert store.get("r1") == result
+        assert objects.head("r1.json").content_encoding is None
+    assert len([*objects.list()]) == 1
+
+
+def test_same_result_compresses_to_the_same_bytes(store: OutputStore, objects: MemoryStore) -> None:
+    bodies = []
+    for request_id in ("r1", "r2"):
+        store.put_result_json(request_id, b"{}", compression="gzip")
+        with objects.open(f"{request_id}.json") as file:
+            bodies.append(file.read())
+    assert bodies[0] == bodies[1]
+
+
+def test_compressed_failure_is_told(store: OutputStore) -> None:
+    store.put_error(failure_of("r1"), compression="gzip")
+    with pytest.raises(RequestFailedError, match="boom"):
+        store.get("r1")
+
+
+@pytest.mark.parametrize("cut", [2, 9, 11, 40, -9, -1])
+def test_compressed_result_that_is_cut_off_is_damaged(store: OutputStore, cut: int) -> None:
+    whole = gzip.compress(result_of("r1", "x").model_dump_json().encode())
+    store.put_result_json("r1", whole[:cut])
+    with pytest.raises(InvalidResultError, match=r"r1\.json cannot be decompressed"):
+        store.get("r1")
+
+
+def test_any_bytes_are_a_result_or_damaged(store: OutputStore) -> None:
+    whole = gzip.compress(result_of("r1", "x").model_dump_json().encode(), mtime=0)
+    for place in range(2, len(whole)):
+        store.put_result_json("r1", whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(InvalidResultError):
+            assert store.get("r1").data == "x"
