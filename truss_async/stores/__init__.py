@@ -9,6 +9,7 @@ from .keys import (
     result_key,
     safe_artifact_name,
 )
+from .options import StoreOptions
 from .output_store import OutputStore
 from .protocol import ObjectInfo, ObjectStore
 from .result_objects import ResultInfo
@@ -21,6 +22,7 @@ __all__ = [
     "OutputStore",
     "ResultInfo",
     "StoreCredentials",
+    "StoreOptions",
     "artifact_key",
     "check_artifact_name",
     "check_request_id",

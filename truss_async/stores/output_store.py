@@ -20,6 +20,7 @@ from .keys import (
     request_id_of_result,
     result_key,
 )
+from .options import NO_OPTIONS
 from .presigning import DEFAULT_EXPIRY
 from .result_objects import ResultInfo, compressed, parse_result, request_failure
 from .urls import object_store
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from .credentials import StoreCredentials
+    from .options import StoreOptions
     from .protocol import Body, ObjectInfo, ObjectStore
     from .result_objects import Compression
 
@@ -56,9 +58,11 @@ class OutputStore:
         self._objects = objects
 
     @classmethod
-    def from_url(cls, url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) -> Self:
+    def from_url(
+        cls, url: str, *, credentials: StoreCredentials = NO_CREDENTIALS, options: StoreOptions = NO_OPTIONS
+    ) -> Self:
         """The store at ``s3://``, ``gs://``, ``file:///``, ``memory://``, or what else smart_open opens."""
-        return cls(object_store(url, credentials=credentials))
+        return cls(object_store(url, credentials=credentials, options=options))
 
     @property
     def url(self) -> str:

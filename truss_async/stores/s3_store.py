@@ -17,6 +17,7 @@ from ..errors import SettingsError
 from .bodies import opened_body
 from .clients import ClientCache
 from .keys import check_object_key
+from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from .credentials import StoreCredentials
+    from .options import StoreOptions
     from .protocol import Body
 
 SINGLE_PUT_BYTES: Final = 16 * 1024 * 1024
@@ -84,11 +86,14 @@ S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
 class S3Store:
     """The objects of one bucket below a prefix."""
 
-    def __init__(self, bucket: str, *, prefix: str, client: S3Client) -> None:
+    def __init__(
+        self, bucket: str, *, prefix: str, client: S3Client, options: StoreOptions = NO_OPTIONS
+    ) -> None:
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = client
+        self._put_arguments = options.s3_arguments()
 
     @property
     def url(self) -> str:
@@ -104,7 +109,11 @@ class S3Store:
         metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         path = self._path(key)
-        described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
+        described: dict[str, Any] = {
+            **self._put_arguments,
+            "ContentType": content_type,
+            "Metadata": dict(metadata),
+        }
         if content_encoding is not None:
             described["ContentEncoding"] = content_encoding
         with opened_body(body) as (file, size), self._translated("write", key):

@@ -11,6 +11,7 @@ from ..errors import MissingExtraError, SettingsError
 from .credentials import NO_CREDENTIALS, StoreCredentials
 from .file_store import FileStore
 from .memory_store import MemoryStore
+from .options import NO_OPTIONS, StoreOptions
 
 if TYPE_CHECKING:
     from .protocol import ObjectStore
@@ -23,12 +24,17 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", re.ASCII)
 
 
-def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) -> ObjectStore:
-    """The store at the URL. Raises SettingsError when the URL is wrong, MissingExtraError when a package is missing.
+def object_store(
+    url: str, *, credentials: StoreCredentials = NO_CREDENTIALS, options: StoreOptions = NO_OPTIONS
+) -> ObjectStore:
+    """The store at the URL.
 
-    Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
+    Raises SettingsError when the URL is wrong or such a store has not the options, MissingExtraError when a package
+    is missing. Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
     """
     scheme, rest = _split(url)
+    if scheme != "s3" and options.given():
+        raise SettingsError(f"{', '.join(options.given())}: only a store on s3:// can be asked for that")
     authority, _, path = rest.rstrip("/").partition("/")
     if scheme == "file":
         return FileStore(_folder(url, authority, path))
@@ -50,16 +56,16 @@ def object_store(url: str, *, credentials: StoreCredentials = NO_CREDENTIALS) ->
     if not _BUCKET.fullmatch(host):
         raise _wrong(url, "what follows :// is no bucket name")
     if scheme == "s3":
-        return _s3_store(host, path, credentials)
+        return _s3_store(host, path, credentials, options)
     return _gcs_store(host, path, credentials)
 
 
-def _s3_store(bucket: str, prefix: str, credentials: StoreCredentials) -> ObjectStore:
+def _s3_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
     try:
         from .s3_store import S3_CLIENTS, S3Store
     except ModuleNotFoundError as error:
         raise MissingExtraError("boto3", extra="s3", purpose="an output store on s3://") from error
-    return S3Store(bucket, prefix=prefix, client=S3_CLIENTS.get(credentials))
+    return S3Store(bucket, prefix=prefix, client=S3_CLIENTS.get(credentials), options=options)
 
 
 def _gcs_store(bucket: str, prefix: str, credentials: StoreCredentials) -> ObjectStore:

@@ -19,7 +19,7 @@ import pytest
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import ObjectNotFoundError, OutputStoreError, SettingsError
-from truss_async.stores import OutputStore, StoreCredentials, object_store
+from truss_async.stores import OutputStore, StoreCredentials, StoreOptions, object_store
 from truss_async.stores.s3_store import S3_CLIENTS
 
 if TYPE_CHECKING:
@@ -325,3 +325,39 @@ def test_browser_decompresses_what_a_presigned_url_gives(
     answer = httpx.get(outputs.presign("r1"))
     assert answer.headers["content-encoding"] == "gzip"
     assert AsyncPredictResult.model_validate_json(answer.content) == result
+
+
+@pytest.mark.parametrize("size", [1000, BIG], ids=["small", "in parts"])
+def test_tags_and_storage_class_are_those_of_the_options(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str, size: int
+) -> None:
+    options = StoreOptions(storage_class="STANDARD_IA", tags={"team": "R and D", "cost": "7"})
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials, options=options)
+    store.put("r1.bin", bytes(size), content_type="image/png", metadata={"request-id": "r1"})
+    client = s3_server.client()
+    found = client.get_object_tagging(Bucket="outputs", Key=f"{prefix}/r1.bin")["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in found} == options.tags
+    head = client.head_object(Bucket="outputs", Key=f"{prefix}/r1.bin")
+    assert (head["StorageClass"], head["Metadata"]) == ("STANDARD_IA", {"request-id": "r1"})
+
+
+def test_kms_key_is_asked_for_with_every_put(s3_credentials: StoreCredentials, prefix: str) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def note(request: Any, **_: Any) -> None:
+        sent.append({name.lower(): value for name, value in request.headers.items()})
+
+    options = StoreOptions(kms_key_id="arn:aws:kms:us-east-1:111122223333:key/1")
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials, options=options)
+    events = S3_CLIENTS.get(s3_credentials).meta.events
+    events.register("before-send.s3.PutObject", note)
+    try:
+        # The server has no such key.
+        with pytest.raises(OutputStoreError, match="cannot write"):
+            store.put("r1.json", b"{}", content_type="application/json")
+    finally:
+        events.unregister("before-send.s3.PutObject", note)
+    assert sent
+    header = "x-amz-server-side-encryption"
+    assert sent[0][header] == b"aws:kms"
+    assert sent[0][f"{header}-aws-kms-key-id"] == b"arn:aws:kms:us-east-1:111122223333:key/1"
