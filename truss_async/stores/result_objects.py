@@ -20,6 +20,7 @@ _LONGEST_QUOTE: Final = 300
 
 Compression: TypeAlias = Literal["none", "gzip"]
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_LEVEL: Final = 6  # nine takes three times as long, for two percent
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
 
 def compressed(body: bytes) -> bytes:
     """The body in gzip; the same body always gives the same bytes."""
-    return gzip.compress(body, mtime=0)
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
 def _decompressed(body: bytes) -> bytes:
