@@ -11,7 +11,7 @@ import aiohttp
 import uvicorn
 
 from ..clock import SYSTEM_CLOCK
-from .api import Api, AsyncCalls, SyncCalls
+from .api import Api, AsyncCalls, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
 from .delivery import Delivery
 from .dispatcher import Dispatcher
@@ -103,16 +103,18 @@ async def start_parts(
         work.set()
         housekeeping.note_expiry(expires_at)
 
+    async_calls = AsyncCalls(
+        model_id=settings.model_id,
+        deployment_id=settings.deployment_id,
+        queue=queue,
+        clock=clock,
+        on_queued=on_queued,
+    )
     api = Api(
         settings,
-        async_calls=AsyncCalls(
-            model_id=settings.model_id,
-            deployment_id=settings.deployment_id,
-            queue=queue,
-            clock=clock,
-            on_queued=on_queued,
-        ),
+        async_calls=async_calls,
         sync_calls=SyncCalls(pool=pool, session=session, clock=clock),
+        own_calls=OwnCalls(queue=queue, known=async_calls.known),
         health=lambda: {
             "status": "ok",
             "model": pool.state,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..settings import HarnessSettings
     from .async_calls import AsyncCalls
+    from .own_calls import OwnCalls
     from .sync_calls import SyncCalls
 
 SERVED_BY_ALL = "development"
@@ -36,11 +37,13 @@ class Api:
         *,
         async_calls: AsyncCalls,
         sync_calls: SyncCalls,
+        own_calls: OwnCalls,
         health: Callable[[], dict[str, object]],
     ) -> None:
         self._settings = settings
         self._async_calls = async_calls
         self._sync_calls = sync_calls
+        self._own_calls = own_calls
         self._health = health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +99,8 @@ class Api:
                 return Response(status_code=202)
             case Operation.REQUEST_RECORD:
                 return await self._async_calls.request_record(call.request_id)
+            case Operation.OWN:
+                return await self._own_calls.answer(request, call.own_path)
             case Operation.HEALTH:
                 return JSONResponse(self._health())
 

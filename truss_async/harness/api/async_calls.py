@@ -66,7 +66,7 @@ class AsyncCalls:
 
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
-        return _json((await self._known(request_id)).status, exclude={"chain_id"})
+        return _json((await self.known(request_id)).status, exclude={"chain_id"})
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
@@ -74,7 +74,7 @@ class AsyncCalls:
             return _json(
                 CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
             )
-        status = (await self._known(request_id)).status.status.value
+        status = (await self.known(request_id)).status.status.value
         message = f"The request is {status}; only QUEUED requests can be canceled."
         return _json(CancelAnswer(request_id=request_id, canceled=False, message=message))
 
@@ -92,7 +92,7 @@ class AsyncCalls:
 
     async def request_record(self, request_id: str) -> Response:
         """The harness's own view of a request: its times, attempts and deliveries."""
-        record = await self._known(request_id)
+        record = await self.known(request_id)
         return JSONResponse(
             {
                 **record.status.model_dump(mode="json", exclude={"chain_id"}),
@@ -112,7 +112,12 @@ class AsyncCalls:
             }
         )
 
-    async def _known(self, request_id: str) -> RequestRecord:
+    async def known(self, request_id: str) -> RequestRecord:
+        """What is known of a request.
+
+        Raises:
+            CallRefusedError: 404, when it is none, or is over for an hour.
+        """
         record = await self._queue.record(request_id)
         if record is None or (
             record.over_at is not None and record.over_at + STATUS_KEPT <= self._clock.now()

@@ -20,6 +20,7 @@ class Operation(Enum):
     CANCEL = "cancel"
     HEALTH = "healthz"
     REQUEST_RECORD = "request record"
+    OWN = "one of the harness's own calls"
 
 
 class TargetKind(Enum):
@@ -46,6 +47,7 @@ class Call:
     model_id: str | None = None
     target: Target = Target()
     request_id: str = ""
+    own_path: tuple[str, ...] = ()
 
 
 _MODEL_HOST = re.compile(r"^model-([A-Za-z0-9_]+)\.", re.ASCII)
@@ -80,9 +82,11 @@ def find_call(method: str, host: str, path: str) -> Call:
             return _only("GET", method, Call(Operation.HEALTH))
         case ["_harness", "requests", request_id]:
             return _only("GET", method, Call(Operation.REQUEST_RECORD, request_id=request_id))
+        case ["_harness", *own_path]:
+            return Call(Operation.OWN, own_path=tuple(own_path))
         case ["async_request", request_id]:
             if method not in _REQUEST_OPERATIONS:
-                raise _wrong_method(method, *_REQUEST_OPERATIONS)
+                raise wrong_method(method, *_REQUEST_OPERATIONS)
             return Call(_REQUEST_OPERATIONS[method], model_id=model_id, request_id=request_id)
         case [("production" | "development") as environment, *rest]:
             return _target_call(method, rest, model_id, Target(TargetKind.ENVIRONMENT, environment), path)
@@ -99,18 +103,18 @@ def _target_call(method: str, parts: list[str], model_id: str | None, target: Ta
         case [name] if (method, name) in _TARGET_OPERATIONS:
             return Call(_TARGET_OPERATIONS[method, name], model_id=model_id, target=target)
         case [name] if name in _TARGET_NAMES:
-            raise _wrong_method(method, _TARGET_NAMES[name])
+            raise wrong_method(method, _TARGET_NAMES[name])
         case _:
             raise no_such_model(f"there is no path {path}")
 
 
 def _only(allowed: str, method: str, call: Call) -> Call:
     if method not in (allowed, "HEAD"):
-        raise _wrong_method(method, allowed)
+        raise wrong_method(method, allowed)
     return call
 
 
-def _wrong_method(method: str, *allowed: str) -> CallRefusedError:
+def wrong_method(method: str, *allowed: str) -> CallRefusedError:
     names = ", ".join(allowed)
     return CallRefusedError(
         405, ApiErrorCode.CLIENT_ERROR, f"{method} is not allowed here; use {names}", headers={"Allow": names}

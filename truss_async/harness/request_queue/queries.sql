@@ -171,6 +171,17 @@ RETURNING seq;
 -- Everything that is known of a request.
 SELECT * FROM requests WHERE request_id = :request_id;
 
+-- name: deliveries_of_request
+SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
+WHERE r.request_id = :request_id ORDER BY d.attempt;
+
+-- name: latest_deliveries
+-- Asked by people, now and then: it is not worth an index that every delivery pays for.
+SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
+ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
+
 -- name: deliveries
 SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;
 

@@ -14,6 +14,7 @@ from .protocol import (
     DueDelivery,
     NewRequest,
     QueueCounts,
+    RecordedDelivery,
     RequestQueueError,
     RequestRecord,
     WaitingRetry,
@@ -239,15 +240,16 @@ class SqliteRequestQueue:
                 started_at=_moment(row["started_at"]),
                 finished_at=_moment(row["finished_at"]),
                 over_at=_moment(row["over_at"]),
-                deliveries=[
-                    DeliveryAttempt(
-                        _known(sent["sent_at"]), sent["latency_ms"], sent["status_code"], sent["error"]
-                    )
-                    for sent in deliveries
-                ],
+                deliveries=[_delivery_attempt(sent) for sent in deliveries],
             )
 
         return await self._writer.run(operation)
+
+    async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
+        return await self._recorded("deliveries_of_request", {"request_id": request_id})
+
+    async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
+        return await self._recorded("latest_deliveries", {"limit": limit})
 
     async def counts(self, deployment_id: str) -> QueueCounts:
         def operation(connection: sqlite3.Connection) -> QueueCounts:
@@ -258,6 +260,20 @@ class SqliteRequestQueue:
 
     async def close(self) -> None:
         self._writer.close()
+
+    async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
+        def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
+            return [
+                RecordedDelivery(
+                    request_id=row["request_id"],
+                    webhook_endpoint=row["webhook_endpoint"],
+                    number=row["attempt"],
+                    attempt=_delivery_attempt(row),
+                )
+                for row in connection.execute(_SQL[name], parameters)
+            ]
+
+        return await self._writer.run(operation)
 
     async def _moment_of(self, name: str) -> datetime | None:
         return await self._writer.run(
@@ -311,6 +327,10 @@ def _body(connection: sqlite3.Connection, query: str, seq: int) -> bytes | None:
 
 def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
     connection.executemany(_SQL[query], [{"seq": row["seq"]} for row in rows])
+
+
+def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
+    return DeliveryAttempt(_known(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
 
 
 def _record_delivery(connection: sqlite3.Connection, request_id: str, attempt: DeliveryAttempt) -> None:

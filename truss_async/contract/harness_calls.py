@@ -1,0 +1,35 @@
+"""What the harness's own calls carry, under ``/_harness/``: nothing of it exists on the platform."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from .statuses import AsyncRequestStatus
+
+
+class DeliveryAttemptRecord(BaseModel):
+    """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    request_id: str
+    attempt: int
+    webhook_endpoint: str
+    sent_at: datetime
+    latency_ms: float
+    status_code: int | None
+    error: str | None
+
+
+class DeliveryAttempts(BaseModel):
+    """Those of one request in their order, or the latest ones of all requests, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    deliveries: list[DeliveryAttemptRecord]
+
+
+class RequestStatusWithDeliveries(AsyncRequestStatus):
+    """Where a request stands, and every POST of its result."""
+
+    deliveries: list[DeliveryAttemptRecord]
