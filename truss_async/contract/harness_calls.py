@@ -33,3 +33,42 @@ class RequestStatusWithDeliveries(AsyncRequestStatus):
     """Where a request stands, and every POST of its result."""
 
     deliveries: list[DeliveryAttemptRecord]
+
+
+class WebhookSecretInfo(BaseModel):
+    """An active webhook secret, masked. ``ends_at`` is None until it was rotated."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    masked: str
+    created_at: datetime
+    ends_at: datetime | None
+    is_persisted: bool
+
+
+class WebhookSecretList(BaseModel):
+    """Every active webhook secret, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    secrets: list[WebhookSecretInfo]
+
+
+class NewWebhookSecret(BaseModel):
+    """A webhook secret in full: shown this once. ``replaces`` is the one that was rotated."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    secret: str
+    created_at: datetime
+    replaces: WebhookSecretInfo | None = None
+
+
+class RemovedWebhookSecret(BaseModel):
+    """The webhook secret that signs nothing any more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str

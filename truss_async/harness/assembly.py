@@ -19,6 +19,7 @@ from .housekeeping import Housekeeping
 from .replicas import ReplicaPool, make_replicas
 from .request_queue import SqliteRequestQueue
 from .state import StateFolder
+from .webhook_secrets import WebhookSecrets
 
 if TYPE_CHECKING:
     import socket
@@ -51,6 +52,7 @@ async def start_parts(
     """
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
+    webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
     queue = SqliteRequestQueue(state.queue_file, model_id=settings.model_id, now=clock.now())
     parts.push_async_callback(queue.close)
     workdir = Path(
@@ -81,7 +83,7 @@ async def start_parts(
     delivery = Delivery(
         model_id=settings.model_id,
         queue=queue,
-        secrets=settings.webhook_secrets,
+        signing=webhook_secrets.signing,
         policy=DeliveryPolicy(),
         session=session,
         clock=clock,
@@ -114,7 +116,7 @@ async def start_parts(
         settings,
         async_calls=async_calls,
         sync_calls=SyncCalls(pool=pool, session=session, clock=clock),
-        own_calls=OwnCalls(queue=queue, known=async_calls.known),
+        own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets),
         health=lambda: {
             "status": "ok",
             "model": pool.state,

@@ -29,14 +29,14 @@ MAX_IN_FLIGHT_PER_ENDPOINT = 64
 
 
 class Delivery:
-    """Delivers what is due, each endpoint at its own pace."""
+    """Delivers what is due, each endpoint at its own pace; ``signing`` tells the webhook secrets of the moment."""
 
     def __init__(
         self,
         *,
         model_id: str,
         queue: RequestQueue,
-        secrets: Sequence[str],
+        signing: Callable[[], Sequence[str]],
         policy: DeliveryPolicy,
         session: aiohttp.ClientSession,
         clock: Clock,
@@ -44,7 +44,7 @@ class Delivery:
     ) -> None:
         self._model_id = model_id
         self._queue = queue
-        self._secrets = secrets
+        self._signing = signing
         self._policy = policy
         self._session = session
         self._clock = clock
@@ -101,8 +101,8 @@ class Delivery:
         sent_at = self._clock.now()
         body = self._body(due)
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
-        if self._secrets:
-            headers[SIGNATURE] = signature_header(body, self._secrets)
+        if secrets := self._signing():
+            headers[SIGNATURE] = signature_header(body, secrets)
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds

@@ -37,7 +37,8 @@ class HarnessSettings(BaseModel):
         None, description="Folder of the durable queue; without one, requests end with the harness."
     )
     webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="Sign webhooks with this secret, newest first; may be given more than once."
+        (),
+        description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
     )
     api_key: str | None = Field(
         None, min_length=1, description="The key callers must send; without one, any key will do."

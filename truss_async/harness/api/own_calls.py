@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ...contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
-from .refusals import bad_request, no_such_model
+from ...contract.harness_calls import (
+    DeliveryAttemptRecord,
+    DeliveryAttempts,
+    NewWebhookSecret,
+    RemovedWebhookSecret,
+    WebhookSecretInfo,
+    WebhookSecretList,
+)
+from ..webhook_secrets import SecretRotatedError, UnknownSecretError
+from .refusals import ApiErrorCode, CallRefusedError, bad_request, no_such_model
 from .routing import wrong_method
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ..request_queue import RecordedDelivery, RequestQueue, RequestRecord
+    from ..webhook_secrets import WebhookSecret, WebhookSecrets
 
 DEFAULT_DELIVERIES = 100
 MAX_DELIVERIES = 1000
@@ -25,10 +34,17 @@ MAX_DELIVERIES = 1000
 class OwnCalls:
     """Shows and changes what only a harness has."""
 
-    def __init__(self, *, queue: RequestQueue, known: Callable[[str], Awaitable[RequestRecord]]) -> None:
+    def __init__(
+        self,
+        *,
+        queue: RequestQueue,
+        known: Callable[[str], Awaitable[RequestRecord]],
+        secrets: WebhookSecrets,
+    ) -> None:
         """``known`` is what is known of a request, and refuses ids that are unknown."""
         self._queue = queue
         self._known = known
+        self._secrets = secrets
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
         """Answer one call.
@@ -42,6 +58,22 @@ class OwnCalls:
                 return _json(await self._deliveries(request))
             case (_, "deliveries"):
                 raise wrong_method(method, "GET")
+            case ("GET", "secrets"):
+                return _json(
+                    WebhookSecretList(secrets=[self._shown(item) for item in self._secrets.active()])
+                )
+            case ("POST", "secrets"):
+                return _json(_in_full(self._secrets.create()), status_code=201)
+            case (_, "secrets"):
+                raise wrong_method(method, "GET", "POST")
+            case ("POST", "secrets", secret_id, "rotate"):
+                return _json(self._rotate(secret_id), status_code=201)
+            case (_, "secrets", _, "rotate"):
+                raise wrong_method(method, "POST")
+            case ("DELETE", "secrets", secret_id):
+                return _json(self._remove(secret_id))
+            case (_, "secrets", _):
+                raise wrong_method(method, "DELETE")
             case _:
                 raise no_such_model(f"there is no path {request.url.path}")
 
@@ -53,6 +85,37 @@ class OwnCalls:
             await self._known(request_id)
             recorded = await self._queue.deliveries(request_id)
         return DeliveryAttempts(deliveries=[_delivery(item) for item in recorded])
+
+    def _rotate(self, secret_id: str) -> NewWebhookSecret:
+        try:
+            created, ending = self._secrets.rotate(secret_id)
+        except UnknownSecretError as error:
+            raise CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, str(error)) from None
+        except SecretRotatedError as error:
+            raise bad_request(str(error)) from None
+        return _in_full(created, replaces=self._shown(ending))
+
+    def _remove(self, secret_id: str) -> RemovedWebhookSecret:
+        try:
+            self._secrets.remove(secret_id)
+        except UnknownSecretError as error:
+            raise CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, str(error)) from None
+        return RemovedWebhookSecret(id=secret_id)
+
+    def _shown(self, secret: WebhookSecret) -> WebhookSecretInfo:
+        return WebhookSecretInfo(
+            id=secret.id,
+            masked=secret.masked,
+            created_at=secret.created_at,
+            ends_at=secret.ends_at,
+            is_persisted=self._secrets.is_persisted(secret),
+        )
+
+
+def _in_full(created: WebhookSecret, *, replaces: WebhookSecretInfo | None = None) -> NewWebhookSecret:
+    return NewWebhookSecret(
+        id=created.id, secret=created.secret, created_at=created.created_at, replaces=replaces
+    )
 
 
 def _limit(request: Request) -> int:
