@@ -11,9 +11,10 @@ import aiohttp
 import uvicorn
 
 from ..clock import SYSTEM_CLOCK
+from ..contract import limits
 from .api import Api, AsyncCalls, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
-from .delivery import Delivery
+from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
 from .replicas import ReplicaPool, make_replicas
@@ -84,7 +85,8 @@ async def start_parts(
         model_id=settings.model_id,
         queue=queue,
         signing=webhook_secrets.signing,
-        policy=DeliveryPolicy(),
+        policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
+        tls=webhook_tls(settings.webhook_ca),
         session=session,
         clock=clock,
         report=report,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from typing import TYPE_CHECKING
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,12 +15,14 @@ from pydantic_core import from_json
 from ..clock import wait_for_event, within
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from ..clock import Clock
     from .decisions import DeliveryPolicy
@@ -26,6 +30,14 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT = 1024
 MAX_IN_FLIGHT_PER_ENDPOINT = 64
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """What is being sent to one server, and what waits because that is as much as it gets."""
+
+    in_flight: int = 0
+    waiting: deque[str] = field(default_factory=deque)
 
 
 class Delivery:
@@ -38,6 +50,7 @@ class Delivery:
         queue: RequestQueue,
         signing: Callable[[], Sequence[str]],
         policy: DeliveryPolicy,
+        tls: ssl.SSLContext,
         session: aiohttp.ClientSession,
         clock: Clock,
         report: Callable[[str], None],
@@ -46,14 +59,13 @@ class Delivery:
         self._queue = queue
         self._signing = signing
         self._policy = policy
+        self._tls = tls
         self._session = session
         self._clock = clock
         self._report = report
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._endpoints: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(MAX_IN_FLIGHT_PER_ENDPOINT)
-        )
+        self._endpoints: dict[str, _Endpoint] = {}
 
     def wake(self) -> None:
         """Look again: a result is ready."""
@@ -67,6 +79,7 @@ class Delivery:
                 seconds = await until_stored(self._deliver_due, clock=self._clock, report=self._report)
                 await wait_for_event(self._awake, clock=self._clock, seconds=seconds)
         finally:
+            self._endpoints.clear()
             for delivery in self._in_flight:
                 delivery.cancel()
             await asyncio.gather(*self._in_flight, return_exceptions=True)
@@ -80,21 +93,52 @@ class Delivery:
                 following = await self._queue.next_delivery()
                 return None if following is None else (following - now).total_seconds()
             for item in due:
-                delivery = asyncio.ensure_future(self._deliver(item))
-                self._in_flight.add(delivery)
-                delivery.add_done_callback(self._landed)
+                self._admit(item)
         return None
 
-    def _landed(self, delivery: asyncio.Task[None]) -> None:
+    def _admit(self, due: DueDelivery) -> None:
+        """Send it now, or after others to the same server; what waits is claimed, and only its id is held."""
+        origin = _origin(due.webhook_endpoint)
+        endpoint = self._endpoints.setdefault(origin, _Endpoint())
+        if endpoint.in_flight < MAX_IN_FLIGHT_PER_ENDPOINT:
+            endpoint.in_flight += 1
+            self._start(origin, self._deliver(due))
+        else:
+            endpoint.waiting.append(due.request_id)
+
+    def _start(self, origin: str, work: Coroutine[Any, Any, None]) -> None:
+        delivery = asyncio.ensure_future(work)
+        self._in_flight.add(delivery)
+        delivery.add_done_callback(lambda done: self._landed(origin, done))
+
+    def _landed(self, origin: str, delivery: asyncio.Task[None]) -> None:
         if len(self._in_flight) == MAX_IN_FLIGHT:
             self.wake()
         self._in_flight.discard(delivery)
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
             self._report(f"a delivery stopped short, and is made again after the next start: {error!r}")
+        self._make_room(origin)
+
+    def _make_room(self, origin: str) -> None:
+        endpoint = self._endpoints.get(origin)
+        if endpoint is None:  # it is stopping
+            return
+        if endpoint.waiting:
+            self._start(origin, self._deliver_waiting(endpoint.waiting.popleft()))
+            return
+        endpoint.in_flight -= 1
+        if endpoint.in_flight == 0:
+            del self._endpoints[origin]
+
+    async def _deliver_waiting(self, request_id: str) -> None:
+        due = await until_stored(
+            lambda: self._queue.claimed_delivery(request_id), clock=self._clock, report=self._report
+        )
+        if due is not None:
+            await self._deliver(due)
 
     async def _deliver(self, due: DueDelivery) -> None:
-        async with self._endpoints[_origin(due.webhook_endpoint)]:
-            attempt = await self._post(due)
+        attempt = await self._post(due)
         await until_stored(lambda: self._record(due, attempt), clock=self._clock, report=self._report)
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:
@@ -129,7 +173,7 @@ class Delivery:
 
     async def _send(self, endpoint: str, body: bytes, headers: dict[str, str]) -> int:
         async with self._session.post(
-            endpoint, data=body, headers=headers, allow_redirects=False
+            endpoint, data=body, headers=headers, allow_redirects=False, ssl=self._tls
         ) as response:
             return response.status
 
@@ -148,6 +192,22 @@ class Delivery:
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"
             )
+
+
+def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
+    """How HTTPS webhook endpoints are verified: by the system's authorities and those of the file.
+
+    Raises:
+        HarnessError: the file cannot be read, or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (ssl.SSLError, OSError) as error:
+            reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise HarnessError(f"cannot use the certificate authorities {ca_file}: {reason}") from error
+    return context
 
 
 def _origin(url: str) -> str:

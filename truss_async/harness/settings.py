@@ -1,11 +1,13 @@
 """The options of the harness, each declared once: the flag, the environment variable and the help come from here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
 DEFAULT_PORT = 8090
+
+WebhookSchedule = Literal["current", "older"]
 
 
 class HarnessSettings(BaseModel):
@@ -39,6 +41,14 @@ class HarnessSettings(BaseModel):
     webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (),
         description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
+    )
+    webhook_schedule: WebhookSchedule = Field(
+        "current",
+        description="When webhooks are repeated: after 2 s (current), or after 1 s and 4 s (older).",
+    )
+    webhook_ca: Path | None = Field(
+        None,
+        description="PEM file of certificate authorities that HTTPS webhook endpoints may use, besides the system's.",
     )
     api_key: str | None = Field(
         None, min_length=1, description="The key callers must send; without one, any key will do."

@@ -158,6 +158,9 @@ class RequestQueue(Protocol):
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
         """Take results that are due to be sent; each is given out once until its attempt is recorded."""
 
+    async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
+        """One that was claimed and whose attempt is not recorded, again; None when there is no such."""
+
     async def next_delivery(self) -> datetime | None:
         """When the next delivery is due."""
 

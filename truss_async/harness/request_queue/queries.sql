@@ -138,6 +138,10 @@ WHERE seq IN (
 )
 RETURNING seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
 
+-- name: claimed_delivery
+SELECT seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts FROM requests
+WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
+
 -- name: model_output
 SELECT body FROM model_outputs WHERE seq = :seq;
 

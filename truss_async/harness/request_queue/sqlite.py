@@ -178,17 +178,14 @@ class SqliteRequestQueue:
                 _SQL["claim_deliveries"], {"limit": limit, "now": _micros(now)}
             ).fetchall()
             rows.sort(key=lambda row: int(row["seq"]))
-            return [
-                DueDelivery(
-                    request_id=row["request_id"],
-                    deployment_id=row["deployment_id"],
-                    webhook_endpoint=row["webhook_endpoint"],
-                    data=_body(connection, "model_output", row["seq"]),
-                    errors=_errors(row["errors"]),
-                    attempts_made=row["delivery_attempts"],
-                )
-                for row in rows
-            ]
+            return [_due_delivery(connection, row) for row in rows]
+
+        return await self._writer.run(operation)
+
+    async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
+        def operation(connection: sqlite3.Connection) -> DueDelivery | None:
+            row = connection.execute(_SQL["claimed_delivery"], {"request_id": request_id}).fetchone()
+            return None if row is None else _due_delivery(connection, row)
 
         return await self._writer.run(operation)
 
@@ -317,6 +314,17 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
             max_delay_ms=row["max_delay_ms"],
         ),
         attempts_made=row["attempts"],
+    )
+
+
+def _due_delivery(connection: sqlite3.Connection, row: sqlite3.Row) -> DueDelivery:
+    return DueDelivery(
+        request_id=row["request_id"],
+        deployment_id=row["deployment_id"],
+        webhook_endpoint=row["webhook_endpoint"],
+        data=_body(connection, "model_output", row["seq"]),
+        errors=_errors(row["errors"]),
+        attempts_made=row["delivery_attempts"],
     )
 
 

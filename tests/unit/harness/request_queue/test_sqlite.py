@@ -16,6 +16,19 @@ from truss_async.harness.request_queue import RequestQueueError, SqliteRequestQu
 MINUTE = timedelta(minutes=1)
 
 
+def test_a_claimed_delivery_is_given_out_again_until_its_attempt_is_recorded(queue: QueueDriver) -> None:
+    queue.enqueue("a")
+    queue.claim()
+    queue.run(
+        lambda q: q.finish("a", RequestStatus.SUCCEEDED, attempts=1, data=b"[1]", errors=[], now=queue.now)
+    )
+    assert queue.run(lambda q: q.claimed_delivery("a")) is None
+    claimed = queue.run(lambda q: q.claim_deliveries(limit=10, now=queue.now))
+    assert [queue.run(lambda q: q.claimed_delivery("a"))] == claimed
+    queue.run(lambda q: q.finish_delivery("a", queue.attempt(), is_delivered=True, now=queue.now))
+    assert queue.run(lambda q: q.claimed_delivery("a")) is None
+
+
 def test_requests_are_claimed_by_priority_then_age(queue: QueueDriver) -> None:
     for name, priority in [("a", 2), ("b", 0), ("c", 1), ("d", 0)]:
         queue.enqueue(name, priority=priority)
