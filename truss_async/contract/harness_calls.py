@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .statuses import AsyncRequestStatus
 
@@ -72,3 +72,20 @@ class RemovedWebhookSecret(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
+
+
+class ClockAdvance(BaseModel):
+    """How far the virtual clock moves, and how long an answer from outside is awaited meanwhile, in real time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    advance_seconds: float = Field(ge=0, le=10 * 366 * 86_400)
+    patience_seconds: float = Field(1.0, ge=0, le=60)
+
+
+class ClockReading(BaseModel):
+    """What the harness's clock shows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    now: datetime

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic_core import from_json
 
-from ..clock import wait_for_event, within
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..errors import HarnessError
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
-    from ..clock import Clock
+    from .activity import Activity
     from .decisions import DeliveryPolicy
     from .request_queue import DueDelivery, RequestQueue
 
@@ -52,7 +51,7 @@ class Delivery:
         policy: DeliveryPolicy,
         tls: ssl.SSLContext,
         session: aiohttp.ClientSession,
-        clock: Clock,
+        activity: Activity,
         report: Callable[[str], None],
     ) -> None:
         self._model_id = model_id
@@ -61,7 +60,7 @@ class Delivery:
         self._policy = policy
         self._tls = tls
         self._session = session
-        self._clock = clock
+        self._activity = activity
         self._report = report
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -76,8 +75,8 @@ class Delivery:
         try:
             while True:
                 self._awake.clear()
-                seconds = await until_stored(self._deliver_due, clock=self._clock, report=self._report)
-                await wait_for_event(self._awake, clock=self._clock, seconds=seconds)
+                seconds = await until_stored(self._deliver_due, clock=self._activity, report=self._report)
+                await self._activity.wait(self._awake, seconds=seconds)
         finally:
             self._endpoints.clear()
             for delivery in self._in_flight:
@@ -87,7 +86,7 @@ class Delivery:
     async def _deliver_due(self) -> float | None:
         """Start what is due; return the seconds until something else is, None when only a wake-up can tell."""
         while (room := MAX_IN_FLIGHT - len(self._in_flight)) > 0:
-            now = self._clock.now()
+            now = self._activity.now()
             due = await self._queue.claim_deliveries(limit=room, now=now)
             if not due:
                 following = await self._queue.next_delivery()
@@ -107,7 +106,7 @@ class Delivery:
             endpoint.waiting.append(due.request_id)
 
     def _start(self, origin: str, work: Coroutine[Any, Any, None]) -> None:
-        delivery = asyncio.ensure_future(work)
+        delivery = self._activity.start(work)
         self._in_flight.add(delivery)
         delivery.add_done_callback(lambda done: self._landed(origin, done))
 
@@ -132,17 +131,17 @@ class Delivery:
 
     async def _deliver_waiting(self, request_id: str) -> None:
         due = await until_stored(
-            lambda: self._queue.claimed_delivery(request_id), clock=self._clock, report=self._report
+            lambda: self._queue.claimed_delivery(request_id), clock=self._activity, report=self._report
         )
         if due is not None:
             await self._deliver(due)
 
     async def _deliver(self, due: DueDelivery) -> None:
         attempt = await self._post(due)
-        await until_stored(lambda: self._record(due, attempt), clock=self._clock, report=self._report)
+        await until_stored(lambda: self._record(due, attempt), clock=self._activity, report=self._report)
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:
-        sent_at = self._clock.now()
+        sent_at = self._activity.now()
         body = self._body(due)
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
         if secrets := self._signing():
@@ -150,14 +149,14 @@ class Delivery:
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds
-            status_code = await within(
-                seconds, self._send(due.webhook_endpoint, body, headers), clock=self._clock
+            status_code = await self._activity.outside(
+                seconds, self._send(due.webhook_endpoint, body, headers)
             )
         except TimeoutError:
             problem = f"no answer within {self._policy.timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
             problem = str(error) or type(error).__name__
-        latency = self._clock.now() - sent_at
+        latency = self._activity.now() - sent_at
         return DeliveryAttempt(sent_at, latency.total_seconds() * 1000, status_code, problem)
 
     def _body(self, due: DueDelivery) -> bytes:
@@ -165,7 +164,7 @@ class Delivery:
             request_id=due.request_id,
             model_id=self._model_id,
             deployment_id=due.deployment_id,
-            time=self._clock.now(),
+            time=self._activity.now(),
             data=None if due.data is None else from_json(due.data),
             errors=due.errors,
         )
@@ -180,7 +179,7 @@ class Delivery:
     async def _record(self, due: DueDelivery, attempt: DeliveryAttempt) -> None:
         attempts = due.attempts_made + 1
         delay = next_delivery_delay(self._policy, attempts_made=attempts, status_code=attempt.status_code)
-        now = self._clock.now()
+        now = self._activity.now()
         if delay is not None:
             await self._queue.deliver_later(due.request_id, attempt, at=now + delay)
             self.wake()

@@ -8,6 +8,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 DEFAULT_PORT = 8090
 
 WebhookSchedule = Literal["current", "older"]
+Durability = Literal["process", "full"]
 
 
 class HarnessSettings(BaseModel):
@@ -37,6 +38,13 @@ class HarnessSettings(BaseModel):
     replicas: int = Field(1, ge=1, le=64, description="Model server processes.")
     state_dir: Path | None = Field(
         None, description="Folder of the durable queue; without one, requests end with the harness."
+    )
+    durability: Durability = Field(
+        "process",
+        description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",
+    )
+    virtual_clock: bool = Field(
+        False, description="Let time stand still until POST /_harness/clock moves it."
     )
     webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         (),

@@ -1,7 +1,6 @@
 """Webhook endpoints of every kind: slow ones, HTTPS ones, and what the schedule makes of failing ones."""
 
 import asyncio
-import itertools
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -17,6 +16,7 @@ from truss_async.client import HarnessClient
 from truss_async.clock import SYSTEM_CLOCK, ManualClock, within
 from truss_async.contract import InferenceRetryConfig, RequestStatus, WebhookStatus
 from truss_async.errors import HarnessError
+from truss_async.harness.activity import Activity
 from truss_async.harness.decisions import DeliveryPolicy
 from truss_async.harness.delivery import (
     MAX_IN_FLIGHT,
@@ -88,7 +88,7 @@ async def until_delivered(queue: SqliteRequestQueue, request_id: str) -> None:
 
 def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, reports: list[str]) -> None:
     async def scenario(receiver: WebhookReceiver) -> None:
-        clock = ManualClock(NOW)  # it stands still: what hangs, hangs until it is let go
+        activity = Activity(ManualClock(NOW))  # it stands still: what hangs, hangs until it is let go
         slow = SlowEndpoint()
         server = await asyncio.start_server(slow, "127.0.0.1", 0)
         endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
@@ -103,10 +103,10 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
                 policy=DeliveryPolicy(),
                 tls=webhook_tls(None),
                 session=session,
-                clock=clock,
+                activity=activity,
                 report=reports.append,
             )
-            running = asyncio.ensure_future(delivery.run())
+            running = activity.start(delivery.run())
             await until_delivered(queue, "fast")
             await slow.is_full.wait()
             assert (slow.waiting, slow.answered) == (MAX_IN_FLIGHT_PER_ENDPOINT, 0)
@@ -122,19 +122,6 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
 
     with WebhookReceiver(secrets=(SECRET,), tolerance_seconds=1e9) as receiver:
         asyncio.run(within(60, scenario(receiver), clock=SYSTEM_CLOCK))
-
-
-def test_the_older_schedule_repeats_twice(serve: Callable[..., Harness]) -> None:
-    harness = serve(webhook_schedule="older")
-    with (
-        WebhookReceiver(secrets=(SECRET,), respond_with=[503, 503, 200]) as receiver,
-        HarnessClient(harness.url, api_key="any") as client,
-    ):
-        request_id = client.submit(model_input=1, webhook_endpoint=receiver.url).request_id
-        assert outcome(client.wait(request_id, timeout_seconds=30)) == ("SUCCEEDED", "SUCCEEDED")
-        sent = [attempt.sent_at for attempt in client.deliveries(request_id)]
-    waits = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(sent)]
-    assert waits == [pytest.approx(1, abs=0.9), pytest.approx(4, abs=0.9)]
 
 
 @pytest.mark.parametrize(("is_known", "expected"), [(True, "SUCCEEDED"), (False, "FAILED")])

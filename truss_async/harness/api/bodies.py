@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from ...contract import AsyncPredictRequest
@@ -12,6 +12,8 @@ from .refusals import bad_request, too_large
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -50,6 +52,18 @@ def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
     except ValidationError as error:
         raise bad_request(_explain(error)) from None
     return request, to_json(request.model_input)
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """The body as a model.
+
+    Raises:
+        CallRefusedError: 400, naming the first thing that is wrong.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise bad_request(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from ...clock import ManualClock
 from ...contract.harness_calls import (
+    ClockAdvance,
+    ClockReading,
     DeliveryAttemptRecord,
     DeliveryAttempts,
     NewWebhookSecret,
@@ -15,6 +19,7 @@ from ...contract.harness_calls import (
     WebhookSecretList,
 )
 from ..webhook_secrets import SecretRotatedError, UnknownSecretError
+from .bodies import parse, read_body
 from .refusals import ApiErrorCode, CallRefusedError, bad_request, no_such_model
 from .routing import wrong_method
 
@@ -24,11 +29,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.requests import Request
 
+    from ...clock import Clock
     from ..request_queue import RecordedDelivery, RequestQueue, RequestRecord
     from ..webhook_secrets import WebhookSecret, WebhookSecrets
 
 DEFAULT_DELIVERIES = 100
 MAX_DELIVERIES = 1000
+MAX_OWN_BODY_BYTES = 1_000_000
 
 
 class OwnCalls:
@@ -40,11 +47,13 @@ class OwnCalls:
         queue: RequestQueue,
         known: Callable[[str], Awaitable[RequestRecord]],
         secrets: WebhookSecrets,
+        clock: Clock,
     ) -> None:
         """``known`` is what is known of a request, and refuses ids that are unknown."""
         self._queue = queue
         self._known = known
         self._secrets = secrets
+        self._clock = clock
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
         """Answer one call.
@@ -58,6 +67,12 @@ class OwnCalls:
                 return _json(await self._deliveries(request))
             case (_, "deliveries"):
                 raise wrong_method(method, "GET")
+            case ("GET", "clock"):
+                return _json(ClockReading(now=self._clock.now()))
+            case ("POST", "clock"):
+                return _json(await self._advance(request))
+            case (_, "clock"):
+                raise wrong_method(method, "GET", "POST")
             case ("GET", "secrets"):
                 return _json(
                     WebhookSecretList(secrets=[self._shown(item) for item in self._secrets.active()])
@@ -85,6 +100,18 @@ class OwnCalls:
             await self._known(request_id)
             recorded = await self._queue.deliveries(request_id)
         return DeliveryAttempts(deliveries=[_delivery(item) for item in recorded])
+
+    async def _advance(self, request: Request) -> ClockReading:
+        asked = parse(ClockAdvance, await read_body(request, limit=MAX_OWN_BODY_BYTES))
+        if not isinstance(self._clock, ManualClock):
+            raise bad_request(
+                "the harness runs in real time; start it with --virtual-clock to move its clock"
+            )
+        # In a thread: it waits for what this event loop then does.
+        now = await asyncio.to_thread(
+            self._clock.advance, asked.advance_seconds, patience_seconds=asked.patience_seconds
+        )
+        return ClockReading(now=now)
 
     def _rotate(self, secret_id: str) -> NewWebhookSecret:
         try:

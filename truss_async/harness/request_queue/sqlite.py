@@ -35,8 +35,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    def __init__(self, path: Path, *, model_id: str, now: datetime) -> None:
+    def __init__(self, path: Path, *, model_id: str, now: datetime, is_synced: bool = False) -> None:
         """Open the file, or make it; what was being delivered when it was last used is due again.
+
+        With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns.
 
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
@@ -47,7 +49,7 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         try:
-            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now))
+            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now, is_synced))
         except sqlite3.Error as error:
             raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
 
@@ -281,7 +283,7 @@ class SqliteRequestQueue:
 _SQL = queries()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synced: bool) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found not in (0, SCHEMA_VERSION):
         raise RequestQueueError(
@@ -289,9 +291,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
             "use that version, or another state folder"
         )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(
-        "PRAGMA synchronous = NORMAL"
-    )  # what is committed survives the process, not the machine
+    # NORMAL: what is committed survives the process, not the machine.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")
     if found == 0:
