@@ -1,6 +1,7 @@
 """serve, as a process of its own; the model server behind it is one that runs already."""
 
 import http.client
+import json
 import signal
 import socket
 from subprocess import Popen
@@ -73,3 +74,25 @@ def test_a_folder_that_is_no_truss_is_one_line(command_line: CommandLine) -> Non
     outcome = command_line.run_installed("serve", "absent")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "absent" in outcome.error_line
+
+
+def test_time_delivery_and_durability_are_options(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    options = ["--virtual-clock", "--durability", "full", "--webhook-schedule", "older"]
+    with command_line.started("serve", "--model-url", platform.url, "--port", "0", *options) as process:
+        connection = http.client.HTTPConnection(urlsplit(listening_url(process)).netloc, timeout=30)
+        headers = {"Authorization": "Api-Key any"}
+        connection.request("POST", "/_harness/clock", '{"advance_seconds": 259200}', headers)
+        answer = connection.getresponse()
+        assert (answer.status, list(json.loads(answer.read()))) == (200, ["now"])
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_an_option_that_is_not_offered_is_one_line(command_line: CommandLine) -> None:
+    outcome = command_line.run("serve", "truss", "--durability", "some")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "durability" in outcome.error_line
