@@ -17,6 +17,7 @@ from .delivery import Delivery
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
 from .replicas import ReplicaPool, make_replicas
+from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue
 from .state import StateFolder
 
@@ -78,6 +79,7 @@ async def start_parts(
             cookie_jar=aiohttp.DummyCookieJar(),
         )
     )
+    headers = RequestHeaders(is_chain=settings.chain_id is not None)
     delivery = Delivery(
         model_id=settings.model_id,
         queue=queue,
@@ -93,6 +95,7 @@ async def start_parts(
         pool=pool,
         session=session,
         clock=clock,
+        headers=headers,
         report=report,
         work=work,
         on_finished=delivery.wake,
@@ -107,12 +110,13 @@ async def start_parts(
         settings,
         async_calls=AsyncCalls(
             model_id=settings.model_id,
+            chain_id=settings.chain_id,
             deployment_id=settings.deployment_id,
             queue=queue,
             clock=clock,
             on_queued=on_queued,
         ),
-        sync_calls=SyncCalls(pool=pool, session=session, clock=clock),
+        sync_calls=SyncCalls(pool=pool, session=session, clock=clock, headers=headers),
         health=lambda: {
             "status": "ok",
             "model": pool.state,

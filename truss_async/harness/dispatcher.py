@@ -11,7 +11,6 @@ import aiohttp
 
 from ..clock import wait_for_event, within
 from ..contract import ErrorCode, RequestStatus, limits
-from ..contract.headers import REQUEST_ID
 from .decisions import (
     Busy,
     Failed,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..contract import ErrorDetail
     from .replicas import Replica, ReplicaPool
+    from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
 
 
@@ -49,6 +49,7 @@ class Dispatcher:
         pool: ReplicaPool,
         session: aiohttp.ClientSession,
         clock: Clock,
+        headers: RequestHeaders,
         report: Callable[[str], None],
         work: asyncio.Event,
         on_finished: Callable[[], None],
@@ -58,6 +59,7 @@ class Dispatcher:
         self._pool = pool
         self._session = session
         self._clock = clock
+        self._headers = headers
         self._report = report
         self._on_finished = on_finished
         self._work = work
@@ -158,7 +160,7 @@ class Dispatcher:
         return judge_answer(answer)
 
     async def _post(self, request: ClaimedRequest, replica: Replica) -> ModelAnswer:
-        headers = {"Content-Type": "application/json", REQUEST_ID: request.request_id}
+        headers = {"Content-Type": "application/json", **self._headers.of(request.request_id)}
         async with self._session.post(
             replica.predict_url, data=request.model_input, headers=headers
         ) as response:

@@ -24,6 +24,11 @@ class HarnessSettings(BaseModel):
         pattern=r"^[A-Za-z0-9_]{1,64}$",
         description="Model id, in results and in the host model-{id}.…",
     )
+    chain_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_]{1,64}$",
+        description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
+    )
     deployment_id: str = Field(
         "local1",
         pattern=r"^[A-Za-z0-9_]{1,64}$",

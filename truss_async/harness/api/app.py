@@ -9,11 +9,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ...contract import limits
 from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from .access import check_authorization
+from .bodies import check_declared_size
 from .refusals import ApiErrorCode, CallRefusedError, no_such_model
-from .routing import Call, Operation, Target, TargetKind, find_call
+from .routing import Call, Kind, Operation, Served, Target, TargetKind, find_call, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ class Api:
         health: Callable[[], dict[str, object]],
     ) -> None:
         self._settings = settings
+        self._served = _served(settings)
         self._async_calls = async_calls
         self._sync_calls = sync_calls
         self._health = health
@@ -69,7 +72,9 @@ class Api:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         try:
-            call = find_call(request.method, request.headers.get("host", ""), request.url.path)
+            check_declared_size(request, limit=limits.MAX_BODY_BYTES)
+            path = request.scope["raw_path"].decode("latin-1")
+            call = find_call(request.method, request.headers.get("host", ""), path)
             if call.operation is Operation.HEALTH:
                 return JSONResponse(self._health())
             check_authorization(request.headers.get("authorization"), api_key=self._settings.api_key)
@@ -86,6 +91,8 @@ class Api:
                 return await self._async_calls.submit(request)
             case Operation.PREDICT:
                 return await self._sync_calls.predict(request, request_id)
+            case Operation.ROUTE:
+                return await self._sync_calls.route(request, request_id, route=call.route)
             case Operation.STATUS:
                 return await self._async_calls.status(call.request_id)
             case Operation.CANCEL:
@@ -100,12 +107,14 @@ class Api:
                 return JSONResponse(self._health())
 
     def _check_served(self, call: Call) -> None:
-        if call.model_id is not None and call.model_id != self._settings.model_id:
-            raise no_such_model(
-                f"there is no model {call.model_id}; this harness serves {self._settings.model_id}"
-            )
+        if call.served is not None and call.served != self._served:
+            raise no_such_model(f"there is no {call.served}; this harness serves the {self._served}")
+        if call.words is not None and call.words is not self._served.kind:
+            raise no_such_model(f"the {self._served} is called by {words_of(self._served.kind)}")
         if not self._serves(call.target):
-            raise no_such_model(f"there is no {call.target.kind.value} {call.target.name} of this model")
+            raise no_such_model(
+                f"there is no {call.target.kind.value} {call.target.name} of this {self._served.kind.value}"
+            )
 
     def _serves(self, target: Target) -> bool:
         match target.kind:
@@ -115,3 +124,9 @@ class Api:
                 return target.name in (self._settings.environment, SERVED_BY_ALL)
             case TargetKind.DEPLOYMENT:
                 return target.name == self._settings.deployment_id
+
+
+def _served(settings: HarnessSettings) -> Served:
+    if settings.chain_id is None:
+        return Served(Kind.MODEL, settings.model_id)
+    return Served(Kind.CHAIN, settings.chain_id)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ...clock import Clock
+    from ...contract import AsyncRequestStatus
     from ..request_queue import RequestQueue, RequestRecord
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
@@ -34,12 +35,14 @@ class AsyncCalls:
         self,
         *,
         model_id: str,
+        chain_id: str | None,
         deployment_id: str,
         queue: RequestQueue,
         clock: Clock,
         on_queued: Callable[[datetime], None],
     ) -> None:
         self._model_id = model_id
+        self._chain_id = chain_id
         self._deployment_id = deployment_id
         self._queue = queue
         self._clock = clock
@@ -66,7 +69,7 @@ class AsyncCalls:
 
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
-        return _json((await self._known(request_id)).status, exclude={"chain_id"})
+        return JSONResponse(self._told((await self._known(request_id)).status))
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
@@ -95,7 +98,7 @@ class AsyncCalls:
         record = await self._known(request_id)
         return JSONResponse(
             {
-                **record.status.model_dump(mode="json", exclude={"chain_id"}),
+                **self._told(record.status),
                 "priority": record.priority,
                 "inference_attempts": record.attempts,
                 "started_at": _iso(record.started_at),
@@ -112,6 +115,13 @@ class AsyncCalls:
             }
         )
 
+    def _told(self, status: AsyncRequestStatus) -> dict[str, Any]:
+        """The status, with the id of what is served: a model's or a chain's."""
+        if self._chain_id is None:
+            return status.model_dump(mode="json", exclude={"chain_id"})
+        named = status.model_copy(update={"chain_id": self._chain_id})
+        return named.model_dump(mode="json", exclude={"model_id"})
+
     async def _known(self, request_id: str) -> RequestRecord:
         record = await self._queue.record(request_id)
         if record is None or (
@@ -121,10 +131,8 @@ class AsyncCalls:
         return record
 
 
-def _json(model: BaseModel, *, status_code: int = 200, exclude: set[str] | None = None) -> Response:
-    return Response(
-        model.model_dump_json(exclude=exclude), status_code=status_code, media_type="application/json"
-    )
+def _json(model: BaseModel, *, status_code: int = 200) -> Response:
+    return Response(model.model_dump_json(), status_code=status_code, media_type="application/json")
 
 
 def _iso(moment: datetime | None) -> Any:
