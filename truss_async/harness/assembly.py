@@ -113,6 +113,7 @@ async def start_parts(
             chain_id=settings.chain_id,
             deployment_id=settings.deployment_id,
             queue=queue,
+            limits=settings.call_limits,
             clock=clock,
             on_queued=on_queued,
         ),

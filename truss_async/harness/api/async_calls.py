@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response
 
-from ...contract import AsyncPredictAccepted, CancelAnswer, limits
+from ...contract import AsyncPredictAccepted, CancelAnswer
+from ...contract.limits import MAX_ASYNC_BODY_BYTES, STATUS_KEPT_SECONDS
 from ..request_queue import NewRequest
 from .bodies import parse_async_request, read_body
+from .rate_limits import OpenRequests, RateLimiter
 from .refusals import no_such_request
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from ...clock import Clock
     from ...contract import AsyncRequestStatus
     from ..request_queue import RequestQueue, RequestRecord
+    from ..settings import CallLimits
 
-STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
+STATUS_KEPT = timedelta(seconds=STATUS_KEPT_SECONDS)
 
 
 class AsyncCalls:
@@ -38,6 +41,7 @@ class AsyncCalls:
         chain_id: str | None,
         deployment_id: str,
         queue: RequestQueue,
+        limits: CallLimits,
         clock: Clock,
         on_queued: Callable[[datetime], None],
     ) -> None:
@@ -47,10 +51,15 @@ class AsyncCalls:
         self._queue = queue
         self._clock = clock
         self._on_queued = on_queued
+        self._submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
+        self._asked = RateLimiter("status calls", limits.status_calls_per_second, seconds=1, clock=clock)
+        self._cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
+        self._open_requests = OpenRequests(limits.max_open_requests, count=self._count_open)
 
     async def submit(self, request: Request) -> Response:
         """201 once the request is durable."""
-        body = await read_body(request, limit=limits.MAX_ASYNC_BODY_BYTES)
+        self._submits.check()
+        body = await read_body(request, limit=MAX_ASYNC_BODY_BYTES)
         asked, model_input = parse_async_request(body)
         now = self._clock.now()
         new = NewRequest(
@@ -63,16 +72,19 @@ class AsyncCalls:
             created_at=now,
             expires_at=now + timedelta(seconds=asked.max_time_in_queue_seconds),
         )
-        await self._queue.enqueue(new)
+        async with self._open_requests.place_for_one():
+            await self._queue.enqueue(new)
         self._on_queued(new.expires_at)
         return _json(AsyncPredictAccepted(request_id=new.request_id), status_code=201)
 
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
+        self._asked.check()
         return JSONResponse(self._told((await self._known(request_id)).status))
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
+        self._cancels.check()
         if await self._queue.cancel(request_id, now=self._clock.now()):
             return _json(
                 CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
@@ -114,6 +126,10 @@ class AsyncCalls:
                 ],
             }
         )
+
+    async def _count_open(self) -> int:
+        counts = await self._queue.counts(self._deployment_id)
+        return counts.queued + counts.in_progress
 
     def _told(self, status: AsyncRequestStatus) -> dict[str, Any]:
         """The status, with the id of what is served: a model's or a chain's."""
