@@ -16,6 +16,7 @@ from .decisions import DeliveryPolicy
 from .delivery import Delivery
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
+from .metrics import Metrics
 from .replicas import ReplicaPool, make_replicas
 from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue
@@ -79,6 +80,7 @@ async def start_parts(
             cookie_jar=aiohttp.DummyCookieJar(),
         )
     )
+    metrics = Metrics(settings)
     headers = RequestHeaders(is_chain=settings.chain_id is not None)
     delivery = Delivery(
         model_id=settings.model_id,
@@ -87,6 +89,7 @@ async def start_parts(
         policy=DeliveryPolicy(),
         session=session,
         clock=clock,
+        metrics=metrics,
         report=report,
     )
     dispatcher = Dispatcher(
@@ -96,6 +99,7 @@ async def start_parts(
         session=session,
         clock=clock,
         headers=headers,
+        metrics=metrics,
         report=report,
         work=work,
         on_finished=delivery.wake,
@@ -106,8 +110,20 @@ async def start_parts(
         work.set()
         housekeeping.note_expiry(expires_at)
 
+    async def exposition() -> bytes:
+        counts = await queue.counts(settings.deployment_id)
+        return metrics.exposition(
+            queue_size=counts.queued,
+            concurrent_requests=pool.taken_slots,
+            replicas_active=pool.ready_count,
+            replicas_starting=pool.starting_count,
+        )
+
     api = Api(
         settings,
+        clock=clock,
+        metrics=metrics,
+        exposition=exposition,
         async_calls=AsyncCalls(
             model_id=settings.model_id,
             chain_id=settings.chain_id,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from .decisions import DeliveryPolicy
+    from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
 
 MAX_IN_FLIGHT = 1024
@@ -40,6 +41,7 @@ class Delivery:
         policy: DeliveryPolicy,
         session: aiohttp.ClientSession,
         clock: Clock,
+        metrics: Metrics,
         report: Callable[[str], None],
     ) -> None:
         self._model_id = model_id
@@ -48,6 +50,7 @@ class Delivery:
         self._policy = policy
         self._session = session
         self._clock = clock
+        self._metrics = metrics
         self._report = report
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -95,6 +98,9 @@ class Delivery:
     async def _deliver(self, due: DueDelivery) -> None:
         async with self._endpoints[_origin(due.webhook_endpoint)]:
             attempt = await self._post(due)
+        self._metrics.delivery_attempted(
+            status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
+        )
         await until_stored(lambda: self._record(due, attempt), clock=self._clock, report=self._report)
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:

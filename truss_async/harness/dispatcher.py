@@ -22,6 +22,7 @@ from .decisions import (
     judge_answer,
     next_inference_delay,
 )
+from .metrics import status_of
 from .request_queue import RequestQueueError, until_stored
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..contract import ErrorDetail
+    from .metrics import Metrics
     from .replicas import Replica, ReplicaPool
     from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
@@ -50,6 +52,7 @@ class Dispatcher:
         session: aiohttp.ClientSession,
         clock: Clock,
         headers: RequestHeaders,
+        metrics: Metrics,
         report: Callable[[str], None],
         work: asyncio.Event,
         on_finished: Callable[[], None],
@@ -60,6 +63,7 @@ class Dispatcher:
         self._session = session
         self._clock = clock
         self._headers = headers
+        self._metrics = metrics
         self._report = report
         self._on_finished = on_finished
         self._work = work
@@ -93,6 +97,7 @@ class Dispatcher:
             if slots:
                 now = self._clock.now()
                 for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
+                    self._metrics.left_the_queue(after=now - request.created_at)
                     self._start(request, slots.pop())
         finally:
             for replica in slots:
@@ -207,7 +212,14 @@ class Dispatcher:
         errors: list[ErrorDetail],
         now: datetime,
     ) -> None:
-        await self._queue.finish(
+        is_over = await self._queue.finish(
             request.request_id, status, attempts=attempts, data=data, errors=errors, now=now
         )
+        if is_over:
+            self._metrics.inference_over(
+                status=status_of(errors[0].code if errors else None),
+                is_async=True,
+                took=now - request.created_at,
+                response_bytes=None if data is None else len(data),
+            )
         self._on_finished()

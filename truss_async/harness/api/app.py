@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,20 +15,33 @@ from ...contract import limits
 from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from .access import check_authorization
-from .bodies import check_declared_size
+from .bodies import check_declared_size, declared_size
 from .refusals import ApiErrorCode, CallRefusedError, no_such_model
 from .routing import Call, Kind, Operation, Served, Target, TargetKind, find_call, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from starlette.types import Message, Receive, Scope, Send
 
+    from ...clock import Clock
+    from ..metrics import Metrics
     from ..settings import HarnessSettings
     from .async_calls import AsyncCalls
     from .sync_calls import SyncCalls
 
 SERVED_BY_ALL = "development"
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is measured of one call."""
+
+    started_at: datetime
+    is_inference: bool = False
+    status: int | None = None
+    sent_bytes: int = 0
 
 
 class Api:
@@ -36,12 +51,18 @@ class Api:
         self,
         settings: HarnessSettings,
         *,
+        clock: Clock,
+        metrics: Metrics,
+        exposition: Callable[[], Awaitable[bytes]],
         async_calls: AsyncCalls,
         sync_calls: SyncCalls,
         health: Callable[[], dict[str, object]],
     ) -> None:
         self._settings = settings
         self._served = _served(settings)
+        self._clock = clock
+        self._metrics = metrics
+        self._exposition = exposition
         self._async_calls = async_calls
         self._sync_calls = sync_calls
         self._health = health
@@ -50,35 +71,52 @@ class Api:
         if scope["type"] != "http":
             raise RuntimeError(f"the harness serves HTTP only, not {scope['type']}")
         request_id = uuid4().hex
-        is_started = False
+        exchange = _Exchange(started_at=self._clock.now())
 
         async def send_with_id(message: Message) -> None:
-            nonlocal is_started
             if message["type"] == "http.response.start":
-                is_started = True
+                exchange.status = message["status"]
                 MutableHeaders(scope=message).setdefault(REQUEST_ID, request_id)
+            else:
+                exchange.sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
-            response = await self._answer(Request(scope, receive), request_id)
+            response = await self._answer(Request(scope, receive), request_id, exchange)
             await response(scope, receive, send_with_id)
         except BaseException:
-            if not is_started:
+            if exchange.status is None:
                 failure = CallRefusedError(
                     500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "the harness itself failed; its log says why"
                 )
                 await failure.response()(scope, receive, send_with_id)
             raise
+        finally:
+            self._measure(exchange)
 
-    async def _answer(self, request: Request, request_id: str) -> Response:
+    def _measure(self, exchange: _Exchange) -> None:
+        if exchange.is_inference and exchange.status is not None:
+            self._metrics.inference_over(
+                status=exchange.status,
+                is_async=False,
+                took=self._clock.now() - exchange.started_at,
+                response_bytes=exchange.sent_bytes,
+            )
+
+    async def _answer(self, request: Request, request_id: str, exchange: _Exchange) -> Response:
         try:
             check_declared_size(request, limit=limits.MAX_BODY_BYTES)
             path = request.scope["raw_path"].decode("latin-1")
             call = find_call(request.method, request.headers.get("host", ""), path)
             if call.operation is Operation.HEALTH:
                 return JSONResponse(self._health())
+            if call.operation is Operation.METRICS:
+                return await self._metrics_page()
             check_authorization(request.headers.get("authorization"), api_key=self._settings.api_key)
             self._check_served(call)
+            exchange.is_inference = call.operation in (Operation.PREDICT, Operation.ROUTE)
+            if exchange.is_inference or call.operation is Operation.ASYNC_PREDICT:
+                self._metrics.request_came(size_bytes=declared_size(request) or 0)
             return await self._perform(call, request, request_id)
         except CallRefusedError as refusal:
             return refusal.response()
@@ -105,6 +143,11 @@ class Api:
                 return await self._async_calls.request_record(call.request_id)
             case Operation.HEALTH:
                 return JSONResponse(self._health())
+            case Operation.METRICS:
+                return await self._metrics_page()
+
+    async def _metrics_page(self) -> Response:
+        return Response(await self._exposition(), media_type=CONTENT_TYPE_LATEST)
 
     def _check_served(self, call: Call) -> None:
         if call.served is not None and call.served != self._served:

@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from .refusals import CallRefusedError
 
 
+def declared_size(request: Request) -> int | None:
+    """How large the headers say the body is; None when they do not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
+
+
 def check_declared_size(request: Request, *, limit: int) -> None:
     """Let a call pass whose body, as far as its headers tell, is small enough.
 
     Raises:
         CallRefusedError: 413.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise too_large(int(declared), limit)
+    declared = declared_size(request)
+    if declared is not None and declared > limit:
+        raise too_large(declared, limit)
 
 
 async def caller_left(request: Request) -> None:

@@ -21,6 +21,7 @@ class Operation(Enum):
     STATUS = "status"
     CANCEL = "cancel"
     HEALTH = "healthz"
+    METRICS = "metrics"
     REQUEST_RECORD = "request record"
 
 
@@ -111,6 +112,8 @@ def find_call(method: str, host: str, path: str) -> Call:
     match parts:
         case ["healthz"]:
             return _only("GET", method, Call(Operation.HEALTH))
+        case ["metrics"]:
+            return _only("GET", method, Call(Operation.METRICS))
         case ["_harness", "requests", request_id]:
             return _only("GET", method, Call(Operation.REQUEST_RECORD, request_id=request_id))
         case ["async_request", request_id]:
