@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..contract import ErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from .settings import HarnessSettings
+
+Key = TypeVar("Key")
 
 _DEPLOYMENT = ("model_id", "model_name", "deployment_id", "environment", "rollout_phase")
 _INFERENCE = (*_DEPLOYMENT, "status", "is_async")
@@ -34,6 +37,18 @@ _STATUS_OF_FAILURE = {
 def status_of(error_code: str | None) -> int:
     """The status under which an async request counts; None: it succeeded."""
     return 200 if error_code is None else _STATUS_OF_FAILURE.get(ErrorCode(error_code), 500)
+
+
+class _Kept(dict[Key, tuple[Counter, Histogram]]):
+    """Series by their labels: looking them up in the registry costs more than counting."""
+
+    def __init__(self, make: Callable[[Key], tuple[Counter, Histogram]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> tuple[Counter, Histogram]:
+        self[key] = made = self._make(key)
+        return made
 
 
 class Metrics:
@@ -68,6 +83,8 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
+        self._inference = _Kept(self._inference_series)
+        self._deliveries = _Kept(self._delivery_series)
         self._time_in_queue = self._histogram(
             "baseten_time_in_async_queue_seconds", "From acceptance to the first inference attempt.", _SECONDS
         )
@@ -82,9 +99,9 @@ class Metrics:
         self, *, status: int, is_async: bool, took: timedelta, response_bytes: int | None
     ) -> None:
         """A request was answered, or an async one has its result."""
-        labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
-        self._requests.labels(**labels).inc()
-        self._response_time.labels(**labels).observe(took.total_seconds())
+        requests, response_time = self._inference[status, is_async]
+        requests.inc()
+        response_time.observe(took.total_seconds())
         if response_bytes is not None:
             self._response_size.observe(response_bytes)
 
@@ -98,9 +115,9 @@ class Metrics:
 
     def delivery_attempted(self, *, status_code: int | None, took_seconds: float) -> None:
         """A webhook was sent."""
-        labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
-        self._webhooks.labels(**labels).inc()
-        self._webhook_latency.labels(**labels).observe(took_seconds)
+        attempts, latency = self._deliveries[status_code]
+        attempts.inc()
+        latency.observe(took_seconds)
 
     def exposition(
         self, *, queue_size: int, concurrent_requests: int, replicas_active: int, replicas_starting: int
@@ -111,6 +128,15 @@ class Metrics:
         self._active.set(replicas_active)
         self._starting.set(replicas_starting)
         return generate_latest(self._registry)
+
+    def _inference_series(self, key: tuple[int, bool]) -> tuple[Counter, Histogram]:
+        status, is_async = key
+        labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
+        return self._requests.labels(**labels), self._response_time.labels(**labels)
+
+    def _delivery_series(self, status_code: int | None) -> tuple[Counter, Histogram]:
+        labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
+        return self._webhooks.labels(**labels), self._webhook_latency.labels(**labels)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         family = Histogram(name, text, _DEPLOYMENT, registry=self._registry, buckets=buckets)
