@@ -8,16 +8,20 @@ import heapq
 import itertools
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock", "wait_for_event", "within"]
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS = 1.0
+_MIN_GONE = 64
 
 
 class Clock(Protocol):
@@ -26,7 +30,7 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The present moment, in UTC."""
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a coroutine."""
 
     def block(self, seconds: float) -> None:
@@ -49,6 +53,12 @@ class SystemClock:
 SYSTEM_CLOCK = SystemClock()
 
 
+@dataclass(slots=True, eq=False)
+class _Sleeper:
+    wake: Callable[[], None]
+    is_gone: bool = False
+
+
 class ManualClock:
     """Time that stands still until ``advance`` moves it. Safe to share between threads."""
 
@@ -56,28 +66,77 @@ class ManualClock:
         self._now = start or datetime(2026, 1, 1, tzinfo=timezone.utc)
         self._lock = threading.Lock()
         self._order = itertools.count()
-        self._sleepers: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._sleepers: list[tuple[datetime, int, _Sleeper]] = []
+        self._gone = 0
+        self._advancing = threading.Lock()
+        self._attendants: list[Callable[[float], None]] = []
 
     def now(self) -> datetime:
         with self._lock:
             return self._now
 
-    def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> datetime:
-        """Move time on and wake, in order, whoever waits for a moment up to then."""
+    def attend(self, settle: Callable[[float], None]) -> Callable[[], None]:
+        """Have it called before time moves and after each wake-up: it returns once all that follows is done, having
+        waited for answers from outside no longer than so many seconds. Returns what ends this.
+        """
+        with self._lock:
+            self._attendants.append(settle)
+
+        def leave() -> None:
+            with self._lock:
+                self._attendants.remove(settle)
+
+        return leave
+
+    def advance(
+        self,
+        seconds: float = 0,
+        *,
+        minutes: float = 0,
+        hours: float = 0,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> datetime:
+        """Move time on and wake, in order, whoever waits for a moment up to then.
+
+        Whoever attends, as a harness does, has done all that was due when this returns. An answer from outside, of a
+        model or a webhook endpoint, is awaited for ``patience_seconds`` of real time; then time goes on without it.
+        """
         step = timedelta(seconds=seconds, minutes=minutes, hours=hours)
         if step < timedelta():
             raise ValueError("time cannot be moved back")
-        target = self.now() + step
-        while True:
-            with self._lock:
-                if not self._sleepers or self._sleepers[0][0] > target:
-                    self._now = target
-                    return target
-                due, _, wake = heapq.heappop(self._sleepers)
-                self._now = max(self._now, due)
-            wake()
+        with self._advancing:
+            target = self.now() + step
+            self._settle(patience_seconds)
+            while sleepers := self._next_sleepers(target):
+                for sleeper in sleepers:
+                    sleeper.wake()
+                self._settle(patience_seconds)
+            return target
 
-    async def sleep(self, seconds: float) -> None:
+    def _next_sleepers(self, target: datetime) -> list[_Sleeper]:
+        """Move time to when the next ones wake, and return all of that moment; without any, move to the target."""
+        with self._lock:
+            found: list[_Sleeper] = []
+            while self._sleepers and self._sleepers[0][0] <= (self._now if found else target):
+                due, _, sleeper = heapq.heappop(self._sleepers)
+                if sleeper.is_gone:
+                    self._gone -= 1
+                    continue
+                sleeper.is_gone = True
+                self._now = max(self._now, due)
+                found.append(sleeper)
+            if not found:
+                self._now = target
+            return found
+
+    def _settle(self, patience_seconds: float) -> None:
+        with self._lock:
+            attendants = list(self._attendants)
+        for settle in attendants:
+            settle(patience_seconds)
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait in a coroutine; the moment is noted when this is called."""
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
 
@@ -89,21 +148,36 @@ class ManualClock:
             with contextlib.suppress(RuntimeError):  # the sleeper's event loop is closed
                 loop.call_soon_threadsafe(settle)
 
-        self._enlist(seconds, wake)
-        await woken
+        sleeper = self._enlist(seconds, wake)
+        woken.add_done_callback(lambda _: self._dismiss(sleeper))
+        return woken
 
     def block(self, seconds: float) -> None:
         woken = threading.Event()
         self._enlist(seconds, woken.set)
         woken.wait()
 
-    def _enlist(self, seconds: float, wake: Callable[[], None]) -> None:
+    def _enlist(self, seconds: float, wake: Callable[[], None]) -> _Sleeper:
         with self._lock:
             due = self._now + timedelta(seconds=max(0.0, seconds))
             if due > self._now:
-                heapq.heappush(self._sleepers, (due, next(self._order), wake))
-                return
+                sleeper = _Sleeper(wake)
+                heapq.heappush(self._sleepers, (due, next(self._order), sleeper))
+                return sleeper
         wake()
+        return _Sleeper(wake, is_gone=True)
+
+    def _dismiss(self, sleeper: _Sleeper) -> None:
+        """Nobody waits for it any more."""
+        with self._lock:
+            if sleeper.is_gone:
+                return
+            sleeper.is_gone = True
+            self._gone += 1
+            if self._gone > max(_MIN_GONE, len(self._sleepers) // 2):
+                self._sleepers = [entry for entry in self._sleepers if not entry[2].is_gone]
+                heapq.heapify(self._sleepers)
+                self._gone = 0
 
 
 async def wait_for_event(event: asyncio.Event, *, clock: Clock, seconds: float | None) -> bool:

@@ -69,7 +69,11 @@ def test_a_thread_can_wait_too() -> None:
 def test_no_wait_needs_no_advance() -> None:
     clock = ManualClock(START)
     clock.block(0)
-    asyncio.run(clock.sleep(-1))
+
+    async def scenario() -> None:
+        await clock.sleep(-1)
+
+    asyncio.run(scenario())
 
 
 def test_an_event_is_waited_for_up_to_its_moment() -> None:
@@ -120,3 +124,48 @@ def test_what_is_done_in_time_gives_its_result_or_its_error() -> None:
     assert asyncio.run(within(60, value(), clock=SYSTEM_CLOCK)) == 5
     with pytest.raises(LookupError):
         asyncio.run(within(60, fail(), clock=SYSTEM_CLOCK))
+
+
+def test_who_attends_is_called_before_time_moves_and_after_each_wake_up() -> None:
+    clock = ManualClock(START)
+    seen: list[tuple[float, float]] = []
+
+    def settle(patience_seconds: float) -> None:
+        seen.append(((clock.now() - START).total_seconds(), patience_seconds))
+
+    async def scenario() -> None:
+        leave = clock.attend(settle)
+        sleeps = [asyncio.ensure_future(clock.sleep(seconds)) for seconds in (3, 1, 2)]
+        sleeps[2].cancel()
+        await asyncio.sleep(0)
+        clock.advance(seconds=5, patience_seconds=7)
+        leave()
+        clock.advance(seconds=5)
+        await asyncio.wait(sleeps)
+
+    asyncio.run(scenario())
+    assert seen == [(0, 7), (1, 7), (3, 7)]
+
+
+def test_many_abandoned_sleeps_leave_the_others_in_order() -> None:
+    clock = ManualClock(START)
+
+    async def scenario() -> list[float]:
+        kept = []
+        for number in range(1000):
+            sleep = asyncio.ensure_future(clock.sleep(1000 - number))
+            if number % 100:
+                sleep.cancel()
+            else:
+                kept.append(sleep)
+        await asyncio.sleep(0)
+        woken: list[float] = []
+        for sleep in kept:
+            sleep.add_done_callback(lambda _: woken.append((clock.now() - START).total_seconds()))
+        for _ in range(1000):
+            clock.advance(seconds=1)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return woken
+
+    assert asyncio.run(scenario()) == [float(second) for second in range(100, 1001, 100)]

@@ -25,6 +25,7 @@ COMMANDS = {
     "cancel": "Withdraw a request that is still queued.",
     "results": "Find, read and remove what a model saved.",
     "listen": "Receive webhooks: verify, keep, print.",
+    "secrets": "Create, list, rotate and remove the webhook secrets of a harness.",
     "package": "Put the plugin into a truss, ready for `truss push`.",
 }
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from ..client import PlatformClient
+from ..client import HarnessClient, PlatformClient
 from ..contract.requests import is_loopback
 from ..errors import SettingsError
 from .options import variable
@@ -32,6 +32,11 @@ ApiKey = Annotated[
 def connect(url: str, api_key: str | None, *, target: str = "production") -> PlatformClient:
     """A client; for this machine any key will do, elsewhere there must be one."""
     return PlatformClient(url, api_key=api_key or _placeholder(url), target=target)
+
+
+def connect_harness(url: str, api_key: str | None) -> HarnessClient:
+    """A client for what only a harness answers, too."""
+    return HarnessClient(url, api_key=api_key or _placeholder(url))
 
 
 def _placeholder(url: str) -> str:

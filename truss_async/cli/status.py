@@ -1,20 +1,31 @@
 """``truss-async status``"""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
 from ..client.refusals import one_line
 from ..contract import AsyncRequestStatus
-from .connection import DEFAULT_URL, ApiKey, Url, connect
-from .options import AsJson
+from ..contract.harness_calls import DeliveryAttemptRecord, RequestStatusWithDeliveries
+from .connection import DEFAULT_URL, ApiKey, Url, connect_harness
+from .options import AsJson, variable
 
 
 def status(
     request_id: Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")],
     /,
     *,
+    deliveries: Annotated[
+        bool,
+        Parameter(
+            help="Show every POST to the webhook endpoint, too; a harness knows them, the platform does not tell.",
+            negative="",
+            show_default=False,
+            env_var=variable("deliveries"),
+        ),
+    ] = False,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
     as_json: AsJson = False,
@@ -23,10 +34,20 @@ def status(
 
     Example:
         truss-async status 0123456789abcdef0123456789abcdef
+        truss-async status 0123456789abcdef0123456789abcdef --deliveries
         truss-async status 0123456789abcdef0123456789abcdef --json
     """
-    with connect(url, api_key) as client:
-        print_status(client.status(request_id), as_json=as_json, file=sys.stdout)
+    with connect_harness(url, api_key) as client:
+        known = client.status(request_id)
+        attempts = client.deliveries(request_id) if deliveries else None
+    if attempts is None:
+        print_status(known, as_json=as_json, file=sys.stdout)
+    elif as_json:
+        both = RequestStatusWithDeliveries(**dict(known), deliveries=attempts)
+        print(both.model_dump_json(exclude_none=True))
+    else:
+        print_status(known, as_json=False, file=sys.stdout)
+        _print_deliveries(attempts, file=sys.stdout)
 
 
 def print_status(status: AsyncRequestStatus, *, as_json: bool, file: TextIO) -> None:
@@ -46,3 +67,14 @@ def print_status(status: AsyncRequestStatus, *, as_json: bool, file: TextIO) -> 
     ]
     for name, value in rows:
         print(f"{name:<12}{one_line(value)}", file=file)
+
+
+def _print_deliveries(attempts: Sequence[DeliveryAttemptRecord], *, file: TextIO) -> None:
+    if not attempts:
+        print("\nno delivery attempts", file=file)
+        return
+    print(f"\n{'attempt':<9}{'sent (UTC)':<21}{'latency':>10}  answer", file=file)
+    for sent in attempts:
+        answer = one_line(str(sent.error if sent.status_code is None else sent.status_code))
+        row = f"{sent.attempt:<9}{sent.sent_at:%Y-%m-%d %H:%M:%S}  {sent.latency_ms:>7.0f} ms  {answer}"
+        print(row, file=file)

@@ -1,6 +1,7 @@
 """The caller's side: submit, ask, cancel, wait; and a folder for what comes back."""
 
+from .harness import HarnessClient
 from .inbox import Inbox
 from .platform import PlatformClient
 
-__all__ = ["Inbox", "PlatformClient"]
+__all__ = ["HarnessClient", "Inbox", "PlatformClient"]

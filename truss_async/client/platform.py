@@ -23,6 +23,8 @@ from .refusals import explain_refusal, explain_silence
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from typing_extensions import Self
+
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 _FIRST_POLL_SECONDS = 0.1
@@ -66,7 +68,7 @@ class PlatformClient:
         """Close the connections."""
         self._client.close()
 
-    def __enter__(self) -> PlatformClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

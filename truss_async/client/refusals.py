@@ -26,6 +26,8 @@ def explain_refusal(method: str, url: str, status_code: int, body: bytes) -> str
         said = f"no JSON error, but {start!r}; is this the platform's URL?" if start else "no reason given"
     if status_code in (401, 403):
         return f"{url} refused the API key ({status_code}: {said}); check TRUSS_ASYNC_API_KEY"
+    if status_code == 404 and "/_harness/" in url:
+        return f"{url} is unknown (404: {said}); only a harness answers there"
     if status_code == 404 and method != "POST":
         return f"{url} is unknown (404: {said}); a status is kept for one hour after completion"
     if status_code == 404:

@@ -23,10 +23,11 @@ INFERENCE_TIMEOUT_SECONDS: Final = 3600
 SYNC_TIMEOUT_SECONDS: Final = 1200
 STATUS_KEPT_SECONDS: Final = 3600
 
-DELIVERY_ATTEMPTS: Final = 2
-DELIVERY_BACKOFF_SECONDS: Final = 2.0
+# The waits between delivery attempts; "older" is what the documentation once said.
+DELIVERY_SCHEDULES: Final = {"current": (2.0,), "older": (1.0, 4.0)}
 DELIVERY_TIMEOUT_SECONDS: Final = 10.0
 DELIVERY_RETRY_STATUSES: Final = frozenset({500, 502, 503, 504})
+WEBHOOK_SECRET_OVERLAP_SECONDS: Final = 24 * 3600
 WEBHOOK_AGE_TOLERANCE_SECONDS: Final = 300
 
 ASYNC_CALLS_PER_MINUTE: Final = 12_000

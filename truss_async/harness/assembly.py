@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import uvicorn
 
-from ..clock import SYSTEM_CLOCK
-from .api import Api, AsyncCalls, SyncCalls
+from ..clock import SYSTEM_CLOCK, ManualClock
+from ..contract import limits
+from .activity import Activity
+from .api import Api, AsyncCalls, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
-from .delivery import Delivery
+from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
 from .metrics import Metrics
@@ -21,10 +23,11 @@ from .replicas import ReplicaPool, make_replicas
 from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue
 from .state import StateFolder
+from .webhook_secrets import WebhookSecrets
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AsyncExitStack
     from datetime import datetime
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 BACKLOG = 2048
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
+SETTLE_DEADLINE_SECONDS = 60
 
 
 async def start_parts(
@@ -53,7 +57,13 @@ async def start_parts(
     """
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
-    queue = SqliteRequestQueue(state.queue_file, model_id=settings.model_id, now=clock.now())
+    webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
+    queue = SqliteRequestQueue(
+        state.queue_file,
+        model_id=settings.model_id,
+        now=clock.now(),
+        is_synced=settings.durability == "full",
+    )
     parts.push_async_callback(queue.close)
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
@@ -66,6 +76,7 @@ async def start_parts(
         log=log,
         environment=environment,
     )
+    activity = Activity(clock)
     work = asyncio.Event()
     # Processes start in the system's time, whatever the clock of the requests shows.
     pool = ReplicaPool(
@@ -85,10 +96,11 @@ async def start_parts(
     delivery = Delivery(
         model_id=settings.model_id,
         queue=queue,
-        secrets=settings.webhook_secrets,
-        policy=DeliveryPolicy(),
+        signing=webhook_secrets.signing,
+        policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
+        tls=webhook_tls(settings.webhook_ca),
         session=session,
-        clock=clock,
+        activity=activity,
         metrics=metrics,
         report=report,
     )
@@ -97,14 +109,14 @@ async def start_parts(
         queue=queue,
         pool=pool,
         session=session,
-        clock=clock,
+        activity=activity,
         headers=headers,
         metrics=metrics,
         report=report,
         work=work,
         on_finished=delivery.wake,
     )
-    housekeeping = Housekeeping(queue=queue, clock=clock, report=report)
+    housekeeping = Housekeeping(queue=queue, activity=activity, report=report)
 
     def on_queued(expires_at: datetime) -> None:
         work.set()
@@ -119,21 +131,23 @@ async def start_parts(
             replicas_starting=pool.starting_count,
         )
 
+    async_calls = AsyncCalls(
+        model_id=settings.model_id,
+        chain_id=settings.chain_id,
+        deployment_id=settings.deployment_id,
+        queue=queue,
+        limits=settings.call_limits,
+        clock=clock,
+        on_queued=on_queued,
+    )
     api = Api(
         settings,
         clock=clock,
         metrics=metrics,
         exposition=exposition,
-        async_calls=AsyncCalls(
-            model_id=settings.model_id,
-            chain_id=settings.chain_id,
-            deployment_id=settings.deployment_id,
-            queue=queue,
-            limits=settings.call_limits,
-            clock=clock,
-            on_queued=on_queued,
-        ),
+        async_calls=async_calls,
         sync_calls=SyncCalls(pool=pool, session=session, clock=clock, headers=headers),
+        own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets, clock=clock),
         health=lambda: {
             "status": "ok",
             "model": pool.state,
@@ -144,11 +158,30 @@ async def start_parts(
     await pool.start()
     parts.push_async_callback(pool.stop)
     tasks = [
-        _background(parts, delivery.run(), name="delivery"),
-        _background(parts, dispatcher.run(), name="dispatcher"),
-        _background(parts, housekeeping.run(), name="housekeeping"),
+        _background(parts, activity.start(delivery.run(), name="delivery")),
+        _background(parts, activity.start(dispatcher.run(), name="dispatcher")),
+        _background(parts, activity.start(housekeeping.run(), name="housekeeping")),
     ]
-    return [*tasks, _serve_http(parts, api, listening)]
+    tasks.append(_serve_http(parts, api, listening))
+    if isinstance(clock, ManualClock):
+        parts.callback(_attend(clock, activity))
+    return tasks
+
+
+def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:
+    """Have whoever moves the clock wait for what the harness then does; return what ends that."""
+    loop = asyncio.get_running_loop()
+    leave = clock.attend(
+        lambda patience_seconds: activity.settle_from_thread(
+            loop, patience_seconds=patience_seconds, deadline_seconds=SETTLE_DEADLINE_SECONDS
+        )
+    )
+
+    def end() -> None:
+        leave()
+        activity.end()
+
+    return end
 
 
 def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
@@ -174,8 +207,7 @@ def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> as
     return serving
 
 
-def _background(parts: AsyncExitStack, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-    task = asyncio.get_running_loop().create_task(work, name=name)
+def _background(parts: AsyncExitStack, task: asyncio.Task[None]) -> asyncio.Task[None]:
 
     async def stop() -> None:
         task.cancel()

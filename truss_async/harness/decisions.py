@@ -168,10 +168,9 @@ def backoff(config: InferenceRetryConfig, *, step: int) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """How a webhook is delivered (platform documentation: async inference, webhooks)."""
+    """How a webhook is delivered (platform documentation: async inference, webhooks): once, and after each delay."""
 
-    max_attempts: int = limits.DELIVERY_ATTEMPTS
-    backoff_seconds: float = limits.DELIVERY_BACKOFF_SECONDS
+    delays_seconds: tuple[float, ...] = limits.DELIVERY_SCHEDULES["current"]
     timeout_seconds: float = limits.DELIVERY_TIMEOUT_SECONDS
 
 
@@ -184,8 +183,8 @@ def next_delivery_delay(
     policy: DeliveryPolicy, *, attempts_made: int, status_code: int | None
 ) -> timedelta | None:
     """How long to wait before delivering again; None when it was delivered or has failed for good."""
-    if is_delivered(status_code) or attempts_made >= policy.max_attempts:
+    if is_delivered(status_code) or attempts_made > len(policy.delays_seconds):
         return None
     if status_code is not None and status_code not in limits.DELIVERY_RETRY_STATUSES:
         return None
-    return timedelta(seconds=policy.backoff_seconds)
+    return timedelta(seconds=policy.delays_seconds[attempts_made - 1])

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from typing import TYPE_CHECKING
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic_core import from_json
 
-from ..clock import wait_for_event, within
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
-    from ..clock import Clock
+    from .activity import Activity
     from .decisions import DeliveryPolicy
     from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
@@ -29,34 +32,42 @@ MAX_IN_FLIGHT = 1024
 MAX_IN_FLIGHT_PER_ENDPOINT = 64
 
 
+@dataclass(slots=True)
+class _Endpoint:
+    """What is being sent to one server, and what waits because that is as much as it gets."""
+
+    in_flight: int = 0
+    waiting: deque[str] = field(default_factory=deque)
+
+
 class Delivery:
-    """Delivers what is due, each endpoint at its own pace."""
+    """Delivers what is due, each endpoint at its own pace; ``signing`` tells the webhook secrets of the moment."""
 
     def __init__(
         self,
         *,
         model_id: str,
         queue: RequestQueue,
-        secrets: Sequence[str],
+        signing: Callable[[], Sequence[str]],
         policy: DeliveryPolicy,
+        tls: ssl.SSLContext,
         session: aiohttp.ClientSession,
-        clock: Clock,
+        activity: Activity,
         metrics: Metrics,
         report: Callable[[str], None],
     ) -> None:
         self._model_id = model_id
         self._queue = queue
-        self._secrets = secrets
+        self._signing = signing
         self._policy = policy
+        self._tls = tls
         self._session = session
-        self._clock = clock
+        self._activity = activity
         self._metrics = metrics
         self._report = report
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._endpoints: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(MAX_IN_FLIGHT_PER_ENDPOINT)
-        )
+        self._endpoints: dict[str, _Endpoint] = {}
 
     def wake(self) -> None:
         """Look again: a result is ready."""
@@ -67,9 +78,10 @@ class Delivery:
         try:
             while True:
                 self._awake.clear()
-                seconds = await until_stored(self._deliver_due, clock=self._clock, report=self._report)
-                await wait_for_event(self._awake, clock=self._clock, seconds=seconds)
+                seconds = await until_stored(self._deliver_due, clock=self._activity, report=self._report)
+                await self._activity.wait(self._awake, seconds=seconds)
         finally:
+            self._endpoints.clear()
             for delivery in self._in_flight:
                 delivery.cancel()
             await asyncio.gather(*self._in_flight, return_exceptions=True)
@@ -77,49 +89,80 @@ class Delivery:
     async def _deliver_due(self) -> float | None:
         """Start what is due; return the seconds until something else is, None when only a wake-up can tell."""
         while (room := MAX_IN_FLIGHT - len(self._in_flight)) > 0:
-            now = self._clock.now()
+            now = self._activity.now()
             due = await self._queue.claim_deliveries(limit=room, now=now)
             if not due:
                 following = await self._queue.next_delivery()
                 return None if following is None else (following - now).total_seconds()
             for item in due:
-                delivery = asyncio.ensure_future(self._deliver(item))
-                self._in_flight.add(delivery)
-                delivery.add_done_callback(self._landed)
+                self._admit(item)
         return None
 
-    def _landed(self, delivery: asyncio.Task[None]) -> None:
+    def _admit(self, due: DueDelivery) -> None:
+        """Send it now, or after others to the same server; what waits is claimed, and only its id is held."""
+        origin = _origin(due.webhook_endpoint)
+        endpoint = self._endpoints.setdefault(origin, _Endpoint())
+        if endpoint.in_flight < MAX_IN_FLIGHT_PER_ENDPOINT:
+            endpoint.in_flight += 1
+            self._start(origin, self._deliver(due))
+        else:
+            endpoint.waiting.append(due.request_id)
+
+    def _start(self, origin: str, work: Coroutine[Any, Any, None]) -> None:
+        delivery = self._activity.start(work)
+        self._in_flight.add(delivery)
+        delivery.add_done_callback(lambda done: self._landed(origin, done))
+
+    def _landed(self, origin: str, delivery: asyncio.Task[None]) -> None:
         if len(self._in_flight) == MAX_IN_FLIGHT:
             self.wake()
         self._in_flight.discard(delivery)
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
             self._report(f"a delivery stopped short, and is made again after the next start: {error!r}")
+        self._make_room(origin)
+
+    def _make_room(self, origin: str) -> None:
+        endpoint = self._endpoints.get(origin)
+        if endpoint is None:  # it is stopping
+            return
+        if endpoint.waiting:
+            self._start(origin, self._deliver_waiting(endpoint.waiting.popleft()))
+            return
+        endpoint.in_flight -= 1
+        if endpoint.in_flight == 0:
+            del self._endpoints[origin]
+
+    async def _deliver_waiting(self, request_id: str) -> None:
+        due = await until_stored(
+            lambda: self._queue.claimed_delivery(request_id), clock=self._activity, report=self._report
+        )
+        if due is not None:
+            await self._deliver(due)
 
     async def _deliver(self, due: DueDelivery) -> None:
-        async with self._endpoints[_origin(due.webhook_endpoint)]:
-            attempt = await self._post(due)
+        attempt = await self._post(due)
         self._metrics.delivery_attempted(
             status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
         )
-        await until_stored(lambda: self._record(due, attempt), clock=self._clock, report=self._report)
+        await until_stored(lambda: self._record(due, attempt), clock=self._activity, report=self._report)
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:
-        sent_at = self._clock.now()
+        sent_at = self._activity.now()
         body = self._body(due)
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
-        if self._secrets:
-            headers[SIGNATURE] = signature_header(body, self._secrets)
+        if secrets := self._signing():
+            headers[SIGNATURE] = signature_header(body, secrets)
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds
-            status_code = await within(
-                seconds, self._send(due.webhook_endpoint, body, headers), clock=self._clock
+            status_code = await self._activity.outside(
+                seconds, self._send(due.webhook_endpoint, body, headers)
             )
         except TimeoutError:
             problem = f"no answer within {self._policy.timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
             problem = str(error) or type(error).__name__
-        latency = self._clock.now() - sent_at
+        latency = self._activity.now() - sent_at
         return DeliveryAttempt(sent_at, latency.total_seconds() * 1000, status_code, problem)
 
     def _body(self, due: DueDelivery) -> bytes:
@@ -127,7 +170,7 @@ class Delivery:
             request_id=due.request_id,
             model_id=self._model_id,
             deployment_id=due.deployment_id,
-            time=self._clock.now(),
+            time=self._activity.now(),
             data=None if due.data is None else from_json(due.data),
             errors=due.errors,
         )
@@ -135,14 +178,14 @@ class Delivery:
 
     async def _send(self, endpoint: str, body: bytes, headers: dict[str, str]) -> int:
         async with self._session.post(
-            endpoint, data=body, headers=headers, allow_redirects=False
+            endpoint, data=body, headers=headers, allow_redirects=False, ssl=self._tls
         ) as response:
             return response.status
 
     async def _record(self, due: DueDelivery, attempt: DeliveryAttempt) -> None:
         attempts = due.attempts_made + 1
         delay = next_delivery_delay(self._policy, attempts_made=attempts, status_code=attempt.status_code)
-        now = self._clock.now()
+        now = self._activity.now()
         if delay is not None:
             await self._queue.deliver_later(due.request_id, attempt, at=now + delay)
             self.wake()
@@ -154,6 +197,22 @@ class Delivery:
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"
             )
+
+
+def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
+    """How HTTPS webhook endpoints are verified: by the system's authorities and those of the file.
+
+    Raises:
+        HarnessError: the file cannot be read, or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (ssl.SSLError, OSError) as error:
+            reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise HarnessError(f"cannot use the certificate authorities {ca_file}: {reason}") from error
+    return context
 
 
 def _origin(url: str) -> str:

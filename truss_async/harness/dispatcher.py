@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ..clock import wait_for_event, within
 from ..contract import ErrorCode, RequestStatus, limits
 from .decisions import (
     Busy,
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from ..clock import Clock
     from ..contract import ErrorDetail
+    from .activity import Activity
     from .metrics import Metrics
     from .replicas import Replica, ReplicaPool
     from .request_headers import RequestHeaders
@@ -50,7 +49,7 @@ class Dispatcher:
         queue: RequestQueue,
         pool: ReplicaPool,
         session: aiohttp.ClientSession,
-        clock: Clock,
+        activity: Activity,
         headers: RequestHeaders,
         metrics: Metrics,
         report: Callable[[str], None],
@@ -61,7 +60,7 @@ class Dispatcher:
         self._queue = queue
         self._pool = pool
         self._session = session
-        self._clock = clock
+        self._activity = activity
         self._headers = headers
         self._metrics = metrics
         self._report = report
@@ -76,12 +75,12 @@ class Dispatcher:
         try:
             for waiting in await self._queue.in_progress(self._deployment_id):
                 self._schedule(
-                    waiting.request_id, waiting.priority, waiting.next_attempt_at or self._clock.now()
+                    waiting.request_id, waiting.priority, waiting.next_attempt_at or self._activity.now()
                 )
             while True:
                 self._work.clear()
-                await until_stored(self._dispatch, clock=self._clock, report=self._report)
-                await wait_for_event(self._work, clock=self._clock, seconds=self._seconds_to_next_retry())
+                await until_stored(self._dispatch, clock=self._activity, report=self._report)
+                await self._activity.wait(self._work, seconds=self._seconds_to_next_retry())
         finally:
             for attempt in self._attempts:
                 attempt.cancel()
@@ -95,16 +94,16 @@ class Dispatcher:
             while slots and (request := await self._next_retry()):
                 self._start(request, slots.pop())
             if slots:
-                now = self._clock.now()
+                now = self._activity.now()
                 for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
                     self._metrics.left_the_queue(after=now - request.created_at)
                     self._start(request, slots.pop())
         finally:
             for replica in slots:
-                self._pool.release(replica)
+                self._pool.release(replica, was_used=False)
 
     async def _next_retry(self) -> ClaimedRequest | None:
-        while self._retries and self._retries[0][0] <= self._clock.now():
+        while self._retries and self._retries[0][0] <= self._activity.now():
             due = heapq.heappop(self._retries)
             try:
                 request = await self._queue.resume(due[3])
@@ -119,7 +118,7 @@ class Dispatcher:
         """None also when a retry is due already: then only a free slot is missing, and that wakes."""
         if not self._retries:
             return None
-        seconds = (self._retries[0][0] - self._clock.now()).total_seconds()
+        seconds = (self._retries[0][0] - self._activity.now()).total_seconds()
         return seconds if seconds > 0 else None
 
     def _schedule(self, request_id: str, priority: int, at: datetime) -> None:
@@ -127,7 +126,7 @@ class Dispatcher:
         self._work.set()
 
     def _start(self, request: ClaimedRequest, replica: Replica) -> None:
-        attempt = asyncio.ensure_future(self._attempt(request, replica))
+        attempt = self._activity.start(self._attempt(request, replica))
         self._attempts.add(attempt)
         attempt.add_done_callback(lambda done: self._ended(request, done))
 
@@ -136,7 +135,7 @@ class Dispatcher:
         if not attempt.cancelled() and (error := attempt.exception()) is not None:
             self._report(f"request {request.request_id}: the harness itself failed: {error!r}")
             outcome = failure(ErrorCode.INTERNAL_SERVER_ERROR, "the harness itself failed", retry=True)
-            keeping = asyncio.ensure_future(self._keep(request, outcome))
+            keeping = self._activity.start(self._keep(request, outcome))
             self._attempts.add(keeping)
             keeping.add_done_callback(self._attempts.discard)
 
@@ -148,12 +147,12 @@ class Dispatcher:
         await self._keep(request, outcome)
 
     async def _keep(self, request: ClaimedRequest, outcome: Outcome) -> None:
-        await until_stored(lambda: self._record(request, outcome), clock=self._clock, report=self._report)
+        await until_stored(lambda: self._record(request, outcome), clock=self._activity, report=self._report)
 
     async def _infer(self, request: ClaimedRequest, replica: Replica) -> Outcome:
         try:
-            answer = await within(
-                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, replica), clock=self._clock
+            answer = await self._activity.outside(
+                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, replica)
             )
         except TimeoutError:
             hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
@@ -181,7 +180,7 @@ class Dispatcher:
             )
 
     async def _record(self, request: ClaimedRequest, outcome: Outcome) -> None:
-        now = self._clock.now()
+        now = self._activity.now()
         attempts = request.attempts_made + 1
         match outcome:
             case Succeeded(data):

@@ -6,7 +6,6 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ..clock import wait_for_event
 from ..contract import limits
 from .request_queue import until_stored
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from ..clock import Clock
+    from .activity import Activity
     from .request_queue import RequestQueue
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
@@ -23,9 +22,9 @@ STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
 class Housekeeping:
     """Expires what was not started in time; drops the status of what has been over for an hour."""
 
-    def __init__(self, *, queue: RequestQueue, clock: Clock, report: Callable[[str], None]) -> None:
+    def __init__(self, *, queue: RequestQueue, activity: Activity, report: Callable[[str], None]) -> None:
         self._queue = queue
-        self._clock = clock
+        self._activity = activity
         self._report = report
         self._awake = asyncio.Event()
         self._next: datetime | None = None
@@ -39,13 +38,13 @@ class Housekeeping:
         """Keep house until cancelled."""
         while True:
             self._awake.clear()
-            self._next = await until_stored(self._tidy, clock=self._clock, report=self._report)
-            seconds = (self._next - self._clock.now()).total_seconds()
-            await wait_for_event(self._awake, clock=self._clock, seconds=max(0.0, seconds))
+            self._next = await until_stored(self._tidy, clock=self._activity, report=self._report)
+            seconds = (self._next - self._activity.now()).total_seconds()
+            await self._activity.wait(self._awake, seconds=max(0.0, seconds))
 
     async def _tidy(self) -> datetime:
         """Do what is due; return when to look again."""
-        now = self._clock.now()
+        now = self._activity.now()
         await self._queue.expire(now=now)
         await self._queue.forget(over_before=now - STATUS_KEPT)
         expiry, over = await self._queue.next_expiry(), await self._queue.next_over()

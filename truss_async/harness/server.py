@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from ..clock import SYSTEM_CLOCK
+from ..clock import SYSTEM_CLOCK, ManualClock
 from ..errors import HarnessError
 from .assembly import BACKLOG, start_parts
 
@@ -35,20 +35,21 @@ class Harness:
     """The local platform, as an object: ``with Harness(settings) as harness: … harness.url``.
 
     ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs.
-    ``environment`` is added to the environment of the replicas.
+    ``environment`` is added to the environment of the replicas. ``clock`` is the system's, unless the settings ask for a
+    virtual one; moved by ``advance``, a ManualClock lets everything that falls due happen, in order, before it returns.
     """
 
     def __init__(
         self,
         settings: HarnessSettings,
         *,
-        clock: Clock = SYSTEM_CLOCK,
+        clock: Clock | None = None,
         report: Callable[[str], None] = print_to_stderr,
         log: Callable[[str], None] = print_to_stderr,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock
+        self.clock = clock or (ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK)
         self._report = report
         self._log = log
         self._environment = dict(environment or {})

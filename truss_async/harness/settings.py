@@ -10,6 +10,9 @@ from ..contract import limits
 
 DEFAULT_PORT = 8090
 
+WebhookSchedule = Literal["current", "older"]
+Durability = Literal["process", "full"]
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -65,8 +68,24 @@ class HarnessSettings(BaseModel):
     state_dir: Path | None = Field(
         None, description="Folder of the durable queue; without one, requests end with the harness."
     )
+    durability: Durability = Field(
+        "process",
+        description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",
+    )
+    virtual_clock: bool = Field(
+        False, description="Let time stand still until POST /_harness/clock moves it."
+    )
     webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (), description="Sign webhooks with this secret, newest first; may be given more than once."
+        (),
+        description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
+    )
+    webhook_schedule: WebhookSchedule = Field(
+        "current",
+        description="When webhooks are repeated: after 2 s (current), or after 1 s and 4 s (older).",
+    )
+    webhook_ca: Path | None = Field(
+        None,
+        description="PEM file of certificate authorities that HTTPS webhook endpoints may use, besides the system's.",
     )
     api_key: str | None = Field(
         None, min_length=1, description="The key callers must send; without one, any key will do."

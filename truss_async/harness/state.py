@@ -45,6 +45,11 @@ class StateFolder:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
         return file
 
+    @property
+    def webhook_secrets_file(self) -> Path:
+        """Where the webhook secrets lie."""
+        return self.path / "webhook-secrets.json"
+
     def close(self) -> None:
         """Let go of the folder."""
         self._open.close()

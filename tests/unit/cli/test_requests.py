@@ -144,6 +144,57 @@ def test_status_as_json_is_the_platforms_answer(
     assert json.loads(outcome.stdout) == status_answer("SUCCEEDED")
 
 
+def scripted_deliveries(platform: ScriptedPlatform, *answers: tuple[int | None, str | None]) -> None:
+    platform.answer("GET", STATUS_PATH, 200, status_answer("SUCCEEDED"))
+    attempts = [
+        {
+            "request_id": REQUEST_ID,
+            "attempt": number,
+            "webhook_endpoint": "https://example.com/hook",
+            "sent_at": f"2026-01-01T00:00:0{number}Z",
+            "latency_ms": 12.4,
+            "status_code": status_code,
+            "error": error,
+        }
+        for number, (status_code, error) in enumerate(answers, start=1)
+    ]
+    platform.answer("GET", f"/_harness/deliveries?request_id={REQUEST_ID}", 200, {"deliveries": attempts})
+
+
+def test_status_shows_every_delivery_attempt(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    scripted_deliveries(platform, (None, "no answer\nwithin 10 s"), (200, None))
+    outcome = command_line.run("status", REQUEST_ID, "--deliveries")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout.splitlines()[-4:] == [
+        "",
+        "attempt  sent (UTC)              latency  answer",
+        "1        2026-01-01 00:00:01       12 ms  no answer within 10 s",
+        "2        2026-01-01 00:00:02       12 ms  200",
+    ]
+
+
+def test_status_says_when_nothing_was_sent(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    scripted_deliveries(platform)
+    outcome = command_line.run("status", REQUEST_ID, "--deliveries")
+    assert outcome.stdout.splitlines()[-1] == "no delivery attempts"
+
+
+def test_status_with_deliveries_as_json_is_one_object(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    scripted_deliveries(platform, (503, None), (200, None))
+    answer = json.loads(command_line.run("status", REQUEST_ID, "--deliveries", "--json").stdout)
+    assert answer["status"] == "SUCCEEDED"
+    assert [sent["status_code"] for sent in answer["deliveries"]] == [503, 200]
+
+
+def test_the_platform_does_not_tell_deliveries(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    platform.answer("GET", STATUS_PATH, 200, status_answer("SUCCEEDED"))
+    outcome = command_line.run("status", REQUEST_ID, "--deliveries")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.error_line.endswith("only a harness answers there")
+
+
 def test_an_unknown_request_is_one_line(command_line: CommandLine, url: str) -> None:
     outcome = command_line.run("status", "unknown")
     assert outcome.code == 1

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truss_async.contract import InferenceRetryConfig
+from truss_async.contract import InferenceRetryConfig, limits
 from truss_async.harness.decisions import (
     Busy,
     DeliveryPolicy,
@@ -162,6 +162,18 @@ def test_delivery_is_retried_once_on_the_platforms_codes(
 ) -> None:
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert next_delivery_delay(DeliveryPolicy(), attempts_made=made, status_code=status_code) == expected
+
+
+@pytest.mark.parametrize(
+    ("status_code", "made", "seconds"),
+    [(503, 1, 1), (503, 2, 4), (503, 3, None), (None, 1, 1), (404, 1, None), (200, 2, None)],
+)
+def test_the_older_schedule_has_three_attempts(
+    status_code: int | None, made: int, seconds: int | None
+) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    policy = DeliveryPolicy(limits.DELIVERY_SCHEDULES["older"])
+    assert next_delivery_delay(policy, attempts_made=made, status_code=status_code) == expected
 
 
 def test_only_a_2xx_acknowledges() -> None:

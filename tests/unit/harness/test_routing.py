@@ -41,6 +41,8 @@ ABC = Target(TargetKind.DEPLOYMENT, "abc")
         ("POST", "/production/wake", Call(Operation.WAKE, target=PRODUCTION)),
         ("GET", "/healthz", Call(Operation.HEALTH)),
         ("GET", "/_harness/requests/f00", Call(Operation.REQUEST_RECORD, request_id="f00")),
+        ("GET", "/_harness/deliveries", Call(Operation.OWN, own_path=("deliveries",))),
+        ("POST", "/_harness/secrets/f00/rotate", Call(Operation.OWN, own_path=("secrets", "f00", "rotate"))),
         (
             "POST",
             "/model/m1/production/predict",

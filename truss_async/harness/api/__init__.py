@@ -2,6 +2,7 @@
 
 from .app import Api
 from .async_calls import AsyncCalls
+from .own_calls import OwnCalls
 from .sync_calls import SyncCalls
 
-__all__ = ["Api", "AsyncCalls", "SyncCalls"]
+__all__ = ["Api", "AsyncCalls", "OwnCalls", "SyncCalls"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
     from ..settings import HarnessSettings
     from .async_calls import AsyncCalls
+    from .own_calls import OwnCalls
     from .sync_calls import SyncCalls
 
 SERVED_BY_ALL = "development"
@@ -56,6 +57,7 @@ class Api:
         exposition: Callable[[], Awaitable[bytes]],
         async_calls: AsyncCalls,
         sync_calls: SyncCalls,
+        own_calls: OwnCalls,
         health: Callable[[], dict[str, object]],
     ) -> None:
         self._settings = settings
@@ -65,6 +67,7 @@ class Api:
         self._exposition = exposition
         self._async_calls = async_calls
         self._sync_calls = sync_calls
+        self._own_calls = own_calls
         self._health = health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,6 +144,8 @@ class Api:
                 return Response(status_code=202)
             case Operation.REQUEST_RECORD:
                 return await self._async_calls.request_record(call.request_id)
+            case Operation.OWN:
+                return await self._own_calls.answer(request, call.own_path)
             case Operation.HEALTH:
                 return JSONResponse(self._health())
             case Operation.METRICS:

@@ -80,7 +80,7 @@ class AsyncCalls:
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
         self._asked.check()
-        return JSONResponse(self._told((await self._known(request_id)).status))
+        return JSONResponse(self._told((await self.known(request_id)).status))
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
@@ -89,7 +89,7 @@ class AsyncCalls:
             return _json(
                 CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
             )
-        status = (await self._known(request_id)).status.status.value
+        status = (await self.known(request_id)).status.status.value
         message = f"The request is {status}; only QUEUED requests can be canceled."
         return _json(CancelAnswer(request_id=request_id, canceled=False, message=message))
 
@@ -107,7 +107,7 @@ class AsyncCalls:
 
     async def request_record(self, request_id: str) -> Response:
         """The harness's own view of a request: its times, attempts and deliveries."""
-        record = await self._known(request_id)
+        record = await self.known(request_id)
         return JSONResponse(
             {
                 **self._told(record.status),
@@ -138,7 +138,12 @@ class AsyncCalls:
         named = status.model_copy(update={"chain_id": self._chain_id})
         return named.model_dump(mode="json", exclude={"model_id"})
 
-    async def _known(self, request_id: str) -> RequestRecord:
+    async def known(self, request_id: str) -> RequestRecord:
+        """What is known of a request.
+
+        Raises:
+            CallRefusedError: 404, when it is none, or is over for an hour.
+        """
         record = await self._queue.record(request_id)
         if record is None or (
             record.over_at is not None and record.over_at + STATUS_KEPT <= self._clock.now()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from .refusals import CallRefusedError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def declared_size(request: Request) -> int | None:
@@ -120,6 +122,18 @@ def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
     except ValidationError as error:
         raise bad_request(_explain(error)) from None
     return request, to_json(request.model_input)
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """The body as a model.
+
+    Raises:
+        CallRefusedError: 400, naming the first thing that is wrong.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise bad_request(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:

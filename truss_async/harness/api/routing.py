@@ -23,6 +23,7 @@ class Operation(Enum):
     HEALTH = "healthz"
     METRICS = "metrics"
     REQUEST_RECORD = "request record"
+    OWN = "one of the harness's own calls"
 
 
 class TargetKind(Enum):
@@ -69,6 +70,7 @@ class Call:
     request_id: str = ""
     words: Kind | None = None
     route: str = ""
+    own_path: tuple[str, ...] = ()
 
 
 _HOST = re.compile(r"^(model|chain)-([A-Za-z0-9_]+)(?:-([A-Za-z0-9_-]+))?\.", re.ASCII)
@@ -116,9 +118,11 @@ def find_call(method: str, host: str, path: str) -> Call:
             return _only("GET", method, Call(Operation.METRICS))
         case ["_harness", "requests", request_id]:
             return _only("GET", method, Call(Operation.REQUEST_RECORD, request_id=request_id))
+        case ["_harness", *own_path]:
+            return Call(Operation.OWN, own_path=tuple(own_path))
         case ["async_request", request_id]:
             if method not in _REQUEST_OPERATIONS:
-                raise _wrong_method(method, *_REQUEST_OPERATIONS)
+                raise wrong_method(method, *_REQUEST_OPERATIONS)
             return Call(_REQUEST_OPERATIONS[method], served=served, request_id=request_id)
     named, rest = _target(parts)
     if named is not None and target != Target():
@@ -157,18 +161,18 @@ def _target_call(
             operation = _TARGET_OPERATIONS[method, name]
             return Call(operation, served=served, target=target, words=_WORDS.get(name))
         case [name] if name in _TARGET_NAMES:
-            raise _wrong_method(method, _TARGET_NAMES[name])
+            raise wrong_method(method, _TARGET_NAMES[name])
         case _:
             raise no_such_model(f"there is no path {path}")
 
 
 def _only(allowed: str, method: str, call: Call) -> Call:
     if method not in (allowed, "HEAD"):
-        raise _wrong_method(method, allowed)
+        raise wrong_method(method, allowed)
     return call
 
 
-def _wrong_method(method: str, *allowed: str) -> CallRefusedError:
+def wrong_method(method: str, *allowed: str) -> CallRefusedError:
     names = ", ".join(allowed)
     return CallRefusedError(
         405, ApiErrorCode.CLIENT_ERROR, f"{method} is not allowed here; use {names}", headers={"Allow": names}

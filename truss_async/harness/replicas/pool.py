@@ -132,12 +132,12 @@ class ReplicaPool:
                 self._offer()  # nobody may be ahead of the async requests any more
             raise
 
-    def release(self, replica: Replica) -> None:
-        """Give a slot back."""
+    def release(self, replica: Replica, *, was_used: bool = True) -> None:
+        """Give a slot back; of one that was not used the async requests are not told, for they have just left it."""
         if self._taken[replica] == 0:
             raise ValueError(f"a slot of {replica.name} was released more often than taken")
         self._taken[replica] -= 1
-        self._offer()
+        self._offer(tell=was_used)
 
     def _free(self, replica: Replica) -> int:
         return max(0, self._concurrency - self._taken[replica])
@@ -154,7 +154,7 @@ class ReplicaPool:
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
 
-    def _offer(self) -> None:
+    def _offer(self, *, tell: bool = True) -> None:
         """Hand free slots to waiting sync calls, and tell of what is left."""
         self._drop_gone_waiters()
         while self._waiting:
@@ -163,7 +163,7 @@ class ReplicaPool:
                 return
             self._waiting.popleft().set_result(replica)
             self._drop_gone_waiters()
-        if self.free_slots:
+        if tell and self.free_slots:
             self._on_capacity()
 
     async def _supervise(self, replica: Replica) -> None:

@@ -75,6 +75,16 @@ class DeliveryAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedDelivery:
+    """A delivery attempt, and what it was of; ``number`` counts from 1 for each request."""
+
+    request_id: str
+    webhook_endpoint: str
+    number: int
+    attempt: DeliveryAttempt
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRecord:
     """Everything that is known of a request."""
 
@@ -149,6 +159,9 @@ class RequestQueue(Protocol):
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
         """Take results that are due to be sent; each is given out once until its attempt is recorded."""
 
+    async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
+        """One that was claimed and whose attempt is not recorded, again; None when there is no such."""
+
     async def next_delivery(self) -> datetime | None:
         """When the next delivery is due."""
 
@@ -162,6 +175,12 @@ class RequestQueue(Protocol):
 
     async def record(self, request_id: str) -> RequestRecord | None:
         """All that is known of a request; None when it is unknown or forgotten."""
+
+    async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
+        """The delivery attempts of one request, in their order."""
+
+    async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
+        """The delivery attempts of all requests that are known, newest first."""
 
     async def counts(self, deployment_id: str) -> QueueCounts:
         """How many wait and how many are in progress."""

@@ -138,6 +138,10 @@ WHERE seq IN (
 )
 RETURNING seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
 
+-- name: claimed_delivery
+SELECT seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts FROM requests
+WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
+
 -- name: model_output
 SELECT body FROM model_outputs WHERE seq = :seq;
 
@@ -170,6 +174,17 @@ RETURNING seq;
 -- name: record
 -- Everything that is known of a request.
 SELECT * FROM requests WHERE request_id = :request_id;
+
+-- name: deliveries_of_request
+SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
+WHERE r.request_id = :request_id ORDER BY d.attempt;
+
+-- name: latest_deliveries
+-- Asked by people, now and then: it is not worth an index that every delivery pays for.
+SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
+ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 
 -- name: deliveries
 SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;

@@ -14,6 +14,7 @@ from .protocol import (
     DueDelivery,
     NewRequest,
     QueueCounts,
+    RecordedDelivery,
     RequestQueueError,
     RequestRecord,
     WaitingRetry,
@@ -34,8 +35,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    def __init__(self, path: Path, *, model_id: str, now: datetime) -> None:
+    def __init__(self, path: Path, *, model_id: str, now: datetime, is_synced: bool = False) -> None:
         """Open the file, or make it; what was being delivered when it was last used is due again.
+
+        With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns.
 
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
@@ -46,7 +49,7 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         try:
-            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now))
+            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now, is_synced))
         except sqlite3.Error as error:
             raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
 
@@ -177,17 +180,14 @@ class SqliteRequestQueue:
                 _SQL["claim_deliveries"], {"limit": limit, "now": _micros(now)}
             ).fetchall()
             rows.sort(key=lambda row: int(row["seq"]))
-            return [
-                DueDelivery(
-                    request_id=row["request_id"],
-                    deployment_id=row["deployment_id"],
-                    webhook_endpoint=row["webhook_endpoint"],
-                    data=_body(connection, "model_output", row["seq"]),
-                    errors=_errors(row["errors"]),
-                    attempts_made=row["delivery_attempts"],
-                )
-                for row in rows
-            ]
+            return [_due_delivery(connection, row) for row in rows]
+
+        return await self._writer.run(operation)
+
+    async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
+        def operation(connection: sqlite3.Connection) -> DueDelivery | None:
+            row = connection.execute(_SQL["claimed_delivery"], {"request_id": request_id}).fetchone()
+            return None if row is None else _due_delivery(connection, row)
 
         return await self._writer.run(operation)
 
@@ -239,15 +239,16 @@ class SqliteRequestQueue:
                 started_at=_moment(row["started_at"]),
                 finished_at=_moment(row["finished_at"]),
                 over_at=_moment(row["over_at"]),
-                deliveries=[
-                    DeliveryAttempt(
-                        _known(sent["sent_at"]), sent["latency_ms"], sent["status_code"], sent["error"]
-                    )
-                    for sent in deliveries
-                ],
+                deliveries=[_delivery_attempt(sent) for sent in deliveries],
             )
 
         return await self._writer.run(operation)
+
+    async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
+        return await self._recorded("deliveries_of_request", {"request_id": request_id})
+
+    async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
+        return await self._recorded("latest_deliveries", {"limit": limit})
 
     async def counts(self, deployment_id: str) -> QueueCounts:
         def operation(connection: sqlite3.Connection) -> QueueCounts:
@@ -259,6 +260,20 @@ class SqliteRequestQueue:
     async def close(self) -> None:
         self._writer.close()
 
+    async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
+        def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
+            return [
+                RecordedDelivery(
+                    request_id=row["request_id"],
+                    webhook_endpoint=row["webhook_endpoint"],
+                    number=row["attempt"],
+                    attempt=_delivery_attempt(row),
+                )
+                for row in connection.execute(_SQL[name], parameters)
+            ]
+
+        return await self._writer.run(operation)
+
     async def _moment_of(self, name: str) -> datetime | None:
         return await self._writer.run(
             lambda connection: _moment(connection.execute(_SQL[name]).fetchone()["at"])
@@ -268,7 +283,7 @@ class SqliteRequestQueue:
 _SQL = queries()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synced: bool) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found not in (0, SCHEMA_VERSION):
         raise RequestQueueError(
@@ -276,9 +291,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
             "use that version, or another state folder"
         )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(
-        "PRAGMA synchronous = NORMAL"
-    )  # what is committed survives the process, not the machine
+    # NORMAL: what is committed survives the process, not the machine.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")
     if found == 0:
@@ -305,6 +319,17 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
     )
 
 
+def _due_delivery(connection: sqlite3.Connection, row: sqlite3.Row) -> DueDelivery:
+    return DueDelivery(
+        request_id=row["request_id"],
+        deployment_id=row["deployment_id"],
+        webhook_endpoint=row["webhook_endpoint"],
+        data=_body(connection, "model_output", row["seq"]),
+        errors=_errors(row["errors"]),
+        attempts_made=row["delivery_attempts"],
+    )
+
+
 def _body(connection: sqlite3.Connection, query: str, seq: int) -> bytes | None:
     row = connection.execute(_SQL[query], {"seq": seq}).fetchone()
     return None if row is None else bytes(row["body"])
@@ -312,6 +337,10 @@ def _body(connection: sqlite3.Connection, query: str, seq: int) -> bytes | None:
 
 def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
     connection.executemany(_SQL[query], [{"seq": row["seq"]} for row in rows])
+
+
+def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
+    return DeliveryAttempt(_known(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
 
 
 def _record_delivery(connection: sqlite3.Connection, request_id: str, attempt: DeliveryAttempt) -> None:

@@ -366,3 +366,24 @@ def test_supervisor_that_breaks_is_reported_and_not_silent() -> None:
             assert pool.state == "failed"
 
     asyncio.run(main())
+
+
+def test_of_a_slot_that_was_not_used_only_waiting_sync_calls_hear() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica)
+        async with stage.running() as pool:
+            replica.loads()
+            await stage.until_reported("ready")
+            told = stage.capacity_calls
+            for _ in range(2):
+                assert pool.try_acquire() is replica
+                pool.release(replica, was_used=False)
+            assert stage.capacity_calls == told
+            assert pool.try_acquire() is replica
+            waiting = asyncio.create_task(pool.acquire())
+            await settle()
+            pool.release(replica, was_used=False)
+            assert await waiting is replica
+
+    asyncio.run(main())

@@ -14,6 +14,20 @@ from truss_async.contract import ErrorDetail, RequestStatus
 from truss_async.harness.request_queue import RequestQueueError, SqliteRequestQueue
 
 MINUTE = timedelta(minutes=1)
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def test_a_claimed_delivery_is_given_out_again_until_its_attempt_is_recorded(queue: QueueDriver) -> None:
+    queue.enqueue("a")
+    queue.claim()
+    queue.run(
+        lambda q: q.finish("a", RequestStatus.SUCCEEDED, attempts=1, data=b"[1]", errors=[], now=queue.now)
+    )
+    assert queue.run(lambda q: q.claimed_delivery("a")) is None
+    claimed = queue.run(lambda q: q.claim_deliveries(limit=10, now=queue.now))
+    assert [queue.run(lambda q: q.claimed_delivery("a"))] == claimed
+    queue.run(lambda q: q.finish_delivery("a", queue.attempt(), is_delivered=True, now=queue.now))
+    assert queue.run(lambda q: q.claimed_delivery("a")) is None
 
 
 def test_requests_are_claimed_by_priority_then_age(queue: QueueDriver) -> None:
@@ -317,3 +331,15 @@ def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
     queue.run(lambda q: q.close())
     with pytest.raises(RequestQueueError, match="closed"):
         queue.enqueue("a")
+
+
+@pytest.mark.parametrize(("is_synced", "level"), [(False, 1), (True, 2)])
+def test_a_commit_is_on_the_disk_when_it_is_asked_for(tmp_path: Path, is_synced: bool, level: int) -> None:
+    async def synchronous() -> object:
+        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", model_id="m1", now=START, is_synced=is_synced)
+        try:
+            return await queue._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
+        finally:
+            await queue.close()
+
+    assert asyncio.run(synchronous()) == level

@@ -1,0 +1,46 @@
+"""What a harness offers beyond the platform, for callers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ..contract.harness_calls import (
+    DeliveryAttempts,
+    NewWebhookSecret,
+    RemovedWebhookSecret,
+    WebhookSecretList,
+)
+from .platform import PlatformClient
+
+if TYPE_CHECKING:
+    from ..contract.harness_calls import DeliveryAttemptRecord, WebhookSecretInfo
+
+
+class HarnessClient(PlatformClient):
+    """A client of a harness; the platform answers 404 to what is added here."""
+
+    def deliveries(self, request_id: str) -> list[DeliveryAttemptRecord]:
+        """Every delivery attempt of a request, in their order."""
+        path = f"/_harness/deliveries?request_id={_quoted(request_id)}"
+        return self._call("GET", path, DeliveryAttempts).deliveries
+
+    def webhook_secrets(self) -> list[WebhookSecretInfo]:
+        """The active webhook secrets, masked, newest first."""
+        return self._call("GET", "/_harness/secrets", WebhookSecretList).secrets
+
+    def create_webhook_secret(self) -> NewWebhookSecret:
+        """A new webhook secret, beside those that are active."""
+        return self._call("POST", "/_harness/secrets", NewWebhookSecret)
+
+    def rotate_webhook_secret(self, secret_id: str) -> NewWebhookSecret:
+        """A new webhook secret; the old one ends 24 hours later."""
+        return self._call("POST", f"/_harness/secrets/{_quoted(secret_id)}/rotate", NewWebhookSecret)
+
+    def remove_webhook_secret(self, secret_id: str) -> None:
+        """End a webhook secret at once."""
+        self._call("DELETE", f"/_harness/secrets/{_quoted(secret_id)}", RemovedWebhookSecret)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")

@@ -1,0 +1,151 @@
+"""What the harness is doing now, so that whoever moves its clock can wait until all that was due is done."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..clock import SYSTEM_CLOCK, wait_for_event, within
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from datetime import datetime
+
+    from ..clock import Clock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rest:
+    """A wait: for a moment, for an event, or for an answer from outside that has been awaited since then."""
+
+    due: datetime | None
+    event: asyncio.Event | None = None
+    asked_at: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        return (self.due is not None and self.due <= now) or (self.event is not None and self.event.is_set())
+
+
+class Activity:
+    """Counts tasks that work, and knows what the others wait for. A Clock to those that only sleep.
+
+    A task is at work from the moment it is started until it ends, save while it rests in ``sleep``, ``wait`` or
+    ``outside``; a rest that is over counts as work until the task has noticed. So there is no gap in which work that
+    follows from other work goes unseen.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._working = 0
+        self._rests: set[_Rest] = set()
+        self._changed = asyncio.Event()
+        self._is_ended = False
+        self._settling: asyncio.Task[None] | None = None
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return self._clock.now()
+
+    def block(self, seconds: float) -> None:
+        """Wait in a thread."""
+        self._clock.block(seconds)
+
+    def start(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """A task, at work from now on."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._working += 1
+        task.add_done_callback(self._ended)
+        return task
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in a task."""
+        with self._rest(_Rest(self._after(seconds))):
+            await self._clock.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, *, seconds: float | None) -> bool:
+        """Wait until the event is set (True) or so many seconds have passed (False); None: no limit."""
+        with self._rest(_Rest(self._after(seconds), event=event)):
+            return await wait_for_event(event, clock=self._clock, seconds=seconds)
+
+    async def outside(self, seconds: float, call: Coroutine[Any, Any, T]) -> T:
+        """The result of a call to somebody else.
+
+        Raises:
+            TimeoutError: it took longer than so many seconds.
+        """
+        with self._rest(_Rest(self._after(seconds), asked_at=SYSTEM_CLOCK.now())):
+            return await within(seconds, call, clock=self._clock)
+
+    def settle_from_thread(
+        self, loop: asyncio.AbstractEventLoop, *, patience_seconds: float, deadline_seconds: float
+    ) -> None:
+        """Let another thread than the loop's wait until it is quiet; at once when the loop has ended.
+
+        Raises:
+            HarnessError: it does not become quiet.
+        """
+        settled: Future[None] = Future()
+
+        def begin() -> None:
+            self._settling = loop.create_task(self.settle(patience_seconds=patience_seconds))
+            self._settling.add_done_callback(lambda _: settled.set_result(None))
+
+        try:
+            loop.call_soon_threadsafe(begin)
+        except RuntimeError:  # it is closed
+            return
+        try:
+            settled.result(deadline_seconds)
+        except FutureTimeoutError:
+            raise HarnessError(f"the harness did not come to rest within {deadline_seconds:g} s") from None
+
+    def end(self) -> None:
+        """Let nobody wait any longer: the harness stops."""
+        self._is_ended = True
+        self._changed.set()
+
+    async def settle(self, *, patience_seconds: float) -> None:
+        """Wait until nobody works; who waits for an answer from outside longer than the patience, waits in vain."""
+        while (seconds := self._seconds_to_wait(patience_seconds)) != 0:
+            self._changed.clear()
+            await wait_for_event(self._changed, clock=SYSTEM_CLOCK, seconds=seconds)
+
+    def _seconds_to_wait(self, patience_seconds: float) -> float | None:
+        """0 when it is quiet, None when only a change can tell."""
+        if self._is_ended:
+            return 0
+        now = self._clock.now()
+        if self._working or any(rest.is_over(now) for rest in self._rests):
+            return None
+        asked = [rest.asked_at for rest in self._rests if rest.asked_at is not None]
+        if not asked:
+            return 0
+        waited = (SYSTEM_CLOCK.now() - max(asked)).total_seconds()
+        return max(0.0, patience_seconds - waited)
+
+    @contextmanager
+    def _rest(self, rest: _Rest) -> Iterator[None]:
+        self._rests.add(rest)
+        self._working -= 1
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._working += 1
+            self._rests.discard(rest)
+            self._changed.set()
+
+    def _ended(self, _task: asyncio.Task[Any]) -> None:
+        self._working -= 1
+        self._changed.set()
+
+    def _after(self, seconds: float | None) -> datetime | None:
+        return None if seconds is None else self._clock.now() + timedelta(seconds=max(0.0, seconds))
