@@ -68,7 +68,7 @@ def measure() -> list[tuple[str, Load]]:
         tempfile.TemporaryDirectory() as folder,
         server(sys.executable, "-m", "benchmarks.servers", "echo") as echo,
     ):
-        harness = (COMMAND, "serve", "--model-url", echo, "--port", "0", "--state-dir")
+        harness = (COMMAND, "serve", "--model-url", echo, "--port", "0", "--limits", "none", "--state-dir")
         with server(*harness, f"{folder}/accept") as url:
             rows.append(("accepted and durable", asyncio.run(accept(url))))
         with server(*harness, f"{folder}/deliver") as url:

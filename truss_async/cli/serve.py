@@ -39,7 +39,7 @@ def serve(**values: Any) -> None:
             (STATE_DIR / ".gitignore").write_text("*\n")
         print(line, flush=True)
         url = line.removeprefix("listening on ")
-        if url != line:
+        if url != line and settings.chain_id is None:
             print(f"next: {_submit_line(url, settings)}", file=sys.stderr, flush=True)
 
     run(settings, announce=announce)

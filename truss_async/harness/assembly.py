@@ -18,7 +18,9 @@ from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
+from .metrics import Metrics
 from .replicas import ReplicaPool, make_replicas
+from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue
 from .state import StateFolder
 from .webhook_secrets import WebhookSecrets
@@ -89,6 +91,8 @@ async def start_parts(
             cookie_jar=aiohttp.DummyCookieJar(),
         )
     )
+    metrics = Metrics(settings)
+    headers = RequestHeaders(is_chain=settings.chain_id is not None)
     delivery = Delivery(
         model_id=settings.model_id,
         queue=queue,
@@ -97,6 +101,7 @@ async def start_parts(
         tls=webhook_tls(settings.webhook_ca),
         session=session,
         activity=activity,
+        metrics=metrics,
         report=report,
     )
     dispatcher = Dispatcher(
@@ -105,6 +110,8 @@ async def start_parts(
         pool=pool,
         session=session,
         activity=activity,
+        headers=headers,
+        metrics=metrics,
         report=report,
         work=work,
         on_finished=delivery.wake,
@@ -115,17 +122,31 @@ async def start_parts(
         work.set()
         housekeeping.note_expiry(expires_at)
 
+    async def exposition() -> bytes:
+        counts = await queue.counts(settings.deployment_id)
+        return metrics.exposition(
+            queue_size=counts.queued,
+            concurrent_requests=pool.taken_slots,
+            replicas_active=pool.ready_count,
+            replicas_starting=pool.starting_count,
+        )
+
     async_calls = AsyncCalls(
         model_id=settings.model_id,
+        chain_id=settings.chain_id,
         deployment_id=settings.deployment_id,
         queue=queue,
+        limits=settings.call_limits,
         clock=clock,
         on_queued=on_queued,
     )
     api = Api(
         settings,
+        clock=clock,
+        metrics=metrics,
+        exposition=exposition,
         async_calls=async_calls,
-        sync_calls=SyncCalls(pool=pool, session=session, clock=clock),
+        sync_calls=SyncCalls(pool=pool, session=session, clock=clock, headers=headers),
         own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets, clock=clock),
         health=lambda: {
             "status": "ok",

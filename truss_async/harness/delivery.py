@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .activity import Activity
     from .decisions import DeliveryPolicy
+    from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
 
 MAX_IN_FLIGHT = 1024
@@ -52,6 +53,7 @@ class Delivery:
         tls: ssl.SSLContext,
         session: aiohttp.ClientSession,
         activity: Activity,
+        metrics: Metrics,
         report: Callable[[str], None],
     ) -> None:
         self._model_id = model_id
@@ -61,6 +63,7 @@ class Delivery:
         self._tls = tls
         self._session = session
         self._activity = activity
+        self._metrics = metrics
         self._report = report
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -138,6 +141,9 @@ class Delivery:
 
     async def _deliver(self, due: DueDelivery) -> None:
         attempt = await self._post(due)
+        self._metrics.delivery_attempted(
+            status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
+        )
         await until_stored(lambda: self._record(due, attempt), clock=self._activity, report=self._report)
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:

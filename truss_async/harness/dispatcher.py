@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from ..contract import ErrorCode, RequestStatus, limits
-from ..contract.headers import REQUEST_ID
 from .decisions import (
     Busy,
     Failed,
@@ -22,6 +21,7 @@ from .decisions import (
     judge_answer,
     next_inference_delay,
 )
+from .metrics import status_of
 from .request_queue import RequestQueueError, until_stored
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from ..contract import ErrorDetail
     from .activity import Activity
+    from .metrics import Metrics
     from .replicas import Replica, ReplicaPool
+    from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
 
 
@@ -48,6 +50,8 @@ class Dispatcher:
         pool: ReplicaPool,
         session: aiohttp.ClientSession,
         activity: Activity,
+        headers: RequestHeaders,
+        metrics: Metrics,
         report: Callable[[str], None],
         work: asyncio.Event,
         on_finished: Callable[[], None],
@@ -57,6 +61,8 @@ class Dispatcher:
         self._pool = pool
         self._session = session
         self._activity = activity
+        self._headers = headers
+        self._metrics = metrics
         self._report = report
         self._on_finished = on_finished
         self._work = work
@@ -90,6 +96,7 @@ class Dispatcher:
             if slots:
                 now = self._activity.now()
                 for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
+                    self._metrics.left_the_queue(after=now - request.created_at)
                     self._start(request, slots.pop())
         finally:
             for replica in slots:
@@ -157,7 +164,7 @@ class Dispatcher:
         return judge_answer(answer)
 
     async def _post(self, request: ClaimedRequest, replica: Replica) -> ModelAnswer:
-        headers = {"Content-Type": "application/json", REQUEST_ID: request.request_id}
+        headers = {"Content-Type": "application/json", **self._headers.of(request.request_id)}
         async with self._session.post(
             replica.predict_url, data=request.model_input, headers=headers
         ) as response:
@@ -204,7 +211,14 @@ class Dispatcher:
         errors: list[ErrorDetail],
         now: datetime,
     ) -> None:
-        await self._queue.finish(
+        is_over = await self._queue.finish(
             request.request_id, status, attempts=attempts, data=data, errors=errors, now=now
         )
+        if is_over:
+            self._metrics.inference_over(
+                status=status_of(errors[0].code if errors else None),
+                is_async=True,
+                took=now - request.created_at,
+                response_bytes=None if data is None else len(data),
+            )
         self._on_finished()

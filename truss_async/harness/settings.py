@@ -1,14 +1,38 @@
 """The options of the harness, each declared once: the flag, the environment variable and the help come from here."""
 
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
+from ..contract import limits
+
 DEFAULT_PORT = 8090
 
 WebhookSchedule = Literal["current", "older"]
 Durability = Literal["process", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What the platform holds an organisation to; None: no limit. Open requests are queued or in progress."""
+
+    async_calls_per_minute: int | None = limits.ASYNC_CALLS_PER_MINUTE
+    status_calls_per_second: int | None = limits.STATUS_CALLS_PER_SECOND
+    cancel_calls_per_second: int | None = limits.CANCEL_CALLS_PER_SECOND
+    max_open_requests: int | None = limits.MAX_OPEN_REQUESTS
+
+
+_PROFILES = {
+    "current": CallLimits(),
+    "older": CallLimits(
+        status_calls_per_second=limits.OLDER_STATUS_CALLS_PER_SECOND,
+        cancel_calls_per_second=limits.OLDER_CANCEL_CALLS_PER_SECOND,
+        max_open_requests=limits.OLDER_MAX_OPEN_REQUESTS,
+    ),
+    "none": CallLimits(None, None, None, None),
+}
 
 
 class HarnessSettings(BaseModel):
@@ -26,6 +50,11 @@ class HarnessSettings(BaseModel):
         "local",
         pattern=r"^[A-Za-z0-9_]{1,64}$",
         description="Model id, in results and in the host model-{id}.…",
+    )
+    chain_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_]{1,64}$",
+        description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
     )
     deployment_id: str = Field(
         "local1",
@@ -61,6 +90,21 @@ class HarnessSettings(BaseModel):
     api_key: str | None = Field(
         None, min_length=1, description="The key callers must send; without one, any key will do."
     )
+    limits: Literal["current", "older", "none"] = Field(
+        "current", description="The limits on calls: the platform's, those it published before, or none."
+    )
+    async_calls_per_minute: int | None = Field(
+        None, ge=1, description="Async calls answered in a minute, instead of what --limits says."
+    )
+    status_calls_per_second: int | None = Field(
+        None, ge=1, description="Status calls answered in a second, instead of what --limits says."
+    )
+    cancel_calls_per_second: int | None = Field(
+        None, ge=1, description="Cancel calls answered in a second, instead of what --limits says."
+    )
+    max_open_requests: int | None = Field(
+        None, ge=1, description="Requests queued or in progress at once, instead of what --limits says."
+    )
     secrets_dir: Path | None = Field(
         None,
         description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
@@ -74,6 +118,14 @@ class HarnessSettings(BaseModel):
     cache_dir: Path | None = Field(
         None, description="Folder of the cached environments; the user's cache folder by default."
     )
+
+    @property
+    def call_limits(self) -> CallLimits:
+        """The limits in force: those of the profile, where no option says otherwise."""
+        own = {field.name: getattr(self, field.name) for field in fields(CallLimits)}
+        return replace(
+            _PROFILES[self.limits], **{name: value for name, value in own.items() if value is not None}
+        )
 
     @model_validator(mode="after")
     def _exactly_one_model(self) -> "HarnessSettings":

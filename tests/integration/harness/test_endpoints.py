@@ -24,8 +24,10 @@ from truss_async.harness.delivery import (
     Delivery,
     webhook_tls,
 )
+from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import NewRequest, SqliteRequestQueue
 from truss_async.harness.server import Harness
+from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks.receiver import WebhookReceiver
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -104,6 +106,7 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
                 tls=webhook_tls(None),
                 session=session,
                 activity=activity,
+                metrics=Metrics(HarnessSettings.model_validate({"model_url": "http://model"})),
                 report=reports.append,
             )
             running = activity.start(delivery.run())

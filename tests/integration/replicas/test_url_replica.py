@@ -33,6 +33,12 @@ def test_path_of_the_url_is_kept_and_else_that_of_the_truss_server(model_url: st
     assert UrlReplica("replica-1", model_url, clock=SYSTEM_CLOCK, report=print).predict_url == predict_url
 
 
+@pytest.mark.parametrize("path", ["", "/", "/my/predict?v=2"])
+def test_custom_routes_hang_on_the_servers_root(path: str) -> None:
+    replica = UrlReplica("replica-1", f"http://model:80{path}", clock=SYSTEM_CLOCK, report=print)
+    assert replica.base_url == "http://model:80"
+
+
 def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: Stage) -> None:
     async def main() -> None:
         runner, port = await serve()

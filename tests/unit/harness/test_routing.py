@@ -1,34 +1,40 @@
 import pytest
 
 from truss_async.harness.api.refusals import CallRefusedError
-from truss_async.harness.api.routing import Call, Operation, Target, TargetKind, find_call
+from truss_async.harness.api.routing import Call, Kind, Operation, Served, Target, TargetKind, find_call
 
+MODEL, CHAIN = Kind.MODEL, Kind.CHAIN
+M1, C1 = Served(MODEL, "m1"), Served(CHAIN, "c1")
 PRODUCTION = Target(TargetKind.ENVIRONMENT, "production")
+
+
+STAGING = Target(TargetKind.ENVIRONMENT, "staging")
+DEVELOPMENT = Target(TargetKind.ENVIRONMENT, "development")
+ABC = Target(TargetKind.DEPLOYMENT, "abc")
 
 
 @pytest.mark.parametrize(
     ("method", "path", "call"),
     [
-        ("POST", "/production/async_predict", Call(Operation.ASYNC_PREDICT, target=PRODUCTION)),
-        ("POST", "/environments/production/async_predict", Call(Operation.ASYNC_PREDICT, target=PRODUCTION)),
-        ("POST", "/production/predict", Call(Operation.PREDICT, target=PRODUCTION)),
+        ("POST", "/production/async_predict", Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=MODEL)),
         (
             "POST",
-            "/development/predict",
-            Call(Operation.PREDICT, target=Target(TargetKind.ENVIRONMENT, "development")),
+            "/environments/production/async_predict",
+            Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=MODEL),
         ),
+        ("POST", "/production/predict", Call(Operation.PREDICT, target=PRODUCTION, words=MODEL)),
+        ("POST", "/development/predict", Call(Operation.PREDICT, target=DEVELOPMENT, words=MODEL)),
+        ("POST", "/environments/staging/predict", Call(Operation.PREDICT, target=STAGING, words=MODEL)),
+        ("POST", "/environments/st%61ging/predict", Call(Operation.PREDICT, target=STAGING, words=MODEL)),
+        ("POST", "/deployment/abc/async_predict", Call(Operation.ASYNC_PREDICT, target=ABC, words=MODEL)),
+        ("POST", "/async_predict", Call(Operation.ASYNC_PREDICT, words=MODEL)),
+        ("POST", "/predict", Call(Operation.PREDICT, words=MODEL)),
+        ("POST", "/run_remote", Call(Operation.PREDICT, words=CHAIN)),
         (
             "POST",
-            "/environments/staging/predict",
-            Call(Operation.PREDICT, target=Target(TargetKind.ENVIRONMENT, "staging")),
+            "/production/async_run_remote",
+            Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=CHAIN),
         ),
-        (
-            "POST",
-            "/deployment/abc/async_predict",
-            Call(Operation.ASYNC_PREDICT, target=Target(TargetKind.DEPLOYMENT, "abc")),
-        ),
-        ("POST", "/async_predict", Call(Operation.ASYNC_PREDICT)),
-        ("POST", "/predict", Call(Operation.PREDICT)),
         ("GET", "/async_request/f00", Call(Operation.STATUS, request_id="f00")),
         ("DELETE", "/async_request/f00", Call(Operation.CANCEL, request_id="f00")),
         ("GET", "/production/async_queue_status", Call(Operation.QUEUE_STATUS, target=PRODUCTION)),
@@ -37,19 +43,50 @@ PRODUCTION = Target(TargetKind.ENVIRONMENT, "production")
         ("GET", "/_harness/requests/f00", Call(Operation.REQUEST_RECORD, request_id="f00")),
         ("GET", "/_harness/deliveries", Call(Operation.OWN, own_path=("deliveries",))),
         ("POST", "/_harness/secrets/f00/rotate", Call(Operation.OWN, own_path=("secrets", "f00", "rotate"))),
-        ("POST", "/model/m1/production/predict", Call(Operation.PREDICT, model_id="m1", target=PRODUCTION)),
-        ("GET", "/model/m1/async_request/f00", Call(Operation.STATUS, model_id="m1", request_id="f00")),
+        (
+            "POST",
+            "/model/m1/production/predict",
+            Call(Operation.PREDICT, served=M1, target=PRODUCTION, words=MODEL),
+        ),
+        ("GET", "/model/m1/async_request/f00", Call(Operation.STATUS, served=M1, request_id="f00")),
+        (
+            "POST",
+            "/chain/c1/production/run_remote",
+            Call(Operation.PREDICT, served=C1, target=PRODUCTION, words=CHAIN),
+        ),
+        ("PATCH", "/sync/v1/x", Call(Operation.ROUTE, route="v1/x")),
+        ("GET", "/production/sync/a%2Fb//c", Call(Operation.ROUTE, target=PRODUCTION, route="a%2Fb//c")),
+        ("GET", "/deployment/abc/sync/sync/x", Call(Operation.ROUTE, target=ABC, route="sync/x")),
+        ("GET", "/model/m1/sync/", Call(Operation.ROUTE, served=M1, route="")),
     ],
 )
 def test_a_path_names_a_call(method: str, path: str, call: Call) -> None:
     assert find_call(method, "127.0.0.1:8090", path) == call
 
 
-@pytest.mark.parametrize(
-    "host", ["model-m1.api.baseten.co", "model-m1.localhost:8090", "model-m1.example.org"]
-)
-def test_a_host_names_the_model(host: str) -> None:
-    assert find_call("POST", host, "/production/predict").model_id == "m1"
+@pytest.mark.parametrize("rest", ["api.baseten.co", "localhost:8090", "example.org"])
+def test_a_host_names_the_model_or_the_chain(rest: str) -> None:
+    assert find_call("POST", f"model-m1.{rest}", "/production/predict").served == M1
+    assert find_call("POST", f"chain-c1.{rest}", "/production/run_remote").served == C1
+
+
+@pytest.mark.parametrize("environment", ["staging", "eu-west_1"])
+def test_a_regional_host_names_the_environment_too(environment: str) -> None:
+    call = find_call("POST", f"chain-c1-{environment}.api.baseten.co", "/run_remote")
+    assert (call.served, call.target) == (C1, Target(TargetKind.ENVIRONMENT, environment))
+    call = find_call("GET", f"model-m1-{environment}.api.baseten.co", "/sync/v1/models")
+    assert (call.target.name, call.route) == (environment, "v1/models")
+
+
+@pytest.mark.parametrize("target", ["production", "development", "environments/staging", "deployment/abc"])
+def test_a_path_with_a_target_is_refused_on_a_regional_host(target: str) -> None:
+    with pytest.raises(CallRefusedError, match="names the environment staging; there the path is /predict"):
+        find_call("POST", "model-m1-staging.api.baseten.co", f"/{target}/predict")
+
+
+def test_status_is_asked_on_a_regional_host_as_everywhere() -> None:
+    call = find_call("GET", "model-m1-staging.api.baseten.co", "/async_request/f00")
+    assert call == Call(Operation.STATUS, served=M1, request_id="f00")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +99,8 @@ def test_a_host_names_the_model(host: str) -> None:
         "/production/predict/more",
         "/environments/predict",
         "/async_request/a/b",
+        "/production/sync",
+        "/sync",
     ],
 )
 def test_an_unknown_path_is_refused_with_404(path: str) -> None:

@@ -8,9 +8,11 @@ from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response
 
-from ...contract import AsyncPredictAccepted, CancelAnswer, limits
+from ...contract import AsyncPredictAccepted, CancelAnswer
+from ...contract.limits import MAX_ASYNC_BODY_BYTES, STATUS_KEPT_SECONDS
 from ..request_queue import NewRequest
 from .bodies import parse_async_request, read_body
+from .rate_limits import OpenRequests, RateLimiter
 from .refusals import no_such_request
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ...clock import Clock
+    from ...contract import AsyncRequestStatus
     from ..request_queue import RequestQueue, RequestRecord
+    from ..settings import CallLimits
 
-STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
+STATUS_KEPT = timedelta(seconds=STATUS_KEPT_SECONDS)
 
 
 class AsyncCalls:
@@ -34,20 +38,28 @@ class AsyncCalls:
         self,
         *,
         model_id: str,
+        chain_id: str | None,
         deployment_id: str,
         queue: RequestQueue,
+        limits: CallLimits,
         clock: Clock,
         on_queued: Callable[[datetime], None],
     ) -> None:
         self._model_id = model_id
+        self._chain_id = chain_id
         self._deployment_id = deployment_id
         self._queue = queue
         self._clock = clock
         self._on_queued = on_queued
+        self._submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
+        self._asked = RateLimiter("status calls", limits.status_calls_per_second, seconds=1, clock=clock)
+        self._cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
+        self._open_requests = OpenRequests(limits.max_open_requests, count=self._count_open)
 
     async def submit(self, request: Request) -> Response:
         """201 once the request is durable."""
-        body = await read_body(request, limit=limits.MAX_ASYNC_BODY_BYTES)
+        self._submits.check()
+        body = await read_body(request, limit=MAX_ASYNC_BODY_BYTES)
         asked, model_input = parse_async_request(body)
         now = self._clock.now()
         new = NewRequest(
@@ -60,16 +72,19 @@ class AsyncCalls:
             created_at=now,
             expires_at=now + timedelta(seconds=asked.max_time_in_queue_seconds),
         )
-        await self._queue.enqueue(new)
+        async with self._open_requests.place_for_one():
+            await self._queue.enqueue(new)
         self._on_queued(new.expires_at)
         return _json(AsyncPredictAccepted(request_id=new.request_id), status_code=201)
 
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
-        return _json((await self.known(request_id)).status, exclude={"chain_id"})
+        self._asked.check()
+        return JSONResponse(self._told((await self.known(request_id)).status))
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
+        self._cancels.check()
         if await self._queue.cancel(request_id, now=self._clock.now()):
             return _json(
                 CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")
@@ -95,7 +110,7 @@ class AsyncCalls:
         record = await self.known(request_id)
         return JSONResponse(
             {
-                **record.status.model_dump(mode="json", exclude={"chain_id"}),
+                **self._told(record.status),
                 "priority": record.priority,
                 "inference_attempts": record.attempts,
                 "started_at": _iso(record.started_at),
@@ -112,6 +127,17 @@ class AsyncCalls:
             }
         )
 
+    async def _count_open(self) -> int:
+        counts = await self._queue.counts(self._deployment_id)
+        return counts.queued + counts.in_progress
+
+    def _told(self, status: AsyncRequestStatus) -> dict[str, Any]:
+        """The status, with the id of what is served: a model's or a chain's."""
+        if self._chain_id is None:
+            return status.model_dump(mode="json", exclude={"chain_id"})
+        named = status.model_copy(update={"chain_id": self._chain_id})
+        return named.model_dump(mode="json", exclude={"model_id"})
+
     async def known(self, request_id: str) -> RequestRecord:
         """What is known of a request.
 
@@ -126,10 +152,8 @@ class AsyncCalls:
         return record
 
 
-def _json(model: BaseModel, *, status_code: int = 200, exclude: set[str] | None = None) -> Response:
-    return Response(
-        model.model_dump_json(exclude=exclude), status_code=status_code, media_type="application/json"
-    )
+def _json(model: BaseModel, *, status_code: int = 200) -> Response:
+    return Response(model.model_dump_json(), status_code=status_code, media_type="application/json")
 
 
 def _iso(moment: datetime | None) -> Any:

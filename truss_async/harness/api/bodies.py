@@ -2,18 +2,90 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
+from starlette.requests import ClientDisconnect
 
 from ...contract import AsyncPredictRequest
 from .refusals import bad_request, too_large
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
 
+    from .refusals import CallRefusedError
+
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def declared_size(request: Request) -> int | None:
+    """How large the headers say the body is; None when they do not."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
+
+
+def check_declared_size(request: Request, *, limit: int) -> None:
+    """Let a call pass whose body, as far as its headers tell, is small enough.
+
+    Raises:
+        CallRefusedError: 413.
+    """
+    declared = declared_size(request)
+    if declared is not None and declared > limit:
+        raise too_large(declared, limit)
+
+
+async def caller_left(request: Request) -> None:
+    """Return when the caller has hung up; for a request whose body nobody else reads any more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class IncomingBody:
+    """A body that is passed on while it comes in, within bounds.
+
+    Raises:
+        CallRefusedError: 413, when it is declared to be larger.
+    """
+
+    def __init__(self, request: Request, *, limit: int) -> None:
+        check_declared_size(request, limit=limit)
+        self._request = request
+        self._limit = limit
+        self._over = asyncio.Event()
+        self.declared_size = request.headers.get("content-length")
+        self.has_any = self.declared_size not in (None, "0") or "transfer-encoding" in request.headers
+        if not self.has_any:
+            self._over.set()
+        self.refusal: CallRefusedError | None = None
+        self.is_broken_off = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, part by part; ``refusal`` and ``is_broken_off`` tell why it ended early."""
+        size = 0
+        try:
+            async for chunk in self._request.stream():
+                size += len(chunk)
+                if size > self._limit:
+                    self.refusal = too_large(size, self._limit)
+                    raise self.refusal
+                if chunk:
+                    yield chunk
+        except ClientDisconnect:
+            self.is_broken_off = True
+            raise
+        finally:
+            self._over.set()
+
+    async def caller_left(self) -> None:
+        """Return when the caller has hung up, which is looked for once the body is in or no longer read."""
+        await self._over.wait()
+        if not self.is_broken_off:
+            await caller_left(self._request)
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -22,9 +94,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     Raises:
         CallRefusedError: 413, when it is larger; the size reported is the declared one, or what had come by then.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise too_large(int(declared), limit)
+    check_declared_size(request, limit=limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

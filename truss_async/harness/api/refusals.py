@@ -59,6 +59,12 @@ def no_such_request(request_id: str) -> CallRefusedError:
     return CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, f"there is no async request {request_id}")
 
 
+def rate_limited(message: str, *, retry_after_seconds: int) -> CallRefusedError:
+    """429: over a limit, for so long."""
+    headers = {"Retry-After": str(max(1, retry_after_seconds))}
+    return CallRefusedError(429, ApiErrorCode.RATE_LIMITED, message, headers=headers)
+
+
 def too_large(size: int, limit: int) -> CallRefusedError:
     """413, with both sizes."""
     return CallRefusedError(

@@ -1,4 +1,4 @@
-"""The sync call: passed through to a replica, streaming both the status and the body."""
+"""The sync call and the custom routes: passed through to a replica, streaming the status and the body."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from starlette.responses import Response, StreamingResponse
+from yarl import URL
 
 from ...clock import within
 from ...contract import limits
-from ...contract.headers import REQUEST_ID
-from .bodies import read_body
+from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
+from .bodies import IncomingBody, caller_left, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ..replicas import ReplicaPool
+    from ..replicas import Replica, ReplicaPool
+    from ..request_headers import RequestHeaders
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -30,29 +32,67 @@ _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
-_NOT_PASSED_ON = _HOP_BY_HOP | {"host", "authorization", "content-length", "expect", REQUEST_ID.lower()}
+_OURS = {name.lower() for name in (REQUEST_ID, CHAIN_REQUEST_ID, TRACEPARENT, TRACESTATE)}
+_NOT_PASSED_ON = _HOP_BY_HOP | _OURS | {"host", "authorization", "content-length", "expect"}
 _NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower()}
+_NOT_MADE_UP = ("Accept", "Content-Type")
 
 
 class SyncCalls:
-    """Answers the sync calls of one deployment; they go before async requests."""
+    """Answers the sync calls of one deployment; they go before async requests, and share their slots."""
 
-    def __init__(self, *, pool: ReplicaPool, session: aiohttp.ClientSession, clock: Clock) -> None:
+    def __init__(
+        self, *, pool: ReplicaPool, session: aiohttp.ClientSession, clock: Clock, headers: RequestHeaders
+    ) -> None:
         self._pool = pool
         self._session = session
         self._clock = clock
+        self._headers = headers
 
     async def predict(self, request: Request, request_id: str) -> Response:
         """The model's own answer. When the caller leaves, so does the call to the model."""
         body = await read_body(request, limit=limits.MAX_BODY_BYTES)
-        held = ExitStack()
-        forward = self._forward(request, request_id, body, held)
-        call = asyncio.ensure_future(within(limits.SYNC_TIMEOUT_SECONDS, forward, clock=self._clock))
-        gone = asyncio.ensure_future(_left(request))
+
+        async def call(replica: Replica) -> aiohttp.ClientResponse:
+            headers = self._passed_on(request, request_id)
+            return await self._send("POST", URL(replica.predict_url), headers, body)
+
+        return await self._pass_through(call, left=lambda: caller_left(request))
+
+    async def route(self, request: Request, request_id: str, *, route: str) -> Response:
+        """What the model server answers at a route of its own, while the body still comes in."""
+        body = IncomingBody(request, limit=limits.MAX_BODY_BYTES)
+        query = request.url.query
+
+        async def call(replica: Replica) -> aiohttp.ClientResponse:
+            headers = self._passed_on(request, request_id)
+            if body.declared_size is not None:
+                headers.append(("Content-Length", body.declared_size))
+            url = URL(f"{replica.base_url}/{route}{'?' if query else ''}{query}", encoded=True)
+            return await self._send(request.method, url, headers, body.chunks() if body.has_any else None)
+
         try:
-            await asyncio.wait((call, gone), return_when=asyncio.FIRST_COMPLETED)
-            if call.done():
-                return _PassedThrough(call.result(), held.pop_all())
+            return await self._pass_through(call, left=body.caller_left)
+        except CallRefusedError as refusal:
+            if body.is_broken_off:
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            raise (body.refusal or refusal) from None
+
+    async def _pass_through(
+        self,
+        call: Callable[[Replica], Awaitable[aiohttp.ClientResponse]],
+        *,
+        left: Callable[[], Awaitable[None]],
+    ) -> Response:
+        held = ExitStack()
+        answer = asyncio.ensure_future(
+            within(limits.SYNC_TIMEOUT_SECONDS, self._on_a_replica(call, held), clock=self._clock)
+        )
+        gone = asyncio.ensure_future(left())
+        try:
+            await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return _PassedThrough(answer.result(), held.pop_all(), left=left)
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         except TimeoutError:
             message = f"the model did not answer within {limits.SYNC_TIMEOUT_SECONDS} s"
@@ -62,12 +102,12 @@ class SyncCalls:
             raise CallRefusedError(502, ApiErrorCode.MODEL_UNAVAILABLE, message) from None
         finally:
             gone.cancel()
-            call.cancel()
-            await asyncio.wait((call,))
+            answer.cancel()
+            await asyncio.wait((answer, gone))
             held.close()
 
-    async def _forward(
-        self, request: Request, request_id: str, body: bytes, held: ExitStack
+    async def _on_a_replica(
+        self, call: Callable[[Replica], Awaitable[aiohttp.ClientResponse]], held: ExitStack
     ) -> aiohttp.ClientResponse:
         if self._pool.state == "failed":
             raise CallRefusedError(
@@ -75,32 +115,45 @@ class SyncCalls:
             )
         replica = await self._pool.acquire()
         held.callback(self._pool.release, replica)
-        headers = _headers(request.headers.items(), without=_NOT_PASSED_ON)
-        headers[REQUEST_ID] = request_id
-        answer = await self._session.post(
-            replica.predict_url, data=body, headers=headers, allow_redirects=False
-        )
+        answer = await call(replica)
         held.callback(answer.close)
         return answer
+
+    def _passed_on(self, request: Request, request_id: str) -> list[tuple[str, str]]:
+        passed = [
+            (name.decode("latin-1"), value.decode("utf-8", "replace"))
+            for name, value in request.headers.raw
+            if name.decode("latin-1").lower() not in _NOT_PASSED_ON
+        ]
+        return [*passed, *self._headers.of(request_id).items()]
+
+    async def _send(
+        self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes | AsyncIterator[bytes] | None
+    ) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            method, url, data=body, headers=headers, allow_redirects=False, skip_auto_headers=_NOT_MADE_UP
+        )
 
 
 class _PassedThrough(StreamingResponse):
     """A model server's answer; what it holds is let go when the answer is sent, or the caller has left."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, held: ExitStack) -> None:
-        headers = _headers(answer.headers.items(), without=_NOT_PASSED_BACK)
-        super().__init__(answer.content.iter_any(), status_code=answer.status, headers=headers)
+    def __init__(
+        self, answer: aiohttp.ClientResponse, held: ExitStack, *, left: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(answer.content.iter_any(), status_code=answer.status)
+        self.raw_headers = [
+            (name.lower(), value)
+            for name, value in answer.raw_headers
+            if name.decode("latin-1").lower() not in _NOT_PASSED_BACK
+        ]
         self._held = held
+        self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def gone() -> Message:
+            await self._left()
+            return {"type": "http.disconnect"}
+
         with self._held:
-            await super().__call__(scope, receive, send)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _headers(items: Iterable[tuple[str, str]], *, without: set[str]) -> dict[str, str]:
-    return {name: value for name, value in items if name.lower() not in without}
+            await super().__call__(scope, gone, send)

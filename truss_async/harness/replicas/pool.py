@@ -77,6 +77,14 @@ class ReplicaPool:
         return len(self._ready)
 
     @property
+    def starting_count(self) -> int:
+        return len(self._replicas) - len(self._ready)
+
+    @property
+    def taken_slots(self) -> int:
+        return sum(self._taken.values())
+
+    @property
     def free_slots(self) -> int:
         return sum(self._free(replica) for replica in self._ready)
 

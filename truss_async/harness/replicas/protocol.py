@@ -28,6 +28,10 @@ class Replica(Protocol):
     def predict_url(self) -> str:
         """The URL to POST a model input to; valid once started."""
 
+    @property
+    def base_url(self) -> str:
+        """Where the model server is, without a slash at the end: custom routes hang on it; valid once started."""
+
     async def start(self) -> None:
         """Return when the model is loaded; raise HarnessError (ReplicaLoadError: its own fault) when not."""
 

@@ -62,9 +62,13 @@ class ProcessReplica:
 
     @property
     def predict_url(self) -> str:
+        return f"{self.base_url}/v1/models/model:predict"
+
+    @property
+    def base_url(self) -> str:
         if self._server is None:
             raise HarnessError(f"{self.name} is not started")
-        return f"http://127.0.0.1:{self._server.port}/v1/models/model:predict"
+        return f"http://127.0.0.1:{self._server.port}"
 
     @property
     def pid(self) -> int | None:

@@ -38,9 +38,13 @@ class UrlReplica:
     def predict_url(self) -> str:
         return urlunsplit(self._parts)
 
+    @property
+    def base_url(self) -> str:
+        return urlunsplit(self._parts._replace(path="", query="", fragment=""))
+
     async def start(self) -> None:
         """Return once anything at all is answered there, however long that takes."""
-        origin = urlunsplit(self._parts._replace(path="/", query="", fragment=""))
+        origin = f"{self.base_url}/"
         timeout = aiohttp.ClientTimeout(total=_ATTEMPT_SECONDS)
         wait = _FIRST_POLL_SECONDS
         async with aiohttp.ClientSession(timeout=timeout) as session:

@@ -40,6 +40,7 @@ class ClaimedRequest:
     model_input: bytes
     retry_config: InferenceRetryConfig
     attempts_made: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ WHERE status = 'QUEUED' AND seq IN (
   WHERE status = 'QUEUED' AND deployment_id = :deployment_id AND expires_at > :now
   ORDER BY priority, seq LIMIT :limit
 )
-RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms;
+RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
 
 -- name: in_progress
 -- What was being worked on when the harness last stopped.
@@ -73,7 +73,7 @@ WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priorit
 -- name: resume
 -- One request that is in progress, for another inference attempt.
 UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
-RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms;
+RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
 
 -- name: model_input
 SELECT body FROM model_inputs WHERE seq = :seq;

@@ -315,6 +315,7 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
             max_delay_ms=row["max_delay_ms"],
         ),
         attempts_made=row["attempts"],
+        created_at=_known(row["created_at"]),
     )
 
 

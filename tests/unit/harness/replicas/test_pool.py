@@ -31,6 +31,10 @@ class SteeredReplica:
     def predict_url(self) -> str:
         return f"http://{self.name}/"
 
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.name}"
+
     def loads(self) -> None:
         self._outcomes.put_nowait(None)
 

@@ -1,0 +1,109 @@
+"""How many calls are answered in a while, and how many requests may be open at once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .refusals import rate_limited
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+
+    from ...clock import Clock
+
+RETRY_WHEN_FULL_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """So many calls in so many seconds; they may come all at once, after a quiet while."""
+
+    calls: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.calls} a {'second' if self.seconds == 1 else 'minute'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many calls were left at that moment."""
+
+    calls_left: float
+    at: datetime
+
+
+def take(limit: RateLimit, bucket: Bucket | None, *, now: datetime) -> tuple[Bucket, timedelta | None]:
+    """Take a call out of the bucket, None for one that was never used; else tell how long until there is one."""
+    left = float(limit.calls)
+    if bucket is not None:
+        passed = max(0.0, (now - bucket.at).total_seconds())
+        left = min(left, bucket.calls_left + passed * limit.calls / limit.seconds)
+    if left >= 1:
+        return Bucket(left - 1, now), None
+    return Bucket(left, now), timedelta(seconds=(1 - left) * limit.seconds / limit.calls)
+
+
+class RateLimiter:
+    """Holds one kind of call to its limit; without one, lets everything pass."""
+
+    def __init__(self, what: str, calls: int | None, *, seconds: int, clock: Clock) -> None:
+        self._what = what
+        self._limit = None if calls is None else RateLimit(calls, seconds)
+        self._clock = clock
+        self._bucket: Bucket | None = None
+
+    def check(self) -> None:
+        """Count a call.
+
+        Raises:
+            CallRefusedError: 429, with the seconds after which there is room.
+        """
+        if self._limit is None:
+            return
+        self._bucket, wait = take(self._limit, self._bucket, now=self._clock.now())
+        if wait is not None:
+            message = f"too many {self._what}: the limit is {self._limit}"
+            raise rate_limited(message, retry_after_seconds=math.ceil(wait.total_seconds()))
+
+
+class OpenRequests:
+    """Holds the requests that are queued or in progress to a limit; counts them only when it may be reached."""
+
+    def __init__(self, limit: int | None, *, count: Callable[[], Awaitable[int]]) -> None:
+        self._limit = limit
+        self._count = count
+        self._at_most = limit or 0  # what an earlier run left is not known yet
+        self._entering = 0
+        self._counting = asyncio.Lock()
+
+    @asynccontextmanager
+    async def place_for_one(self) -> AsyncIterator[None]:
+        """A place for a request that is being made durable.
+
+        Raises:
+            CallRefusedError: 429, there is none.
+        """
+        if self._limit is not None:
+            await self._reserve(self._limit)
+        self._entering += 1
+        try:
+            yield
+        finally:
+            self._entering -= 1
+
+    async def _reserve(self, limit: int) -> None:
+        if self._at_most >= limit:
+            async with self._counting:
+                if self._at_most >= limit:
+                    self._at_most = await self._count() + self._entering
+        if self._at_most >= limit:
+            message = f"too many async requests are queued or in progress: the limit is {limit}"
+            raise rate_limited(message, retry_after_seconds=RETRY_WHEN_FULL_SECONDS)
+        self._at_most += 1
