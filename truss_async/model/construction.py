@@ -4,13 +4,15 @@ import functools
 import inspect
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK
-from ..stores import OutputStore, StoreCredentials
+from ..stores import StoreCredentials, object_store
+from .destination import Destinations
 from .saver import OutputSaver
 from .settings import resolve_settings
 
@@ -130,6 +132,22 @@ def _make_saver(model: object, state: ModelState) -> OutputSaver:
     credentials = (
         StoreCredentials() if state.secrets is None else StoreCredentials.from_secrets(state.secrets)
     )
-    store = OutputStore.from_url(settings.url, credentials=credentials)
-    logger.info("outputs are saved under %s", store.url)
-    return OutputSaver(settings, store=store, clock=SYSTEM_CLOCK)
+    destinations = Destinations(
+        settings,
+        environment=_environment_name(state.environment),
+        open_store=functools.partial(object_store, credentials=credentials),
+    )
+    url = destinations.check(now=SYSTEM_CLOCK.now(), write=settings.check and _in_truss_server())
+    logger.info("outputs are saved under %s", url)
+    return OutputSaver(settings, destinations=destinations, clock=SYSTEM_CLOCK)
+
+
+def _environment_name(environment: Any) -> str | None:
+    """The name in what Truss gives: ``{"name": "production", …}``, or None outside of any environment."""
+    name = environment.get("name") if isinstance(environment, Mapping) else environment
+    return str(name) if name else None
+
+
+def _in_truss_server() -> bool:
+    """Whether a server has made the model, and not a test of its author's."""
+    return "model_wrapper" in sys.modules

@@ -139,7 +139,8 @@ def _save(model: object, output: Any, served: ServedRequest) -> Any:
         logger.error("the output of request %s is not saved: %s", served.request_id, error)
         raise
     if served.caller_has_gone:
-        logger.info("the caller of request %s has gone; its output is in %s", served.request_id, saver.url)
+        place = saver.url_of(served.request_id)
+        logger.info("the caller of request %s has gone; its output is %s", served.request_id, place)
     return answer
 
 
