@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..errors import OutputError, OutputStoreError
 from .construction import saver_of
+from .failures import record_failure
 from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
 from .responses import is_response, is_stream
 from .saver import STREAM_REFUSED
@@ -51,12 +52,12 @@ def preprocess_hook(method: UserMethod) -> Hook:
     """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
 
     async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)):
-            return await method(self, arguments, keywords)
+        with serving(find_request(arguments, keywords)) as served:
+            return await _call_async(method, self, served, arguments, keywords)
 
     def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)):
-            return method(self, arguments, keywords)
+        with serving(find_request(arguments, keywords)) as served:
+            return _call(method, self, served, arguments, keywords)
 
     return _presented(preprocess_async if method.is_async else preprocess, method)
 
@@ -67,13 +68,13 @@ def predict_hook(method: UserMethod) -> Hook:
     async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
-            output = await method(self, arguments, keywords)
+            output = await _call_async(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
     def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
-            output = method(self, arguments, keywords)
+            output = _call(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
     return _presented(predict_async if method.is_async else predict, method)
@@ -86,14 +87,14 @@ def postprocess_hook(method: UserMethod) -> Hook:
         request = find_request(arguments, keywords)
         with serving(request) as served:
             heed_caller(request)
-            output = await method(self, arguments, keywords)
+            output = await _call_async(method, self, served, arguments, keywords)
             return output if served is None else await asyncio.to_thread(_save, self, output, served)
 
     def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
             heed_caller(request)
-            output = method(self, arguments, keywords)
+            output = _call(method, self, served, arguments, keywords)
             return output if served is None else _save(self, output, served)
 
     return _presented(postprocess_async if method.is_async else postprocess, method)
@@ -113,6 +114,35 @@ def added_postprocess_hook(return_annotation: Any) -> Hook:
     hook = postprocess_hook(replace(method, signature=signature))
     vars(hook)[_OURS] = _ADDED
     return hook
+
+
+def _call(
+    method: UserMethod,
+    model: object,
+    served: ServedRequest | None,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+) -> Any:
+    """What the user's method returns; what it raises is recorded and goes on unchanged."""
+    try:
+        return method(model, arguments, keywords)
+    except Exception as error:
+        record_failure(model, served, error)
+        raise
+
+
+async def _call_async(
+    method: UserMethod,
+    model: object,
+    served: ServedRequest | None,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+) -> Any:
+    try:
+        return await method(model, arguments, keywords)
+    except Exception as error:
+        await asyncio.to_thread(record_failure, model, served, error)
+        raise
 
 
 def _leave_predict(
@@ -137,6 +167,8 @@ def _save(model: object, output: Any, served: ServedRequest) -> Any:
         answer = saver.save(served.request_id, output)
     except (OutputStoreError, OutputError) as error:
         logger.error("the output of request %s is not saved: %s", served.request_id, error)
+        if isinstance(error, OutputError):
+            record_failure(model, served, error)
         raise
     if served.caller_has_gone:
         place = saver.url_of(served.request_id)

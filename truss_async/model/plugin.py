@@ -29,6 +29,7 @@ class AsyncOutputModel:
     output_respond_with: str | None = None
     output_compression: str | None = None
     output_overwrite: bool | None = None
+    output_save_errors: bool | None = None
     output_check: bool | None = None
     context: Mapping[str, str] = REQUEST_CONTEXT
 

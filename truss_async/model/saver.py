@@ -2,12 +2,13 @@
 
 import gzip
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from ..clock import Clock
-from ..contract import ArtifactReference, AsyncPredictResult
+from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..errors import InvalidResultError, ObjectNotFoundError, OutputError
 from ..stores.bodies import opened_body
 from .artifacts import ArtifactWriter, FilePart
@@ -52,6 +53,14 @@ class OutputSaver:
             return reference.model_dump()
         return output if is_response(output) else saved
 
+    def save_error(self, request_id: str, detail: ErrorDetail) -> None:
+        """Save why the request failed, where it neither hides nor replaces an output of the same request."""
+        if not self._settings.save_errors:
+            return
+        destination = self._destinations.of(request_id, now=self._clock.now())
+        body = self._result(destination, None, errors=[detail])
+        self._put_json(destination, destination.error_key, body)
+
     def url_of(self, request_id: str) -> str:
         """Where the request's result lies, if it is saved now."""
         destination = self._destinations.of(request_id, now=self._clock.now())
@@ -65,12 +74,13 @@ class OutputSaver:
         body = output_json(answer) if self._settings.format == "raw" else self._result(destination, answer)
         return answer, self._put_json(destination, destination.result_key, body)
 
-    def _result(self, destination: Destination, output: Any) -> bytes:
+    def _result(self, destination: Destination, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
         result = AsyncPredictResult(
             request_id=destination.request_id,
             model_id=self._settings.model_id,
             deployment_id=self._settings.deployment_id,
             time=self._clock.now(),
+            errors=list(errors),
         )
         return result_json(result, output)
 

@@ -45,6 +45,10 @@ class OutputSettings(BaseModel):
         description="Whether another output of the same request id takes the place of the first; if not, the first "
         "stays and is answered.",
     )
+    save_errors: bool = Field(
+        True,
+        description="Whether the error of a request that failed in the model is saved beside the result's place.",
+    )
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
 
     @field_validator("url")
