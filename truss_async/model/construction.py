@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK
+from ..errors import OutputStoreError
 from ..stores import StoreCredentials, object_store
+from .counters import SaveCounts
 from .destination import Destinations
+from .retries import worth_retrying
 from .saver import OutputSaver
-from .settings import resolve_settings
+from .settings import OutputSettings, resolve_settings
+from .spill import SpillFolder
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,11 @@ def saver_of(model: object) -> OutputSaver:
         if state.saver is None or state.saver_made_for is not type(model):
             state.saver, state.saver_made_for = _make_saver(model, state), type(model)
         return state.saver
+
+
+def save_counts(model: object) -> SaveCounts:
+    """How many of the model's outputs were saved, were not, or wait in the spill folder."""
+    return saver_of(model).counts
 
 
 def remembering_init(init: Initialiser, *, when_constructed: Callable[[object], None]) -> Initialiser:
@@ -137,9 +146,24 @@ def _make_saver(model: object, state: ModelState) -> OutputSaver:
         environment=_environment_name(state.environment),
         open_store=functools.partial(object_store, credentials=credentials),
     )
-    url = destinations.check(now=SYSTEM_CLOCK.now(), write=settings.check and _in_truss_server())
+    spill_folder = None
+    if settings.on_failure == "spill":
+        spill_folder = SpillFolder.prepared(settings.spill_dir, clock=SYSTEM_CLOCK)
+    _check(destinations, settings)
+    return OutputSaver(settings, destinations=destinations, clock=SYSTEM_CLOCK, spill_folder=spill_folder)
+
+
+def _check(destinations: Destinations, settings: OutputSettings) -> None:
+    """Fail the load for a store that cannot be written, unless it may be back soon and there is a way to wait."""
+    url = destinations.check(now=SYSTEM_CLOCK.now(), write=False)
+    try:
+        if settings.check and _in_truss_server():
+            destinations.check(now=SYSTEM_CLOCK.now(), write=True)
+    except OutputStoreError as error:
+        if settings.on_failure == "raise" or not worth_retrying(error):
+            raise
+        logger.warning("%s", error)
     logger.info("outputs are saved under %s", url)
-    return OutputSaver(settings, destinations=destinations, clock=SYSTEM_CLOCK)
 
 
 def _environment_name(environment: Any) -> str | None:

@@ -42,7 +42,7 @@ class Destinations:
         self, settings: OutputSettings, *, environment: str | None, open_store: Callable[[str], ObjectStore]
     ) -> None:
         self._settings = settings
-        self._open_store = open_store
+        self.open_store = open_store
         self._values = {
             "model_id": settings.model_id,
             "deployment_id": settings.deployment_id,
@@ -67,5 +67,5 @@ class Destinations:
         url = render(self._settings.url, values=self._values, now=now)
         last = self._last
         if last is None or last[0] != url:
-            self._last = last = (url, self._open_store(url))
+            self._last = last = (url, self.open_store(url))
         return last[1]

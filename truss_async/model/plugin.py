@@ -30,6 +30,9 @@ class AsyncOutputModel:
     output_compression: str | None = None
     output_overwrite: bool | None = None
     output_save_errors: bool | None = None
+    output_on_failure: str | None = None
+    output_timeout_seconds: float | None = None
+    output_spill_dir: str | None = None
     output_check: bool | None = None
     context: Mapping[str, str] = REQUEST_CONTEXT
 

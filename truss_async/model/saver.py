@@ -2,20 +2,26 @@
 
 import gzip
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic_core import from_json
 
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
-from ..errors import InvalidResultError, ObjectNotFoundError, OutputError
-from ..stores.bodies import opened_body
+from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
 from .artifacts import ArtifactWriter, FilePart
+from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
+from .object_writer import ObjectWriter
 from .responses import FIRST_ERROR_STATUS, is_response, is_stream, response_content
 from .result_json import output_json, result_json
+from .retries import RetryPolicy
 from .settings import OutputSettings
+from .spill import SpillFolder
+from .uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +31,36 @@ STREAM_REFUSED = (
 )
 JSON = "application/json"
 GZIP = "application/gzip"
-REQUEST_ID_METADATA = "request-id"
+ERROR_SECONDS = 5.0  # the model's exception waits no longer
 
 
 class OutputSaver:
-    """Writes the async predict results of one model."""
+    """Writes the async predict results of one model. What it could not write, and what it spilled, is counted."""
 
-    def __init__(self, settings: OutputSettings, *, destinations: Destinations, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: OutputSettings,
+        *,
+        destinations: Destinations,
+        clock: Clock,
+        spill_folder: SpillFolder | None = None,
+    ) -> None:
         self._settings = settings
         self._destinations = destinations
         self._clock = clock
+        self._counters = SaveCounters()
+        self._spill_folder = spill_folder
+        self._uploader: Uploader | None = None
+        if spill_folder is not None:
+            self._uploader = Uploader(
+                spill_folder, open_store=destinations.open_store, counters=self._counters, clock=clock
+            )
+            self._uploader.start()
+
+    @property
+    def counts(self) -> SaveCounts:
+        """What became of the outputs so far."""
+        return self._counters.counts
 
     def save(self, request_id: str, output: Any) -> Any:
         """Save the output; return what to answer: the output itself, one that refers to its artifacts, or a reference.
@@ -46,9 +72,18 @@ class OutputSaver:
         if is_response(output) and output.status_code >= FIRST_ERROR_STATUS:
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
-        destination = self._destinations.of(request_id, now=self._clock.now())
         content = response_content(output) if is_response(output) else output
-        saved, reference = self._earlier(destination) or self._write(destination, content)
+        writer = self._writer(request_id)
+        try:
+            with self._counted(writer):
+                saved, reference = self._earlier(writer.destination) or self._write(writer, content)
+        except OutputStoreError as error:
+            # An artifact that is not stored would be lost: what is answered in its place only refers to it.
+            is_answered_whole = is_response(output) or writer.keys <= {writer.destination.result_key}
+            if self._settings.on_failure != "log" or not is_answered_whole:
+                raise
+            logger.error("the output of request %s is answered and not saved: %s", request_id, error)
+            return output
         if self._settings.respond_with == "reference":
             return reference.model_dump()
         return output if is_response(output) else saved
@@ -57,26 +92,55 @@ class OutputSaver:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""
         if not self._settings.save_errors:
             return
-        destination = self._destinations.of(request_id, now=self._clock.now())
-        body = self._result(destination, None, errors=[detail])
-        self._put_json(destination, destination.error_key, body)
+        writer = self._writer(request_id, at_most_seconds=ERROR_SECONDS)
+        with self._counted(writer):
+            body = self._result(request_id, None, errors=[detail])
+            self._put_json(writer, writer.destination.error_key, body)
 
     def url_of(self, request_id: str) -> str:
         """Where the request's result lies, if it is saved now."""
         destination = self._destinations.of(request_id, now=self._clock.now())
         return destination.url_of(destination.result_key)
 
-    def _write(self, destination: Destination, output: Any) -> tuple[Any, ArtifactReference]:
+    def _writer(self, request_id: str, *, at_most_seconds: float = math.inf) -> ObjectWriter:
+        return ObjectWriter(
+            self._destinations.of(request_id, now=self._clock.now()),
+            policy=RetryPolicy(min(self._settings.timeout_seconds, at_most_seconds)),
+            spill=self._spill_folder,
+            counters=self._counters,
+            clock=self._clock,
+        )
+
+    @contextmanager
+    def _counted(self, writer: ObjectWriter) -> Iterator[None]:
+        """One save, which is counted when it is over."""
+        request_id = writer.destination.request_id
+        try:
+            yield
+        except OutputStoreError:
+            counts = self._counters.add("failed")
+            logger.warning("request %s: not saved (%s)", request_id, counts)
+            raise
+        if writer.has_spilled and self._uploader is not None:
+            counts = self._counters.add("spilled")
+            logger.warning("request %s: spilled (%s)", request_id, counts)
+            self._uploader.start()
+        else:
+            self._counters.add("saved")
+
+    def _write(self, writer: ObjectWriter, output: Any) -> tuple[Any, ArtifactReference]:
         def store(name: str, part: FilePart) -> ArtifactReference:
-            return _put(destination, destination.artifact_key(name), part.body, part.content_type)
+            key = writer.destination.artifact_key(name)
+            return writer.put(key, part.body, content_type=part.content_type)
 
         answer = ArtifactWriter(store).replace(output)
-        body = output_json(answer) if self._settings.format == "raw" else self._result(destination, answer)
-        return answer, self._put_json(destination, destination.result_key, body)
+        request_id = writer.destination.request_id
+        body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
+        return answer, self._put_json(writer, writer.destination.result_key, body)
 
-    def _result(self, destination: Destination, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
+    def _result(self, request_id: str, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
         result = AsyncPredictResult(
-            request_id=destination.request_id,
+            request_id=request_id,
             model_id=self._settings.model_id,
             deployment_id=self._settings.deployment_id,
             time=self._clock.now(),
@@ -84,10 +148,10 @@ class OutputSaver:
         )
         return result_json(result, output)
 
-    def _put_json(self, destination: Destination, key: str, body: bytes) -> ArtifactReference:
+    def _put_json(self, writer: ObjectWriter, key: str, body: bytes) -> ArtifactReference:
         if self._settings.compression == "gzip":
-            return _put(destination, key, gzip.compress(body, mtime=0), GZIP)
-        return _put(destination, key, body, JSON)
+            return writer.put(key, gzip.compress(body, mtime=0), content_type=GZIP)
+        return writer.put(key, body, content_type=JSON)
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""
@@ -110,11 +174,3 @@ class OutputSaver:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
         logger.info("request %s has an output already, which stays and is answered", destination.request_id)
         return data, reference
-
-
-def _put(destination: Destination, key: str, body: Any, content_type: str) -> ArtifactReference:
-    with opened_body(body) as (_, size_bytes):
-        pass
-    metadata = {REQUEST_ID_METADATA: destination.request_id}
-    destination.objects.put(key, body, content_type=content_type, metadata=metadata)
-    return ArtifactReference(url=destination.url_of(key), content_type=content_type, size_bytes=size_bytes)

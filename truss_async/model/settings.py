@@ -1,6 +1,7 @@
 """How outputs are saved: one typed object, from arguments, attributes, environment variables or config.yaml."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -49,12 +50,32 @@ class OutputSettings(BaseModel):
         True,
         description="Whether the error of a request that failed in the model is saved beside the result's place.",
     )
+    on_failure: Literal["raise", "spill", "log"] = Field(
+        "raise",
+        description="When the store cannot be written: fail the request, which the platform may then try again; keep "
+        "the output in a local folder until the store is back; or answer, and say so in the log.",
+    )
+    timeout_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="How long the store is tried for one output; an attempt under way is waited for.",
+    )
+    spill_dir: str | None = Field(
+        None, description="The folder that outputs are spilled to; by default one for temporary files."
+    )
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
 
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
         return check_names(url, allowed=_URL_NAMES)
+
+    @field_validator("spill_dir")
+    @classmethod
+    def _check_spill_dir(cls, spill_dir: str | None) -> str | None:
+        if spill_dir is not None and not Path(spill_dir).is_absolute():
+            raise ValueError("must be an absolute path")
+        return spill_dir
 
     @field_validator("key")
     @classmethod
