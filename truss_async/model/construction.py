@@ -62,6 +62,17 @@ def saver_of(model: object) -> OutputSaver:
         return state.saver
 
 
+def settings_of(model: object, *, url_needed: bool = True) -> OutputSettings:
+    """The settings of the model, from wherever they are given."""
+    return resolve_settings(
+        arguments=getattr(model, ARGUMENTS_ATTRIBUTE, {}),
+        model=model,
+        environ=os.environ,
+        config=state_of(model).config or {},
+        url_needed=url_needed,
+    )
+
+
 def save_counts(model: object) -> SaveCounts:
     """How many of the model's outputs were saved, were not, or wait in the spill folder."""
     return saver_of(model).counts
@@ -132,12 +143,7 @@ def _parameters(init: Initialiser) -> list[inspect.Parameter]:
 
 
 def _make_saver(model: object, state: ModelState) -> OutputSaver:
-    settings = resolve_settings(
-        arguments=getattr(model, ARGUMENTS_ATTRIBUTE, {}),
-        model=model,
-        environ=os.environ,
-        config=state.config or {},
-    )
+    settings = settings_of(model)
     credentials = (
         StoreCredentials() if state.secrets is None else StoreCredentials.from_secrets(state.secrets)
     )

@@ -13,7 +13,6 @@ from .construction import saver_of
 from .failures import record_failure
 from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
 from .responses import is_response, is_stream
-from .saver import STREAM_REFUSED
 from .user_methods import UserMethod, read_method
 
 if TYPE_CHECKING:
@@ -30,9 +29,9 @@ _WRAPPED: Final = "wrapped"
 
 @dataclass(frozen=True)
 class CarriedResponse:
-    """A response on its way from predict to the postprocess that we added.
+    """A response or a stream on its way from predict to the postprocess that we added.
 
-    Truss refuses a response from predict when there is a postprocess; one from postprocess it sends.
+    Truss refuses one from predict when there is a postprocess; one from postprocess it sends.
     """
 
     response: Any
@@ -150,11 +149,8 @@ def _leave_predict(
 ) -> Any:
     if request is None or served is None:
         return output
-    if is_added_hook(getattr(model, "postprocess", None)):
-        if is_stream(output):
-            raise OutputError(STREAM_REFUSED)
-        if is_response(output):
-            output = CarriedResponse(output)
+    if is_added_hook(getattr(model, "postprocess", None)) and (is_response(output) or is_stream(output)):
+        output = CarriedResponse(output)
     outlive_caller(request, served)
     return output
 

@@ -33,6 +33,7 @@ class AsyncOutputModel:
     output_on_failure: str | None = None
     output_timeout_seconds: float | None = None
     output_spill_dir: str | None = None
+    output_streaming: str | None = None
     output_check: bool | None = None
     context: Mapping[str, str] = REQUEST_CONTEXT
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 STREAM_REFUSED = (
     "a stream cannot be saved: return the whole output (an async request could not stream it either), "
-    "or serve the streaming model without AsyncOutputModel and save_output"
+    'or set streaming to "pass", which serves the stream and saves nothing of it'
 )
 JSON = "application/json"
 GZIP = "application/gzip"
@@ -68,7 +68,8 @@ class OutputSaver:
         A response is saved as what it says, and answered as it is. One that reports an error is no output.
         """
         if is_stream(output):
-            raise OutputError(STREAM_REFUSED)
+            self.admit_stream(request_id)
+            return output
         if is_response(output) and output.status_code >= FIRST_ERROR_STATUS:
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
@@ -87,6 +88,12 @@ class OutputSaver:
         if self._settings.respond_with == "reference":
             return reference.model_dump()
         return output if is_response(output) else saved
+
+    def admit_stream(self, request_id: str) -> None:
+        """OutputError, unless streams are passed on without being saved."""
+        if self._settings.streaming == "refuse":
+            raise OutputError(STREAM_REFUSED)
+        logger.info("request %s streams its output, which is not saved", request_id)
 
     def save_error(self, request_id: str, detail: ErrorDetail) -> None:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""

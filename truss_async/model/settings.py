@@ -63,6 +63,9 @@ class OutputSettings(BaseModel):
     spill_dir: str | None = Field(
         None, description="The folder that outputs are spilled to; by default one for temporary files."
     )
+    streaming: Literal["refuse", "pass"] = Field(
+        "refuse", description="What becomes of an output that streams, which cannot be saved."
+    )
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
 
     @field_validator("url")
@@ -89,7 +92,12 @@ class OutputSettings(BaseModel):
 
 
 def resolve_settings(
-    *, arguments: Mapping[str, Any], model: object, environ: Mapping[str, str], config: Mapping[str, Any]
+    *,
+    arguments: Mapping[str, Any],
+    model: object,
+    environ: Mapping[str, str],
+    config: Mapping[str, Any],
+    url_needed: bool = True,
 ) -> OutputSettings:
     """Each setting from the first place that has it: decorator argument, attribute, environment, config.yaml."""
     section = _config_section(config)
@@ -106,7 +114,9 @@ def resolve_settings(
             if value is not None and value != "":
                 values[name], origins[name] = value, origin
                 break
-    if "url" not in values:
+    if "url" not in values and not url_needed:
+        values["url"] = ""
+    elif "url" not in values:
         raise SettingsError(
             "no output store is set: give its URL as output_url on the model class (or save_output(url=…)), "
             f"as the environment variable {ENVIRONMENT_PREFIX}URL, or as {CONFIG_SECTION}.url in config.yaml"
