@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from truss_async.clock import ManualClock
 from truss_async.errors import OutputStoreError
 from truss_async.stores.memory_store import MemoryStore
-from truss_async.stores.protocol import NO_METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from truss_async.stores.protocol import Body
 
 _NUMBERS = itertools.count()
@@ -40,12 +37,10 @@ class FailingStore(MemoryStore):
         self.refused: list[str] = []
         self.written: list[str] = []
 
-    def put(
-        self, key: str, body: Body, *, content_type: str, metadata: Mapping[str, str] = NO_METADATA
-    ) -> None:
+    def put(self, key: str, body: Body, **options: Any) -> None:
         if self.failures:
             self.failures -= 1
             self.refused.append(key)
             raise OutputStoreError(f"cannot write {self.url}/{key}: it is down") from self.cause
-        super().put(key, body, content_type=content_type, metadata=metadata)
+        super().put(key, body, **options)
         self.written.append(key)
