@@ -10,10 +10,11 @@ from ..clock import Clock
 from ..contract import ArtifactReference
 from ..errors import OutputStoreError, UnsafeObjectKeyError
 from ..stores.bodies import opened_body
+from ..stores.output_store import REQUEST_ID_METADATA
 from .counters import SaveCounters
 from .destination import Destination
 from .retries import RetryPolicy, retry_delay, worth_retrying
-from .spill import REQUEST_ID_METADATA, SpillFolder
+from .spill import SpillFolder
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ class ObjectWriter:
         self.has_spilled = False
         self.keys: set[str] = set()
 
-    def put(self, key: str, body: bytes | Path, *, content_type: str) -> ArtifactReference:
+    def put(
+        self, key: str, body: bytes | Path, *, content_type: str, content_encoding: str | None = None
+    ) -> ArtifactReference:
         """Write the object; return a reference to where it lies, or is going to lie.
 
         OutputStoreError when the store would not take it, and there is no folder for it to go to.
@@ -56,7 +59,7 @@ class ObjectWriter:
             pass
         if not self.has_spilled:
             try:
-                self._put_patiently(key, body, content_type)
+                self._put_patiently(key, body, content_type, content_encoding)
             except OutputStoreError as error:
                 if self._spill is None or isinstance(error, UnsafeObjectKeyError):
                     raise
@@ -69,16 +72,21 @@ class ObjectWriter:
                 key=key,
                 request_id=self.destination.request_id,
                 content_type=content_type,
+                content_encoding=content_encoding,
             )
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
-    def _put_patiently(self, key: str, body: bytes | Path, content_type: str) -> None:
+    def _put_patiently(
+        self, key: str, body: bytes | Path, content_type: str, content_encoding: str | None
+    ) -> None:
         metadata = {REQUEST_ID_METADATA: self.destination.request_id}
         attempts_made = 0
         while True:
             try:
-                self.destination.objects.put(key, body, content_type=content_type, metadata=metadata)
+                self.destination.objects.put(
+                    key, body, content_type=content_type, content_encoding=content_encoding, metadata=metadata
+                )
                 return
             except OutputStoreError as error:
                 attempts_made += 1

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
+from ..stores.result_objects import compressed
 from .artifacts import ArtifactWriter, FilePart
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
@@ -30,7 +31,6 @@ STREAM_REFUSED = (
     'or set streaming to "pass", which serves the stream and saves nothing of it'
 )
 JSON = "application/json"
-GZIP = "application/gzip"
 ERROR_SECONDS = 5.0  # the model's exception waits no longer
 
 
@@ -157,7 +157,7 @@ class OutputSaver:
 
     def _put_json(self, writer: ObjectWriter, key: str, body: bytes) -> ArtifactReference:
         if self._settings.compression == "gzip":
-            return writer.put(key, gzip.compress(body, mtime=0), content_type=GZIP)
+            return writer.put(key, compressed(body), content_type=JSON, content_encoding="gzip")
         return writer.put(key, body, content_type=JSON)
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
@@ -170,12 +170,9 @@ class OutputSaver:
                 stored = file.read()
         except ObjectNotFoundError:
             return None
-        compressed = stored.startswith(b"\x1f\x8b")
-        reference = ArtifactReference(
-            url=url, content_type=GZIP if compressed else JSON, size_bytes=len(stored)
-        )
+        reference = ArtifactReference(url=url, content_type=JSON, size_bytes=len(stored))
         try:
-            said = from_json(gzip.decompress(stored) if compressed else stored)
+            said = from_json(gzip.decompress(stored) if stored.startswith(b"\x1f\x8b") else stored)
             data = said if self._settings.format == "raw" else said["data"]
         except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error

@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
 from ..stores import ObjectStore, OutputStore, object_store
+from ..stores.output_store import REQUEST_ID_METADATA
 
 logger = logging.getLogger(__name__)
-
-REQUEST_ID_METADATA: Final = "request-id"
 
 _BODY: Final = ".body"
 _NOTE: Final = ".json"
@@ -35,6 +34,7 @@ class SpilledObject(BaseModel):
     key: str
     request_id: str
     content_type: str
+    content_encoding: str | None = None
     spilled_at: datetime
 
 
@@ -62,12 +62,24 @@ class SpillFolder:
         return self._files.url
 
     def add(
-        self, body: bytes | Path, *, store_url: str, key: str, request_id: str, content_type: str
+        self,
+        body: bytes | Path,
+        *,
+        store_url: str,
+        key: str,
+        request_id: str,
+        content_type: str,
+        content_encoding: str | None = None,
     ) -> None:
         """Keep the object; when it returns, the object is on the disk."""
         now = self._clock.now()
         note = SpilledObject(
-            store_url=store_url, key=key, request_id=request_id, content_type=content_type, spilled_at=now
+            store_url=store_url,
+            key=key,
+            request_id=request_id,
+            content_type=content_type,
+            content_encoding=content_encoding,
+            spilled_at=now,
         )
         # By name, they are in the order in which they came.
         name = f"{now:%Y%m%dT%H%M%S%f}-{next(_order):012}-{uuid.uuid4().hex}"
@@ -103,6 +115,7 @@ class SpillFolder:
                     spilled.key,
                     body,
                     content_type=spilled.content_type,
+                    content_encoding=spilled.content_encoding,
                     metadata={REQUEST_ID_METADATA: spilled.request_id},
                 )
         self._files.delete(name + _NOTE)

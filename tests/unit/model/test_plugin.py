@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.errors import ObjectNotFoundError, OutputError, SettingsError, UnsupportedModelError
+from truss_async.errors import OutputError, RequestFailedError, SettingsError, UnsupportedModelError
 from truss_async.model import AsyncOutputModel, save_output
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def test_a_stream_from_postprocess_is_refused(store: OutputStore, make_request: 
 
     with pytest.raises(OutputError, match="a stream cannot be saved"):
         serve(Lazy(), 2, make_request("r"))
-    with pytest.raises(ObjectNotFoundError):
+    with pytest.raises(RequestFailedError, match="a stream cannot be saved"):
         store.get("r")
 
 

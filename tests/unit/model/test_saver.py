@@ -57,6 +57,9 @@ def test_a_reference_tells_where_the_result_lies(objects: ObjectStore, output: A
 def test_gzip_compresses_results_and_leaves_artifacts_as_they_are(objects: ObjectStore) -> None:
     answer = saver(objects, compression="gzip").save("r", {"image": b"GIF89a"})
     assert json.loads(gzip.decompress(body(objects, "r.json")))["data"] == answer
+    assert OutputStore(objects).get("r").data == answer
+    info = objects.head("r.json")
+    assert (info.content_type, info.content_encoding) == ("application/json", "gzip")
     assert body(objects, "r/image.gif") == b"GIF89a"
 
 

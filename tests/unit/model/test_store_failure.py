@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import math
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from tests.unit.model.failing_store import FailingStore, ImpatientClock
 from truss_async.contract import ErrorDetail
-from truss_async.errors import OutputStoreError, SettingsError
+from truss_async.errors import OutputStoreError, RequestFailedError, SettingsError
 from truss_async.model import AsyncOutputModel, SaveCounts, save_counts
 from truss_async.model.destination import Destinations
 from truss_async.model.saver import OutputSaver
@@ -194,11 +193,13 @@ def test_an_output_that_cannot_even_be_spilled_fails_its_request(tmp_path: Path)
 
 
 def test_a_spilled_error_is_uploaded_too(tmp_path: Path) -> None:
-    it = bench(on_failure="spill", spill_dir=tmp_path, timeout_seconds=0)
+    it = bench(on_failure="spill", spill_dir=tmp_path, timeout_seconds=0, compression="gzip")
     it.store.failures = 1
     it.saver.save_error("r", ErrorDetail(code="MODEL_PREDICT_ERROR", message="x"))
     it.wait_for_uploads()
-    assert json.loads(it.body("r.error.json"))["errors"][0]["message"] == "x"
+    with pytest.raises(RequestFailedError, match="x"):
+        OutputStore(it.store).get("r")
+    assert it.store.head("r.error.json").content_encoding == "gzip"
 
 
 def test_the_default_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
