@@ -53,7 +53,8 @@ class OutputSettings(BaseModel):
     on_failure: Literal["raise", "spill", "log"] = Field(
         "raise",
         description="When the store cannot be written: fail the request, which the platform may then try again; keep "
-        "the output in a local folder until the store is back; or answer, and say so in the log.",
+        "the output in a local folder until the store is back; or answer, and say so in the log, unless an "
+        "artifact would be lost.",
     )
     timeout_seconds: float = Field(
         30.0,
