@@ -126,7 +126,10 @@ def test_a_call_whose_caller_gives_up_has_its_output_in_the_store(tmp_path: Path
 def test_an_unwritable_store_fails_the_request_loudly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     truss = make_truss(tmp_path / "truss", SLOW, config=WITH_PLUGIN)
-    environment = {"TRUSS_ASYNC_OUTPUT_URL": f"file://{tmp_path}/file/outputs"}
+    environment = {
+        "TRUSS_ASYNC_OUTPUT_URL": f"file://{tmp_path}/file/outputs",
+        "TRUSS_ASYNC_OUTPUT_CHECK": "false",
+    }
     with Served(truss, "--port", "0", environment=environment, cwd=tmp_path) as served:
         with PlatformClient(served.url, api_key="k") as client:
             request_id = client.submit(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..client import PlatformClient
 from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, RequestStatus, WebhookStatus
-from ..errors import HarnessError, OutputStoreError
+from ..errors import HarnessError, OutputStoreError, RequestFailedError
 from ..harness.server import Harness
 from ..harness.settings import HarnessSettings
 from ..stores import OutputStore, StoreCredentials, result_key
@@ -221,7 +221,7 @@ def _read_back(store: OutputStore, request_id: str) -> StoredOutput:
     key = f"{OUTPUTS}/{result_key(request_id)}"
     try:
         result = store.get(request_id)
-    except OutputStoreError as error:
+    except (OutputStoreError, RequestFailedError) as error:
         return StoredOutput(key, problem=str(error))
     try:
         reference = ArtifactReference.model_validate(result.data["annotated"])

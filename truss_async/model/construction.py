@@ -4,15 +4,21 @@ import functools
 import inspect
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ..clock import SYSTEM_CLOCK
-from ..stores import OutputStore, StoreCredentials
+from ..errors import OutputStoreError
+from ..stores import StoreCredentials, object_store
+from .counters import SaveCounts
+from .destination import Destinations
+from .retries import worth_retrying
 from .saver import OutputSaver
-from .settings import resolve_settings
+from .settings import OutputSettings, resolve_settings
+from .spill import SpillFolder
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,22 @@ def saver_of(model: object) -> OutputSaver:
         if state.saver is None or state.saver_made_for is not type(model):
             state.saver, state.saver_made_for = _make_saver(model, state), type(model)
         return state.saver
+
+
+def settings_of(model: object, *, url_needed: bool = True) -> OutputSettings:
+    """The settings of the model, from wherever they are given."""
+    return resolve_settings(
+        arguments=getattr(model, ARGUMENTS_ATTRIBUTE, {}),
+        model=model,
+        environ=os.environ,
+        config=state_of(model).config or {},
+        url_needed=url_needed,
+    )
+
+
+def save_counts(model: object) -> SaveCounts:
+    """How many of the model's outputs were saved, were not, or wait in the spill folder."""
+    return saver_of(model).counts
 
 
 def remembering_init(init: Initialiser, *, when_constructed: Callable[[object], None]) -> Initialiser:
@@ -121,15 +143,41 @@ def _parameters(init: Initialiser) -> list[inspect.Parameter]:
 
 
 def _make_saver(model: object, state: ModelState) -> OutputSaver:
-    settings = resolve_settings(
-        arguments=getattr(model, ARGUMENTS_ATTRIBUTE, {}),
-        model=model,
-        environ=os.environ,
-        config=state.config or {},
-    )
+    settings = settings_of(model)
     credentials = (
         StoreCredentials() if state.secrets is None else StoreCredentials.from_secrets(state.secrets)
     )
-    store = OutputStore.from_url(settings.url, credentials=credentials)
-    logger.info("outputs are saved under %s", store.url)
-    return OutputSaver(settings, store=store, clock=SYSTEM_CLOCK)
+    destinations = Destinations(
+        settings,
+        environment=_environment_name(state.environment),
+        open_store=functools.partial(object_store, credentials=credentials),
+    )
+    spill_folder = None
+    if settings.on_failure == "spill":
+        spill_folder = SpillFolder.prepared(settings.spill_dir, clock=SYSTEM_CLOCK)
+    _check(destinations, settings)
+    return OutputSaver(settings, destinations=destinations, clock=SYSTEM_CLOCK, spill_folder=spill_folder)
+
+
+def _check(destinations: Destinations, settings: OutputSettings) -> None:
+    """Fail the load for a store that cannot be written, unless it may be back soon and there is a way to wait."""
+    url = destinations.check(now=SYSTEM_CLOCK.now(), write=False)
+    try:
+        if settings.check and _in_truss_server():
+            destinations.check(now=SYSTEM_CLOCK.now(), write=True)
+    except OutputStoreError as error:
+        if settings.on_failure == "raise" or not worth_retrying(error):
+            raise
+        logger.warning("%s", error)
+    logger.info("outputs are saved under %s", url)
+
+
+def _environment_name(environment: Any) -> str | None:
+    """The name in what Truss gives: ``{"name": "production", …}``, or None outside of any environment."""
+    name = environment.get("name") if isinstance(environment, Mapping) else environment
+    return str(name) if name else None
+
+
+def _in_truss_server() -> bool:
+    """Whether a server has made the model, and not a test of its author's."""
+    return "model_wrapper" in sys.modules

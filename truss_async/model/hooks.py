@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..errors import OutputError, OutputStoreError
 from .construction import saver_of
+from .failures import record_failure
 from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
 from .responses import is_response, is_stream
-from .saver import STREAM_REFUSED
 from .user_methods import UserMethod, read_method
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ _WRAPPED: Final = "wrapped"
 
 @dataclass(frozen=True)
 class CarriedResponse:
-    """A response on its way from predict to the postprocess that we added.
+    """A response or a stream on its way from predict to the postprocess that we added.
 
-    Truss refuses a response from predict when there is a postprocess; one from postprocess it sends.
+    Truss refuses one from predict when there is a postprocess; one from postprocess it sends.
     """
 
     response: Any
@@ -51,12 +51,12 @@ def preprocess_hook(method: UserMethod) -> Hook:
     """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
 
     async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)):
-            return await method(self, arguments, keywords)
+        with serving(find_request(arguments, keywords)) as served:
+            return await _call_async(method, self, served, arguments, keywords)
 
     def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)):
-            return method(self, arguments, keywords)
+        with serving(find_request(arguments, keywords)) as served:
+            return _call(method, self, served, arguments, keywords)
 
     return _presented(preprocess_async if method.is_async else preprocess, method)
 
@@ -67,13 +67,13 @@ def predict_hook(method: UserMethod) -> Hook:
     async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
-            output = await method(self, arguments, keywords)
+            output = await _call_async(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
     def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
-            output = method(self, arguments, keywords)
+            output = _call(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
     return _presented(predict_async if method.is_async else predict, method)
@@ -86,14 +86,14 @@ def postprocess_hook(method: UserMethod) -> Hook:
         request = find_request(arguments, keywords)
         with serving(request) as served:
             heed_caller(request)
-            output = await method(self, arguments, keywords)
+            output = await _call_async(method, self, served, arguments, keywords)
             return output if served is None else await asyncio.to_thread(_save, self, output, served)
 
     def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with serving(request) as served:
             heed_caller(request)
-            output = method(self, arguments, keywords)
+            output = _call(method, self, served, arguments, keywords)
             return output if served is None else _save(self, output, served)
 
     return _presented(postprocess_async if method.is_async else postprocess, method)
@@ -115,16 +115,42 @@ def added_postprocess_hook(return_annotation: Any) -> Hook:
     return hook
 
 
+def _call(
+    method: UserMethod,
+    model: object,
+    served: ServedRequest | None,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+) -> Any:
+    """What the user's method returns; what it raises is recorded and goes on unchanged."""
+    try:
+        return method(model, arguments, keywords)
+    except Exception as error:
+        record_failure(model, served, error)
+        raise
+
+
+async def _call_async(
+    method: UserMethod,
+    model: object,
+    served: ServedRequest | None,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+) -> Any:
+    try:
+        return await method(model, arguments, keywords)
+    except Exception as error:
+        await asyncio.to_thread(record_failure, model, served, error)
+        raise
+
+
 def _leave_predict(
     model: object, output: Any, request: "Request | None", served: ServedRequest | None
 ) -> Any:
     if request is None or served is None:
         return output
-    if is_added_hook(getattr(model, "postprocess", None)):
-        if is_stream(output):
-            raise OutputError(STREAM_REFUSED)
-        if is_response(output):
-            output = CarriedResponse(output)
+    if is_added_hook(getattr(model, "postprocess", None)) and (is_response(output) or is_stream(output)):
+        output = CarriedResponse(output)
     outlive_caller(request, served)
     return output
 
@@ -137,9 +163,12 @@ def _save(model: object, output: Any, served: ServedRequest) -> Any:
         answer = saver.save(served.request_id, output)
     except (OutputStoreError, OutputError) as error:
         logger.error("the output of request %s is not saved: %s", served.request_id, error)
+        if isinstance(error, OutputError):
+            record_failure(model, served, error)
         raise
     if served.caller_has_gone:
-        logger.info("the caller of request %s has gone; its output is in %s", served.request_id, saver.url)
+        place = saver.url_of(served.request_id)
+        logger.info("the caller of request %s has gone; its output is %s", served.request_id, place)
     return answer
 
 

@@ -1,12 +1,13 @@
 """Turns a model class into one whose outputs are saved."""
 
 import inspect
+import logging
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, Final, NoReturn
 
 from ..errors import UnsupportedModelError
-from .construction import is_remembering, remembering_init, saver_of, state_of
+from .construction import is_remembering, remembering_init, saver_of, settings_of, state_of
 from .hooks import (
     Hook,
     added_postprocess_hook,
@@ -20,6 +21,8 @@ from .requests import RequestContext
 from .saver import STREAM_REFUSED
 from .user_methods import UserMethod, read_method
 
+logger = logging.getLogger(__name__)
+
 REQUEST_CONTEXT: Final = RequestContext()
 
 _HOOKS: Final[dict[str, Callable[[UserMethod], Hook]]] = {
@@ -30,12 +33,22 @@ _HOOKS: Final[dict[str, Callable[[UserMethod], Hook]]] = {
 
 
 def install(model_class: Any) -> None:
-    """Wrap the hooks and the constructor of the class, its own and inherited ones. Doing it twice is harmless."""
-    for name in _HOOKS:
-        found = inspect.getattr_static(model_class, name, None)
-        if isinstance(found, FunctionType | staticmethod | classmethod) and not is_hook(found):
-            setattr(model_class, name, _make_hook(name, read_method(found), owner=model_class))
-    _add_postprocess(model_class)
+    """Wrap the hooks and the constructor of the class, its own and inherited ones. Doing it twice is harmless.
+
+    The hooks of a class that streams are left alone; its construction says whether that may be.
+    """
+    methods = {
+        name: read_method(found)
+        for name in _HOOKS
+        if isinstance(found := _found(model_class, name), FunctionType | staticmethod | classmethod)
+        and not is_hook(found)
+    }
+    if any(_streams(name, method) for name, method in methods.items()):
+        _remove_postprocess(model_class)
+    else:
+        for name, method in methods.items():
+            setattr(model_class, name, _HOOKS[name](method))
+        _add_postprocess(model_class)
     init = inspect.getattr_static(model_class, "__init__")
     if not is_remembering(init):
         model_class.__init__ = remembering_init(init, when_constructed=_finish_construction)
@@ -70,10 +83,25 @@ def refuse_construction(model_class: Any, message: str) -> None:
     model_class.__init__ = refuse
 
 
-def _make_hook(name: str, method: UserMethod, *, owner: type) -> Hook:
-    if method.is_generator and name != "preprocess":
-        raise UnsupportedModelError(f"{owner.__qualname__}.{name} streams its output: {STREAM_REFUSED}")
-    return _HOOKS[name](method)
+class _Absent:
+    """Hides an inherited method."""
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        raise AttributeError
+
+
+def _found(model_class: Any, name: str) -> Any:
+    return inspect.getattr_static(model_class, name, None)
+
+
+def _streams(name: str, method: UserMethod) -> bool:
+    return method.is_generator and name != "preprocess"
+
+
+def _remove_postprocess(model_class: Any) -> None:
+    """The one that we added to a base class: Truss takes no postprocess for a stream."""
+    if is_added_hook(_found(model_class, "postprocess")):
+        model_class.postprocess = _Absent()
 
 
 def _add_postprocess(model_class: Any) -> None:
@@ -93,7 +121,25 @@ def _finish_construction(model: object) -> None:
     for name in _HOOKS:
         function = vars(model).get(name)
         if callable(function) and not is_hook(function):
-            hook = _make_hook(name, read_method(staticmethod(function)), owner=type(model))
-            vars(model)[name] = MethodType(hook, model)
-    if state_of(model).config:
+            method = read_method(staticmethod(function))
+            if _streams(name, method):
+                raise _stream_refused(model, name)
+            vars(model)[name] = MethodType(_HOOKS[name](method), model)
+    if (streaming := _streaming_hook(type(model))) is not None:
+        if settings_of(model, url_needed=False).streaming == "refuse":
+            raise _stream_refused(model, streaming)
+        logger.warning("%s.%s streams its output, which is not saved", type(model).__qualname__, streaming)
+    elif state_of(model).config:
         saver_of(model)
+
+
+def _streaming_hook(model_class: type) -> str | None:
+    for name in ("predict", "postprocess"):
+        found = _found(model_class, name)
+        if isinstance(found, FunctionType | staticmethod | classmethod) and read_method(found).is_generator:
+            return name
+    return None
+
+
+def _stream_refused(model: object, name: str) -> UnsupportedModelError:
+    return UnsupportedModelError(f"{type(model).__qualname__}.{name} streams its output: {STREAM_REFUSED}")

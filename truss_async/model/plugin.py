@@ -6,6 +6,7 @@ from typing import Any, NoReturn, TypeVar, cast, overload
 from ..errors import UnsupportedModelError
 from .construction import ARGUMENTS_ATTRIBUTE, accepted_keywords
 from .installation import REQUEST_CONTEXT, install, install_in_subclasses, refuse_construction
+from .settings import check_setting_names
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -16,13 +17,24 @@ class AsyncOutputModel:
     """Base class of a Truss model: every output is saved under its request id before it is answered.
 
     Where to is said by ``output_url`` on the class, by the environment variable ``TRUSS_ASYNC_OUTPUT_URL``, or by
-    ``model_metadata.async_output.url`` in config.yaml. ``self.context["request_id"]`` names the request in work.
+    ``model_metadata.async_output.url`` in config.yaml; so it is with every setting of OutputSettings. ``self.context["request_id"]`` names the request in work.
     Calling ``super().__init__(**kwargs)`` works and is not needed.
     """
 
     output_url: str | None = None
+    output_key: str | None = None
     output_model_id: str | None = None
     output_deployment_id: str | None = None
+    output_format: str | None = None
+    output_respond_with: str | None = None
+    output_compression: str | None = None
+    output_overwrite: bool | None = None
+    output_save_errors: bool | None = None
+    output_on_failure: str | None = None
+    output_timeout_seconds: float | None = None
+    output_spill_dir: str | None = None
+    output_streaming: str | None = None
+    output_check: bool | None = None
     context: Mapping[str, str] = REQUEST_CONTEXT
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -39,25 +51,19 @@ def save_output(method: Method, /) -> Method: ...
 
 
 @overload
-def save_output(
-    *, url: str | None = None, model_id: str | None = None, deployment_id: str | None = None
-) -> Callable[[Method], Method]: ...
+def save_output(*, url: str | None = None, **settings: Any) -> Callable[[Method], Method]: ...
 
 
 def save_output(
-    method: Method | None = None,
-    /,
-    *,
-    url: str | None = None,
-    model_id: str | None = None,
-    deployment_id: str | None = None,
+    method: Method | None = None, /, *, url: str | None = None, **settings: Any
 ) -> Method | Callable[[Method], Method]:
     """Save what this ``postprocess`` (or ``predict``, in a class without one) returns, under its request id.
 
-    It makes the class what a subclass of AsyncOutputModel is; classes derived from it save too.
+    It makes the class what a subclass of AsyncOutputModel is; classes derived from it save too. ``settings`` are
+    those of OutputSettings.
     """
-    given = {"url": url, "model_id": model_id, "deployment_id": deployment_id}
-    arguments = {name: value for name, value in given.items() if value is not None}
+    arguments = {name: value for name, value in {"url": url, **settings}.items() if value is not None}
+    check_setting_names(arguments)
 
     def decorate(decorated: Method) -> Method:
         return cast("Method", _Decorated(decorated, arguments))

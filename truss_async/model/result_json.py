@@ -1,5 +1,6 @@
 """The async predict result with any output in it, as JSON."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,18 +12,17 @@ from ..errors import OutputError
 
 def result_json(result: AsyncPredictResult, output: Any) -> bytes:
     """The result with the output as its data, as JSON that any parser reads: NaN and infinities are null."""
-    try:
-        return _to_json(result, output)
-    except PydanticSerializationError as error:
-        try:
-            return _to_json(result, _without_surrogates(output))
-        except PydanticSerializationError:
-            raise OutputError(f"the output cannot become JSON: {error}") from error
+    return _to_json(output, lambda data: {**dict(result), "data": data})
+
+
+def output_json(output: Any) -> bytes:
+    """The output alone, as JSON of the same kind."""
+    return _to_json(output, lambda data: data)
 
 
 def plain_json(value: Any) -> Any:
     """The value as it will be once it has been JSON."""
-    return from_json(to_json(value, inf_nan_mode="null", fallback=_encode_numbers))
+    return from_json(_plain_to_json(value))
 
 
 def _encode_numbers(value: Any) -> Any:
@@ -32,8 +32,18 @@ def _encode_numbers(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not serialisable")
 
 
-def _to_json(result: AsyncPredictResult, output: Any) -> bytes:
-    return to_json({**dict(result), "data": output}, inf_nan_mode="null", fallback=_encode_numbers)
+def _to_json(output: Any, wrap: Callable[[Any], Any]) -> bytes:
+    try:
+        return _plain_to_json(wrap(output))
+    except PydanticSerializationError as error:
+        try:
+            return _plain_to_json(wrap(_without_surrogates(output)))
+        except PydanticSerializationError:
+            raise OutputError(f"the output cannot become JSON: {error}") from error
+
+
+def _plain_to_json(value: Any) -> bytes:
+    return to_json(value, inf_nan_mode="null", fallback=_encode_numbers)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -1,31 +1,104 @@
-"""Where outputs are saved: one typed object, from arguments, attributes, environment variables or config.yaml."""
+"""How outputs are saved: one typed object, from arguments, attributes, environment variables or config.yaml."""
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
+from .templates import DATE, REQUEST_ID, check_names, template_names
 
 ENVIRONMENT_PREFIX = "TRUSS_ASYNC_OUTPUT_"
 ATTRIBUTE_PREFIX = "output_"
 CONFIG_SECTION = "model_metadata.async_output"
 
+_URL_NAMES = ("model_id", "deployment_id", "environment", DATE)
+
 
 class OutputSettings(BaseModel):
-    """Where the outputs of a model are saved, and which ids are written into them."""
+    """Where and how the outputs of a model are saved."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
-    url: str = Field(description="The output store, such as s3://my-bucket/outputs.")
+    url: str = Field(
+        description="The output store, such as s3://my-bucket/outputs; may hold {model_id}, {deployment_id}, "
+        "{environment} and {date:%Y/%m/%d}."
+    )
+    key: str = Field(
+        "{request_id}.json",
+        description="The object key of a result; must hold {request_id}, may hold what the URL may. Artifacts lie "
+        "beside it, in a folder named by the request id.",
+    )
     model_id: str | None = Field(None, description="Written into each result; the container is not told it.")
     deployment_id: str | None = Field(
         None, description="Written into each result; the container is not told it."
     )
+    format: Literal["result", "raw"] = Field(
+        "result", description="The async predict result, as the webhook carries it; or the raw output alone."
+    )
+    respond_with: Literal["output", "reference"] = Field(
+        "output", description="What the answer, and so the webhook, carries: the output, or where it lies."
+    )
+    compression: Literal["none", "gzip"] = Field("none", description="How result objects are compressed.")
+    overwrite: bool = Field(
+        True,
+        description="Whether another output of the same request id takes the place of the first; if not, the first "
+        "stays and is answered.",
+    )
+    save_errors: bool = Field(
+        True,
+        description="Whether the error of a request that failed in the model is saved beside the result's place.",
+    )
+    on_failure: Literal["raise", "spill", "log"] = Field(
+        "raise",
+        description="When the store cannot be written: fail the request, which the platform may then try again; keep "
+        "the output in a local folder until the store is back; or answer, and say so in the log, unless an "
+        "artifact would be lost.",
+    )
+    timeout_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="How long the store is tried for one output; an attempt under way is waited for.",
+    )
+    spill_dir: str | None = Field(
+        None, description="The folder that outputs are spilled to; by default one for temporary files."
+    )
+    streaming: Literal["refuse", "pass"] = Field(
+        "refuse", description="What becomes of an output that streams, which cannot be saved."
+    )
+    check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        return check_names(url, allowed=_URL_NAMES)
+
+    @field_validator("spill_dir")
+    @classmethod
+    def _check_spill_dir(cls, spill_dir: str | None) -> str | None:
+        if spill_dir is not None and not Path(spill_dir).is_absolute():
+            raise ValueError("must be an absolute path")
+        return spill_dir
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, key: str) -> str:
+        check_names(key, allowed=(REQUEST_ID, *_URL_NAMES))
+        if REQUEST_ID not in template_names(key):
+            raise ValueError("must hold {request_id}, or outputs would replace each other")
+        if not key.endswith(".json"):
+            raise ValueError("must end with .json")
+        return key
 
 
 def resolve_settings(
-    *, arguments: Mapping[str, Any], model: object, environ: Mapping[str, str], config: Mapping[str, Any]
+    *,
+    arguments: Mapping[str, Any],
+    model: object,
+    environ: Mapping[str, str],
+    config: Mapping[str, Any],
+    url_needed: bool = True,
 ) -> OutputSettings:
     """Each setting from the first place that has it: decorator argument, attribute, environment, config.yaml."""
     section = _config_section(config)
@@ -36,13 +109,15 @@ def resolve_settings(
         for origin, value in (
             (f"save_output({name}=…)", arguments.get(name)),
             (f"the attribute {ATTRIBUTE_PREFIX}{name}", getattr(model, ATTRIBUTE_PREFIX + name, None)),
-            (f"the environment variable {variable}", environ.get(variable)),
+            (f"the environment variable {variable}", _parsed(name, environ.get(variable))),
             (f"{CONFIG_SECTION}.{name} in config.yaml", section.get(name)),
         ):
             if value is not None and value != "":
                 values[name], origins[name] = value, origin
                 break
-    if "url" not in values:
+    if "url" not in values and not url_needed:
+        values["url"] = ""
+    elif "url" not in values:
         raise SettingsError(
             "no output store is set: give its URL as output_url on the model class (or save_output(url=…)), "
             f"as the environment variable {ENVIRONMENT_PREFIX}URL, or as {CONFIG_SECTION}.url in config.yaml"
@@ -50,8 +125,34 @@ def resolve_settings(
     try:
         return OutputSettings.model_validate(values)
     except ValidationError as error:
-        reasons = [f"{origins[str(each['loc'][0])]}: {each['msg']}" for each in error.errors()]
+        reasons = [
+            f"{origins[str(each['loc'][0])]}: {_reason(str(each['loc'][0]), each)}" for each in error.errors()
+        ]
         raise SettingsError("; ".join(reasons)) from None
+
+
+def check_setting_names(names: Mapping[str, Any]) -> None:
+    """SettingsError when there is a name that is no setting."""
+    if unknown := [name for name in names if name not in OutputSettings.model_fields]:
+        known = ", ".join(OutputSettings.model_fields)
+        raise SettingsError(f"save_output has no setting {', '.join(unknown)}; known are {known}")
+
+
+def _parsed(name: str, text: str | None) -> Any:
+    """An environment variable as a value of the field's type; the text itself where it is none."""
+    if not text:
+        return None
+    field_type: Any = OutputSettings.model_fields[name].annotation
+    try:
+        return TypeAdapter[Any](field_type).validate_python(text)
+    except ValidationError:
+        return text
+
+
+def _reason(name: str, error: Any) -> str:
+    if OutputSettings.model_fields[name].annotation is bool:
+        return f"{error['msg']}: true or false"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _config_section(config: Mapping[str, Any]) -> Mapping[str, Any]:

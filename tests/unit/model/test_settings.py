@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from truss_async.errors import SettingsError
+from truss_async.model import AsyncOutputModel, save_output
 from truss_async.model.settings import OutputSettings, resolve_settings
 
 
@@ -71,8 +72,38 @@ def test_no_url_names_the_three_places() -> None:
         ({"section": {"url": 7}}, "async_output.url in config.yaml: Input should be a valid string"),
         ({"section": {"url": "s3://b", "model_id": 7}}, "model_id in config.yaml: Input should be a valid"),
         ({"attributes": {"output_url": 7}}, "the attribute output_url: Input should be a valid string"),
+        (
+            {"environ": {"TRUSS_ASYNC_OUTPUT_FORMAT": "xml"}},
+            "OUTPUT_FORMAT: Input should be 'result' or 'raw'",
+        ),
+        ({"environ": {"TRUSS_ASYNC_OUTPUT_CHECK": "maybe"}}, "OUTPUT_CHECK: Input .*boolean: true or false"),
+        (
+            {"section": {"url": "s3://b", "overwrite": "no"}},
+            "overwrite in config.yaml: Input .*boolean: true or false",
+        ),
+        ({"arguments": {"key": "same.json"}}, "save_output(key=…): must hold {request_id}"),
+        ({"arguments": {"key": "{request_id}.txt"}}, "save_output(key=…): must end with .json"),
+        (
+            {"arguments": {"url": "s3://b/{region}"}},
+            "unknown {region}; allowed are {model_id}, {deployment_id}",
+        ),
+        ({"arguments": {"url": "s3://b/{request_id}"}}, "unknown {request_id}; allowed are {model_id}"),
+        ({"arguments": {"url": "s3://b/{model_id"}}, "save_output(url=…): "),
+        ({"arguments": {"url": "s3://b/{model_id!r}"}}, "{model_id} must stand as it is"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
-        resolve(**given)
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        resolve(**{"section": {"url": "s3://b"}, **given})
+
+
+def test_the_text_of_the_environment_becomes_a_value_of_the_settings_type() -> None:
+    environ = {"TRUSS_ASYNC_OUTPUT_OVERWRITE": "false", "TRUSS_ASYNC_OUTPUT_MODEL_ID": "7"}
+    settings = resolve(environ=environ, section={"url": "s3://b", "overwrite": True})
+    assert (settings.overwrite, settings.model_id) == (False, "7")
+
+
+def test_every_setting_is_an_attribute_of_the_base_class() -> None:
+    assert {f"output_{name}" for name in OutputSettings.model_fields} <= set(dir(AsyncOutputModel))
+    with pytest.raises(SettingsError, match="save_output has no setting colour; known are url, key"):
+        save_output(colour="red")

@@ -1,0 +1,92 @@
+"""The store is down, in the real Truss server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.model.model_server import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.model.conftest import Serve
+    from tests.integration.model.model_server import ModelServer
+
+MODEL = """
+import os, signal
+from truss_async.model import AsyncOutputModel, save_counts
+
+class Model(AsyncOutputModel):
+    output_on_failure = "spill"
+
+    def predict(self, model_input):
+        if model_input == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if model_input == "counts":
+            return str(save_counts(self))
+        return {"n": model_input, "image": b"GIF89a"}
+"""
+SPILLED = ["r.json", "r/image.gif"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "TRUSS_ASYNC_OUTPUT_URL": (tmp_path / "blocked" / "store").as_uri(),
+        "TRUSS_ASYNC_OUTPUT_SPILL_DIR": str(tmp_path / "spill"),
+        "TRUSS_ASYNC_OUTPUT_CHECK": "false",
+    }
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def spill_one(server: ModelServer, tmp_path: Path) -> Any:
+    """An answer that is given while a file stands where the store's folder should be."""
+    (tmp_path / "blocked").touch()
+    answer = server.predict(1, "r")
+    assert answer.status == 200, server.log
+    server.wait_for_log("request r: spilled (saved 0, failed 0, retried 0, spilled 1, uploaded 0)")
+    assert len(files(tmp_path / "spill")) == 4
+    return answer.json
+
+
+def test_the_output_is_uploaded_when_the_store_is_back(
+    serve: Serve, environment: dict[str, Any], tmp_path: Path
+) -> None:
+    server = serve(MODEL, **environment)
+    answer = spill_one(server, tmp_path)
+    (tmp_path / "blocked").unlink()
+    wait_until(lambda: files(tmp_path / "spill") == [], "the spill folder is empty")
+    assert files(tmp_path / "blocked" / "store") == SPILLED
+    assert answer["image"]["url"] == (tmp_path / "blocked" / "store" / "r" / "image.gif").as_uri()
+    assert server.predict("counts", "c").json == "saved 0, failed 0, retried 0, spilled 1, uploaded 2"
+
+
+def test_the_end_of_the_server_is_a_last_chance(
+    serve: Serve, environment: dict[str, Any], tmp_path: Path
+) -> None:
+    server = serve(MODEL, **environment)
+    spill_one(server, tmp_path)
+    server.wait_for_log("cannot be uploaded yet")
+    (tmp_path / "blocked").unlink()
+    server.stop()
+    assert files(tmp_path / "spill") == []
+    assert files(tmp_path / "blocked" / "store") == SPILLED
+
+
+def test_what_a_killed_server_has_spilled_is_uploaded_by_the_next(
+    serve: Serve, environment: dict[str, Any], tmp_path: Path
+) -> None:
+    server = serve(MODEL, **environment)
+    spill_one(server, tmp_path)
+    with pytest.raises(ConnectionError):
+        server.predict("die", "d")
+    (tmp_path / "blocked").unlink()
+    assert len(files(tmp_path / "spill")) == 4
+    serve(MODEL, **environment)
+    wait_until(lambda: files(tmp_path / "spill") == [], "the spill folder is empty")
+    assert files(tmp_path / "blocked" / "store") == SPILLED

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from truss_async.errors import OutputError, OutputStoreError
+from truss_async.model import AsyncOutputModel, failures
+from truss_async.model.failures import error_detail
+
+if TYPE_CHECKING:
+    from tests.unit.model.conftest import MakeRequest
+    from truss_async.stores import OutputStore
+
+
+STRUCTURED: Any = {"page": 1}  # FastAPI's own HTTPException takes it
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ValueError("detail"), "MODEL_PREDICT_ERROR", "Internal Server Error (in model/chainlet)."),
+        (HTTPException(422, "no page"), "MODEL_INVALID_INPUT", "no page"),
+        (HTTPException(422, STRUCTURED), "MODEL_INVALID_INPUT", '{"page":1}'),
+        (HTTPException(503, "soon"), "MODEL_PREDICT_ERROR", "soon"),
+        (OutputError("part 1 is missing"), "MODEL_PREDICT_ERROR", "part 1 is missing"),
+    ],
+)
+def test_an_exception_is_told_as_the_platform_would(error: Exception, code: str, message: str) -> None:
+    detail = error_detail(error)
+    assert detail is not None
+    assert (detail.code, detail.message) == (code, message)
+
+
+def test_a_busy_model_has_not_failed() -> None:
+    assert error_detail(HTTPException(429)) is None
+
+
+class Failing(AsyncOutputModel):
+    def predict(self, model_input: Exception) -> None:
+        raise model_input
+
+
+failing: Any = Failing()
+
+
+def test_the_exception_is_the_models_own_object(store: OutputStore, make_request: MakeRequest) -> None:
+    error = ValueError()
+    with pytest.raises(ValueError) as caught:
+        failing.predict(error, make_request("r"))
+    assert caught.value is error
+    assert (error.__cause__, error.__context__) == (None, None)
+
+
+def test_a_direct_call_records_nothing(store: OutputStore) -> None:
+    with pytest.raises(ValueError):
+        failing.predict(ValueError())
+
+
+def test_a_store_that_hangs_does_not_hold_up_the_exception(
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    make_request: MakeRequest,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(failures, "RECORDING_SECONDS", 0.01)
+
+    def hang(_model: object) -> None:
+        let_go.wait(60)
+        raise OutputStoreError("at last")
+
+    monkeypatch.setattr(failures, "saver_of", hang)
+    before = threading.enumerate()
+    with pytest.raises(KeyError):
+        failing.predict(KeyError(), make_request("r"))
+    assert "the error of request r is not saved yet" in caplog.text
+    [thread] = set(threading.enumerate()) - set(before)
+    let_go.set()
+    thread.join()

@@ -1,0 +1,93 @@
+"""What is written for an output, by the settings."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse
+
+from truss_async.clock import ManualClock
+from truss_async.errors import InvalidResultError
+from truss_async.model.destination import Destinations
+from truss_async.model.saver import OutputSaver
+from truss_async.model.settings import OutputSettings
+from truss_async.stores import ObjectStore, OutputStore, object_store
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def objects() -> ObjectStore:
+    return object_store(f"memory://saver-{next(_NUMBERS)}")
+
+
+def saver(objects: ObjectStore, **settings: Any) -> OutputSaver:
+    given = OutputSettings.model_validate({"url": objects.url, **settings})
+    destinations = Destinations(given, environment=None, open_store=lambda _url: objects)
+    return OutputSaver(given, destinations=destinations, clock=ManualClock())
+
+
+def body(objects: ObjectStore, key: str) -> bytes:
+    with objects.open(key) as file:
+        return file.read()
+
+
+def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
+    saver(objects, format="raw").save("r", {"n": float("nan"), "text": "\ud800"})
+    assert json.loads(body(objects, "r.json")) == {"n": None, "text": "\ufffd"}
+    assert objects.head("r.json").metadata == {"request-id": "r"}
+
+
+@pytest.mark.parametrize("output", [{"n": 1}, JSONResponse({"n": 1})])
+def test_a_reference_tells_where_the_result_lies(objects: ObjectStore, output: Any) -> None:
+    answer = saver(objects, respond_with="reference").save("r", output)
+    assert answer == {
+        "type": "artifact",
+        "url": f"{objects.url}/r.json",
+        "content_type": "application/json",
+        "size_bytes": len(body(objects, "r.json")),
+    }
+    assert OutputStore(objects).get("r").data == {"n": 1}
+
+
+def test_gzip_compresses_results_and_leaves_artifacts_as_they_are(objects: ObjectStore) -> None:
+    answer = saver(objects, compression="gzip").save("r", {"image": b"GIF89a"})
+    assert json.loads(gzip.decompress(body(objects, "r.json")))["data"] == answer
+    assert OutputStore(objects).get("r").data == answer
+    info = objects.head("r.json")
+    assert (info.content_type, info.content_encoding) == ("application/json", "gzip")
+    assert body(objects, "r/image.gif") == b"GIF89a"
+
+
+def test_an_output_takes_the_place_of_an_earlier_one(objects: ObjectStore) -> None:
+    for number in range(2):
+        assert saver(objects).save("r", number) == number
+    assert OutputStore(objects).get("r").data == 1
+
+
+@pytest.mark.parametrize("format_", ["result", "raw"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_the_first_output_stays_and_is_answered_again(
+    objects: ObjectStore, format_: str, compression: str
+) -> None:
+    first = saver(objects, overwrite=False, format=format_, compression=compression)
+    assert first.save("r", {"n": 1}) == {"n": 1}
+    before = body(objects, "r.json")
+    assert first.save("r", {"n": 2}) == {"n": 1}
+    response = JSONResponse({"n": 3})
+    assert first.save("r", response) is response
+    assert body(objects, "r.json") == before
+    settings = {"overwrite": False, "format": format_, "compression": compression}
+    assert saver(objects, respond_with="reference", **settings).save("r", 4)["size_bytes"] == len(before)
+
+
+@pytest.mark.parametrize("foreign", [b"{", b"[]", b"\x1f\x8bcut off", b'{"result": 1}'])
+def test_a_foreign_object_is_neither_overwritten_nor_answered(objects: ObjectStore, foreign: bytes) -> None:
+    objects.put("r.json", foreign, content_type="application/json")
+    with pytest.raises(InvalidResultError, match=r"r\.json is no result"):
+        saver(objects, overwrite=False).save("r", 1)
+    assert body(objects, "r.json") == foreign

@@ -1,0 +1,109 @@
+"""Brings what was spilled to its store, in the background."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ..clock import Clock
+from ..errors import ObjectNotFoundError, OutputStoreError, TrussAsyncError
+from ..stores import ObjectStore
+from .counters import SaveCounters
+from .retries import worth_retrying
+from .shutdown import before_the_end
+from .spill import SpillFolder
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS: Final = 10.0
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_SLICE_SECONDS: Final = 0.25
+
+
+class Uploader:
+    """One thread, alive while there is something in the folder; the end of the process gives it a last chance."""
+
+    def __init__(
+        self,
+        folder: SpillFolder,
+        *,
+        open_store: Callable[[str], ObjectStore],
+        counters: SaveCounters,
+        clock: Clock,
+    ) -> None:
+        self._folder = folder
+        self._open_store = open_store
+        self._counters = counters
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_registered = False
+        self._is_closing = False
+
+    def start(self) -> None:
+        """See to what is in the folder, now and until it is empty."""
+        with self._lock:
+            if self._thread is not None or self._is_closing or not self._folder.waiting():
+                return
+            if not self._is_registered:
+                before_the_end(self.close)
+                self._is_registered = True
+            self._thread = threading.Thread(target=self._run, name="truss-async-uploader", daemon=True)
+            self._thread.start()
+
+    def close(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> None:
+        """Try once more what is left, for a limited time; the next process finds the rest. Twice is harmless."""
+        with self._lock:
+            thread = None if self._is_closing else self._thread
+            self._is_closing = True
+        if thread is not None:
+            thread.join(timeout_seconds)
+            if left := len(self._folder.waiting()):
+                logger.warning("%d objects stay in %s until the next start", left, self._folder.url)
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            was_closing = self._is_closing
+            uploaded = self._upload_waiting()
+            with self._lock:
+                if was_closing or not self._folder.waiting():
+                    self._thread = None
+                    return
+            pause = _FIRST_PAUSE_SECONDS if uploaded else pause
+            self._wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        until = self._clock.now().timestamp() + seconds
+        while not self._is_closing and self._clock.now().timestamp() < until:
+            self._clock.block(_SLICE_SECONDS)
+
+    def _upload_waiting(self) -> int:
+        """How many could be uploaded. After a failure, the rest of that request waits: a result is never first."""
+        uploaded = 0
+        failed: set[str] = set()
+        for name in self._folder.waiting():
+            spilled = None
+            try:
+                spilled = self._folder.read(name)
+                if spilled is None or spilled.request_id in failed:
+                    continue
+                self._folder.upload(name, spilled, open_store=self._open_store)
+            except ObjectNotFoundError:
+                continue  # another process that shares the folder was first
+            except OutputStoreError as error:
+                logger.warning("what was spilled cannot be uploaded yet: %s", error)
+                if spilled is None or worth_retrying(error):
+                    break
+                failed.add(spilled.request_id)
+            except (TrussAsyncError, OSError, RuntimeError) as error:
+                # RuntimeError: at the end of the process, the store's own threads cannot be started any more.
+                logger.warning("what was spilled cannot be uploaded: %s", error)
+                break
+            else:
+                uploaded += 1
+                counts = self._counters.add("uploaded")
+                logger.info("%s/%s is uploaded (%s)", spilled.store_url, spilled.key, counts)
+        return uploaded
