@@ -91,11 +91,11 @@ class Delivery:
         while (room := MAX_IN_FLIGHT - len(self._in_flight)) > 0:
             now = self._activity.now()
             due = await self._queue.claim_deliveries(limit=room, now=now)
-            if not due:
-                following = await self._queue.next_delivery()
-                return None if following is None else (following - now).total_seconds()
             for item in due:
                 self._admit(item)
+            if len(due) < room:
+                following = await self._queue.next_delivery()
+                return None if following is None else (following - now).total_seconds()
         return None
 
     def _admit(self, due: DueDelivery) -> None:
