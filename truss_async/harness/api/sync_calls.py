@@ -62,7 +62,7 @@ class SyncCalls:
     async def route(self, request: Request, request_id: str, *, route: str) -> Response:
         """What the model server answers at a route of its own, while the body still comes in."""
         body = IncomingBody(request, limit=limits.MAX_BODY_BYTES)
-        query = request.url.query
+        query = request.scope["query_string"].decode("latin-1")
 
         async def call(replica: Replica) -> aiohttp.ClientResponse:
             headers = self._passed_on(request, request_id)
