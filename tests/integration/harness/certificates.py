@@ -34,14 +34,18 @@ class Authority:
         key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         name = _name("truss-async test authority")
         certificate = _certificate(
-            name, name, key.public_key(), key, x509.BasicConstraints(ca=True, path_length=0)
+            name,
+            name,
+            key.public_key(),
+            key,
+            [(x509.BasicConstraints(ca=True, path_length=0), True), (_SIGNS_CERTIFICATES, True)],
         )
         server = _certificate(
             _name(LOOPBACK),
             name,
             server_key.public_key(),
             key,
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))]),
+            [(x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))]), False)],
         )
         self.file = folder / "authority.pem"
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -90,6 +94,19 @@ class Authority:
             server.server_close()
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
@@ -99,10 +116,11 @@ def _certificate(
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
     signing_key: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
+    extensions: list[tuple[x509.ExtensionType, bool]],
 ) -> x509.Certificate:
+    """With all that a strict verification asks for, which is the default from Python 3.13 on."""
     now = datetime.now(timezone.utc)
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -110,6 +128,11 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=True)
-        .sign(signing_key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False
+        )
     )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(signing_key, hashes.SHA256())
