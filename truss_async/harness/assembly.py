@@ -19,7 +19,7 @@ from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
 from .metrics import Metrics
-from .replicas import ReplicaPool, make_replicas
+from .replicas import HttpCalls, ReplicaPool, make_replicas
 from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue
 from .state import StateFolder
@@ -68,9 +68,12 @@ async def start_parts(
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
     )
+    http = HttpCalls()
+    parts.push_async_callback(http.close)
     replicas, concurrency = make_replicas(
         settings,
         workdir=workdir,
+        http=http,
         clock=clock,
         report=report,
         log=log,
@@ -86,7 +89,6 @@ async def start_parts(
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            auto_decompress=False,
             skip_auto_headers=("Accept-Encoding", "User-Agent"),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -108,7 +110,6 @@ async def start_parts(
         settings.deployment_id,
         queue=queue,
         pool=pool,
-        session=session,
         activity=activity,
         headers=headers,
         metrics=metrics,
@@ -146,7 +147,7 @@ async def start_parts(
         metrics=metrics,
         exposition=exposition,
         async_calls=async_calls,
-        sync_calls=SyncCalls(pool=pool, session=session, clock=clock, headers=headers),
+        sync_calls=SyncCalls(pool=pool, clock=clock, headers=headers),
         own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets, clock=clock),
         health=lambda: {
             "status": "ok",

@@ -7,8 +7,6 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from ..contract import ErrorCode, RequestStatus, limits
 from .decisions import (
     Busy,
@@ -22,6 +20,7 @@ from .decisions import (
     next_inference_delay,
 )
 from .metrics import status_of
+from .replicas import ReplicaCall, ReplicaUnreachableError
 from .request_queue import RequestQueueError, until_stored
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class Dispatcher:
         *,
         queue: RequestQueue,
         pool: ReplicaPool,
-        session: aiohttp.ClientSession,
         activity: Activity,
         headers: RequestHeaders,
         metrics: Metrics,
@@ -59,7 +57,6 @@ class Dispatcher:
         self._deployment_id = deployment_id
         self._queue = queue
         self._pool = pool
-        self._session = session
         self._activity = activity
         self._headers = headers
         self._metrics = metrics
@@ -158,26 +155,29 @@ class Dispatcher:
             hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
             message = f"the inference attempt took longer than {hours:g} h"
             return failure(ErrorCode.MODEL_PREDICT_TIMEOUT, message, retry=True)
-        except (aiohttp.ClientError, OSError) as error:
-            message = f"the model server did not answer: {error or type(error).__name__}"
+        except ReplicaUnreachableError as error:
+            message = f"the model server did not answer: {error}"
             return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=True)
         return judge_answer(answer)
 
     async def _post(self, request: ClaimedRequest, replica: Replica) -> ModelAnswer:
-        headers = {"Content-Type": "application/json", **self._headers.of(request.request_id)}
-        async with self._session.post(
-            replica.predict_url, data=request.model_input, headers=headers
-        ) as response:
-            content_type = response.headers.get("Content-Type", "")
+        headers = (("Content-Type", "application/json"), *self._headers.of(request.request_id))
+        answer = await replica.call(ReplicaCall(headers, request.model_input))
+        try:
+            told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             is_stream = (
-                response.content_length is None and "json" not in content_type and response.status < 300
+                "content-length" not in told
+                and "json" not in told.get("content-type", "")
+                and answer.status < 300
             )
             return ModelAnswer(
-                status=response.status,
-                headers={name.lower(): value for name, value in response.headers.items()},
-                body=b"" if is_stream else await response.read(),
+                status=answer.status,
+                headers=told,
+                body=b"" if is_stream else await answer.read(),
                 is_stream=is_stream,
             )
+        finally:
+            answer.close()
 
     async def _record(self, request: ClaimedRequest, outcome: Outcome) -> None:
         now = self._activity.now()

@@ -14,9 +14,9 @@ class RequestHeaders:
 
     is_chain: bool = False
 
-    def of(self, request_id: str) -> dict[str, str]:
+    def of(self, request_id: str) -> list[tuple[str, str]]:
         """The headers of one call of the model server, a span of its own in the request's trace."""
-        headers = {REQUEST_ID: request_id, TRACEPARENT: f"00-{request_id}-{os.urandom(8).hex()}-01"}
+        headers = [(REQUEST_ID, request_id), (TRACEPARENT, f"00-{request_id}-{os.urandom(8).hex()}-01")]
         if self.is_chain:
-            headers[CHAIN_REQUEST_ID] = request_id
+            headers.append((CHAIN_REQUEST_ID, request_id))
         return headers

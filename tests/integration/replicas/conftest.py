@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
 import pytest
 import uvloop
 import yaml
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas import Replica, ReplicaPool, make_replicas
+from truss_async.harness.replicas import HttpCalls, Replica, ReplicaCall, ReplicaPool, make_replicas
 from truss_async.harness.settings import HarnessSettings
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Stage:
         self.reported: list[str] = []
         self.logged: list[str] = []
         self.news = threading.Condition()
+        self.http = HttpCalls()
         self._started: list[Replica] = []
         self._pools: list[ReplicaPool] = []
 
@@ -48,6 +49,7 @@ class Stage:
         made, self.concurrency = make_replicas(
             HarnessSettings(truss_dir=truss_dir, **settings),
             workdir=self.folder / "work",
+            http=self.http,
             clock=SYSTEM_CLOCK,
             report=lambda line: self._note(self.reported, line),
             log=lambda line: self._note(self.logged, line),
@@ -82,13 +84,16 @@ class Stage:
 
     def predict(self, replica: Replica, model_input: object, **headers: str) -> Any:
         async def post() -> Any:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.post(replica.predict_url, json=model_input, headers=headers) as answer,
-            ):
-                return await answer.json()
+            body = json.dumps(model_input).encode()
+            sent = (("Content-Type", "application/json"), *headers.items())
+            return json.loads(await (await replica.call(ReplicaCall(sent, body))).read())
 
         return self.run(post())
+
+    async def post(self, url: str) -> None:
+        """A call from outside of whatever listens there."""
+        call = ReplicaCall((("Content-Type", "application/json"),), b"1")
+        await (await self.http.send(call, predict_url=url, base_url="")).read()
 
     def wait_for_line(self, lines: list[str], part: str, *, times: int = 1) -> None:
         with self.news:
@@ -102,6 +107,7 @@ class Stage:
             self.run(pool.stop())
         for replica in self._started:
             self.run(replica.stop())
+        self.run(self.http.close())
 
     def _note(self, lines: list[str], line: str) -> None:
         with self.news:

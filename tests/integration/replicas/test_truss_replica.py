@@ -8,12 +8,11 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from tests.integration.replicas.process_table import assert_group_ends, group_members
 from truss_async.errors import HarnessError
-from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.harness.replicas import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
 from truss_async.harness.replicas.truss_replica import ProcessReplica
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ class Model:
 """
 
 
-async def post(url: str) -> None:
-    async with aiohttp.ClientSession() as session, session.post(url, json=1) as answer:
-        await answer.read()
-
-
 def pid_of(replica: object) -> int:
     assert isinstance(replica, ProcessReplica)
     assert replica.pid is not None
@@ -43,7 +37,6 @@ def pid_of(replica: object) -> int:
 def test_model_is_loaded_answers_and_leaves_no_process_behind(stage: Stage) -> None:
     replica = stage.started(stage.truss(ECHO))
     assert replica.name == "replica-1"
-    assert replica.predict_url.startswith("http://127.0.0.1:")
     assert stage.predict(replica, {"page": "ä"}) == {"page": "ä"}
     group = pid_of(replica)
     assert group_members(group)
@@ -211,7 +204,7 @@ def test_two_replicas_run_side_by_side_and_the_pool_replaces_the_one_that_dies(s
     assert first != second
     # Edited in between: what is loaded next is the new one.
     (truss / "model" / "model.py").write_text(textwrap.dedent(model).replace("os.getpid()", "'edited'"))
-    with pytest.raises(aiohttp.ClientError):
+    with pytest.raises(ReplicaUnreachableError):
         stage.predict(replicas[0], "die")
     stage.wait_for_line(stage.reported, "replica-1 exited with status 7; starting it again in 1 s")
     assert stage.predict(replicas[1], "pid") == second
@@ -250,18 +243,18 @@ def test_model_that_does_not_end_on_sigterm_is_killed(stage: Stage) -> None:
     (replica,) = stage.replicas(stage.truss(textwrap.dedent(model)))
     stage.run(replica.start())
     group = pid_of(replica)
-    hanging = asyncio.run_coroutine_threadsafe(post(replica.predict_url), stage.loop)
+    hanging = asyncio.run_coroutine_threadsafe(replica.call(ReplicaCall((), b"0")), stage.loop)
     stage.wait_for_line(stage.logged, "busy")
     stage.run(replica.stop())
     assert group_members(group) == []
-    assert isinstance(hanging.exception(DEADLINE_SECONDS), aiohttp.ClientError)
+    assert isinstance(hanging.exception(DEADLINE_SECONDS), ReplicaUnreachableError)
 
 
 HARNESS = """
 import asyncio, sys
 from pathlib import Path
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas import make_replicas
+from truss_async.harness.replicas import HttpCalls, make_replicas
 from truss_async.harness.settings import HarnessSettings
 
 def log(line):
@@ -269,7 +262,9 @@ def log(line):
 
 async def main():
     settings = HarnessSettings(truss_dir=sys.argv[1])
-    (replica,), _ = make_replicas(settings, workdir=Path(sys.argv[2]), clock=SYSTEM_CLOCK, report=len, log=log)
+    (replica,), _ = make_replicas(
+        settings, workdir=Path(sys.argv[2]), http=HttpCalls(), clock=SYSTEM_CLOCK, report=len, log=log
+    )
     await replica.start()
     print(replica.pid, replica.predict_url, flush=True)
     await replica.wait_exit()
@@ -299,14 +294,14 @@ def test_replica_and_its_children_die_with_a_harness_that_is_killed(
         assert harness.stdout is not None
         pid, url = harness.stdout.readline().split()
         group = int(pid)
-        hanging = asyncio.run_coroutine_threadsafe(post(url), stage.loop) if busy else None
+        hanging = asyncio.run_coroutine_threadsafe(stage.post(url), stage.loop) if busy else None
         if busy:
             assert "burning" in harness.stdout.readline()
         assert len(group_members(group)) >= 3
         harness.kill()
     assert_group_ends(group, within_seconds=2)
     if hanging is not None:
-        assert isinstance(hanging.exception(DEADLINE_SECONDS), aiohttp.ClientError)
+        assert isinstance(hanging.exception(DEADLINE_SECONDS), ReplicaUnreachableError)
 
 
 def test_truss_with_a_plugin_of_its_own_runs_that_copy(stage: Stage) -> None:

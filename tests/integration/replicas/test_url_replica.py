@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from truss_async.clock import SYSTEM_CLOCK
+from truss_async.harness.replicas import HttpCalls
 from truss_async.harness.replicas.url_replica import UrlReplica
 
 if TYPE_CHECKING:
@@ -30,12 +31,17 @@ async def serve(port: int = 0) -> tuple[web.AppRunner, int]:
     ],
 )
 def test_path_of_the_url_is_kept_and_else_that_of_the_truss_server(model_url: str, predict_url: str) -> None:
-    assert UrlReplica("replica-1", model_url, clock=SYSTEM_CLOCK, report=print).predict_url == predict_url
+    assert (
+        UrlReplica("replica-1", model_url, http=HttpCalls(), clock=SYSTEM_CLOCK, report=print).predict_url
+        == predict_url
+    )
 
 
 @pytest.mark.parametrize("path", ["", "/", "/my/predict?v=2"])
 def test_custom_routes_hang_on_the_servers_root(path: str) -> None:
-    replica = UrlReplica("replica-1", f"http://model:80{path}", clock=SYSTEM_CLOCK, report=print)
+    replica = UrlReplica(
+        "replica-1", f"http://model:80{path}", http=HttpCalls(), clock=SYSTEM_CLOCK, report=print
+    )
     assert replica.base_url == "http://model:80"
 
 
@@ -45,7 +51,11 @@ def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: St
         await runner.cleanup()
         said: asyncio.Queue[str] = asyncio.Queue()
         replica = UrlReplica(
-            "replica-1", f"http://127.0.0.1:{port}", clock=SYSTEM_CLOCK, report=said.put_nowait
+            "replica-1",
+            f"http://127.0.0.1:{port}",
+            http=HttpCalls(),
+            clock=SYSTEM_CLOCK,
+            report=said.put_nowait,
         )
         starting = asyncio.create_task(replica.start())
         assert "nothing answers" in await said.get()

@@ -6,24 +6,23 @@ import asyncio
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import aiohttp
 from starlette.responses import Response, StreamingResponse
-from yarl import URL
 
 from ...clock import within
 from ...contract import limits
 from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
+from ..replicas import ReplicaCall, ReplicaUnreachableError
 from .bodies import IncomingBody, caller_left, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ..replicas import Replica, ReplicaPool
+    from ..replicas import ReplicaAnswer, ReplicaPool
     from ..request_headers import RequestHeaders
 
 CLIENT_CLOSED_REQUEST = 499
@@ -35,42 +34,35 @@ _HOP_BY_HOP = {
 _OURS = {name.lower() for name in (REQUEST_ID, CHAIN_REQUEST_ID, TRACEPARENT, TRACESTATE)}
 _NOT_PASSED_ON = _HOP_BY_HOP | _OURS | {"host", "authorization", "content-length", "expect"}
 _NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower()}
-_NOT_MADE_UP = ("Accept", "Content-Type")
 
 
 class SyncCalls:
     """Answers the sync calls of one deployment; they go before async requests, and share their slots."""
 
-    def __init__(
-        self, *, pool: ReplicaPool, session: aiohttp.ClientSession, clock: Clock, headers: RequestHeaders
-    ) -> None:
+    def __init__(self, *, pool: ReplicaPool, clock: Clock, headers: RequestHeaders) -> None:
         self._pool = pool
-        self._session = session
         self._clock = clock
         self._headers = headers
 
     async def predict(self, request: Request, request_id: str) -> Response:
         """The model's own answer. When the caller leaves, so does the call to the model."""
         body = await read_body(request, limit=limits.MAX_BODY_BYTES)
-
-        async def call(replica: Replica) -> aiohttp.ClientResponse:
-            headers = self._passed_on(request, request_id)
-            return await self._send("POST", URL(replica.predict_url), headers, body)
-
+        call = ReplicaCall(self._passed_on(request, request_id), body)
         return await self._pass_through(call, left=lambda: caller_left(request))
 
     async def route(self, request: Request, request_id: str, *, route: str) -> Response:
         """What the model server answers at a route of its own, while the body still comes in."""
         body = IncomingBody(request, limit=limits.MAX_BODY_BYTES)
         query = request.scope["query_string"].decode("latin-1")
-
-        async def call(replica: Replica) -> aiohttp.ClientResponse:
-            headers = self._passed_on(request, request_id)
-            if body.declared_size is not None:
-                headers.append(("Content-Length", body.declared_size))
-            url = URL(f"{replica.base_url}/{route}{'?' if query else ''}{query}", encoded=True)
-            return await self._send(request.method, url, headers, body.chunks() if body.has_any else None)
-
+        headers = self._passed_on(request, request_id)
+        if body.declared_size is not None:
+            headers.append(("Content-Length", body.declared_size))
+        call = ReplicaCall(
+            headers,
+            body.chunks() if body.has_any else None,
+            method=request.method,
+            route=f"{route}{'?' if query else ''}{query}",
+        )
         try:
             return await self._pass_through(call, left=body.caller_left)
         except CallRefusedError as refusal:
@@ -80,7 +72,7 @@ class SyncCalls:
 
     async def _pass_through(
         self,
-        call: Callable[[Replica], Awaitable[aiohttp.ClientResponse]],
+        call: ReplicaCall,
         *,
         left: Callable[[], Awaitable[None]],
     ) -> Response:
@@ -97,8 +89,8 @@ class SyncCalls:
         except TimeoutError:
             message = f"the model did not answer within {limits.SYNC_TIMEOUT_SECONDS} s"
             raise CallRefusedError(504, ApiErrorCode.TIMEOUT, message) from None
-        except (aiohttp.ClientError, OSError) as error:
-            message = f"the model server cannot be reached: {error or type(error).__name__}"
+        except ReplicaUnreachableError as error:
+            message = f"the model server cannot be reached: {error}"
             raise CallRefusedError(502, ApiErrorCode.MODEL_UNAVAILABLE, message) from None
         finally:
             gone.cancel()
@@ -106,16 +98,14 @@ class SyncCalls:
             await asyncio.wait((answer, gone))
             held.close()
 
-    async def _on_a_replica(
-        self, call: Callable[[Replica], Awaitable[aiohttp.ClientResponse]], held: ExitStack
-    ) -> aiohttp.ClientResponse:
+    async def _on_a_replica(self, call: ReplicaCall, held: ExitStack) -> ReplicaAnswer:
         if self._pool.state == "failed":
             raise CallRefusedError(
                 503, ApiErrorCode.MODEL_UNAVAILABLE, self._pool.last_error or "the model did not load"
             )
         replica = await self._pool.acquire()
         held.callback(self._pool.release, replica)
-        answer = await call(replica)
+        answer = await replica.call(call)
         held.callback(answer.close)
         return answer
 
@@ -125,26 +115,19 @@ class SyncCalls:
             for name, value in request.headers.raw
             if name.decode("latin-1").lower() not in _NOT_PASSED_ON
         ]
-        return [*passed, *self._headers.of(request_id).items()]
-
-    async def _send(
-        self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes | AsyncIterator[bytes] | None
-    ) -> aiohttp.ClientResponse:
-        return await self._session.request(
-            method, url, data=body, headers=headers, allow_redirects=False, skip_auto_headers=_NOT_MADE_UP
-        )
+        return [*passed, *self._headers.of(request_id)]
 
 
 class _PassedThrough(StreamingResponse):
     """A model server's answer; what it holds is let go when the answer is sent, or the caller has left."""
 
     def __init__(
-        self, answer: aiohttp.ClientResponse, held: ExitStack, *, left: Callable[[], Awaitable[None]]
+        self, answer: ReplicaAnswer, held: ExitStack, *, left: Callable[[], Awaitable[None]]
     ) -> None:
-        super().__init__(answer.content.iter_any(), status_code=answer.status)
+        super().__init__(answer.chunks(), status_code=answer.status)
         self.raw_headers = [
             (name.lower(), value)
-            for name, value in answer.raw_headers
+            for name, value in answer.headers
             if name.decode("latin-1").lower() not in _NOT_PASSED_BACK
         ]
         self._held = held

@@ -1,16 +1,27 @@
 """Replicas: copies of the model, the pool that keeps them alive, and the slots that calls share."""
 
 from .factory import make_replicas
+from .http_calls import HttpCalls
 from .logs import ReplicaLogLine, render_log_line
 from .pool import PoolState, ReplicaPool
-from .protocol import Replica, ReplicaLoadError
+from .protocol import (
+    Replica,
+    ReplicaAnswer,
+    ReplicaCall,
+    ReplicaLoadError,
+    ReplicaUnreachableError,
+)
 
 __all__ = [
+    "HttpCalls",
     "PoolState",
     "Replica",
+    "ReplicaAnswer",
+    "ReplicaCall",
     "ReplicaLoadError",
     "ReplicaLogLine",
     "ReplicaPool",
+    "ReplicaUnreachableError",
     "make_replicas",
     "render_log_line",
 ]

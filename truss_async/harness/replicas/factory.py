@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ...clock import Clock
     from ..settings import HarnessSettings
+    from .http_calls import HttpCalls
     from .logs import ReplicaLogLine
     from .protocol import Replica
 
@@ -30,6 +31,7 @@ def make_replicas(
     settings: HarnessSettings,
     *,
     workdir: Path,
+    http: HttpCalls,
     clock: Clock,
     report: Callable[[str], None],
     log: Callable[[str], None],
@@ -46,7 +48,7 @@ def make_replicas(
     names = [f"replica-{number}" for number in range(1, settings.replicas + 1)]
     if settings.model_url is not None:
         url = str(settings.model_url)
-        return [UrlReplica(name, url, clock=SYSTEM_CLOCK, report=report) for name in names], 1
+        return [UrlReplica(name, url, http=http, clock=SYSTEM_CLOCK, report=report) for name in names], 1
     if settings.truss_dir is None:
         raise HarnessError("nothing to serve: give a truss folder or a model URL")
     folder = read_truss_folder(settings.truss_dir)
@@ -58,6 +60,7 @@ def make_replicas(
     runs = TrussRuns(
         truss_dir=folder.path,
         settings=settings,
+        http=http,
         clock=SYSTEM_CLOCK,
         report=report,
         remark=_once(report),

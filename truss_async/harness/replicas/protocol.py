@@ -1,12 +1,16 @@
-"""What the pool expects of a replica: one loaded copy of the model, behind an HTTP URL."""
+"""What the pool expects of a replica: one loaded copy of the model, which can be called."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import HarnessError
 
-__all__ = ["Replica", "ReplicaLoadError"]
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+__all__ = ["Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
 
 
 class ReplicaLoadError(HarnessError):
@@ -17,6 +21,41 @@ class ReplicaLoadError(HarnessError):
         self.traceback = traceback
 
 
+class ReplicaUnreachableError(HarnessError):
+    """The model server did not answer: the connection was refused, reset, or broke off in the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCall:
+    """What a replica is asked: to predict, or at ``route``, a path below its root with its query, as it was sent."""
+
+    headers: Sequence[tuple[str, str]]
+    body: bytes | AsyncIterator[bytes] | None
+    method: str = "POST"
+    route: str | None = None
+
+
+class ReplicaAnswer(Protocol):
+    """What a replica answers; the body may still be coming in, and raises ReplicaUnreachableError where it breaks off."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """As they were sent."""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, part by part, as it comes in."""
+
+    def close(self) -> None:
+        """Let go of it, whether it was read or not. Harmless when done twice."""
+
+
 class Replica(Protocol):
     """One copy of the model. Started and stopped many times in its life, one after the other."""
 
@@ -24,13 +63,8 @@ class Replica(Protocol):
     def name(self) -> str:
         """``replica-1``, ``replica-2``, …"""
 
-    @property
-    def predict_url(self) -> str:
-        """The URL to POST a model input to; valid once started."""
-
-    @property
-    def base_url(self) -> str:
-        """Where the model server is, without a slash at the end: custom routes hang on it; valid once started."""
+    async def call(self, call: ReplicaCall) -> ReplicaAnswer:
+        """Ask it, once it is started; raise ReplicaUnreachableError when no answer comes."""
 
     async def start(self) -> None:
         """Return when the model is loaded; raise HarnessError (ReplicaLoadError: its own fault) when not."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ..settings import HarnessSettings
     from .context import BuildContext
     from .environment import Environment
+    from .http_calls import HttpAnswer, HttpCalls
     from .logs import ReplicaLogLine
+    from .protocol import ReplicaCall
 
 __all__ = ["ProcessReplica", "TrussRuns"]
 
@@ -38,6 +40,7 @@ class TrussRuns:
 
     truss_dir: Path
     settings: HarnessSettings
+    http: HttpCalls
     clock: Clock
     report: Callable[[str], None]
     remark: Callable[[str], None]
@@ -62,10 +65,12 @@ class ProcessReplica:
 
     @property
     def predict_url(self) -> str:
+        """The URL to POST a model input to; valid once started."""
         return f"{self.base_url}/v1/models/model:predict"
 
     @property
     def base_url(self) -> str:
+        """Where the server is, without a slash at the end; valid once started."""
         if self._server is None:
             raise HarnessError(f"{self.name} is not started")
         return f"http://127.0.0.1:{self._server.port}"
@@ -74,6 +79,9 @@ class ProcessReplica:
     def pid(self) -> int | None:
         """The server's process, which leads a process group and a session of its own."""
         return None if self._server is None else self._server.pid
+
+    async def call(self, call: ReplicaCall) -> HttpAnswer:
+        return await self._runs.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
 
     async def start(self) -> None:
         await self.stop()

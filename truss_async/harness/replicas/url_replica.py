@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...clock import Clock
+    from .http_calls import HttpAnswer, HttpCalls
+    from .protocol import ReplicaCall
 
 __all__ = ["UrlReplica"]
 
@@ -26,8 +28,11 @@ _ATTEMPT_SECONDS: Final = 10.0
 class UrlReplica:
     """A URL with a path is used as it is; one without gets the path of the Truss server."""
 
-    def __init__(self, name: str, model_url: str, *, clock: Clock, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, model_url: str, *, http: HttpCalls, clock: Clock, report: Callable[[str], None]
+    ) -> None:
         self.name = name
+        self._http = http
         self._clock = clock
         self._report = report
         self._parts = urlsplit(model_url)
@@ -36,11 +41,16 @@ class UrlReplica:
 
     @property
     def predict_url(self) -> str:
+        """The URL to POST a model input to."""
         return urlunsplit(self._parts)
 
     @property
     def base_url(self) -> str:
+        """Where the model server is, without a slash at the end: custom routes hang on it."""
         return urlunsplit(self._parts._replace(path="", query="", fragment=""))
+
+    async def call(self, call: ReplicaCall) -> HttpAnswer:
+        return await self._http.send(call, predict_url=self.predict_url, base_url=self.base_url)
 
     async def start(self) -> None:
         """Return once anything at all is answered there, however long that takes."""

@@ -8,11 +8,13 @@ import pytest
 
 from truss_async.clock import ManualClock
 from truss_async.errors import HarnessError
-from truss_async.harness.replicas import Replica, ReplicaLoadError, ReplicaPool
+from truss_async.harness.replicas import Replica, ReplicaLoadError, ReplicaPool, ReplicaUnreachableError
 from truss_async.harness.replicas.pool import restart_delay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from truss_async.harness.replicas import ReplicaAnswer, ReplicaCall
 
 DEADLINE_SECONDS = 5
 
@@ -27,13 +29,8 @@ class SteeredReplica:
         self._outcomes: asyncio.Queue[HarnessError | None] = asyncio.Queue()
         self._exits: asyncio.Queue[str] = asyncio.Queue()
 
-    @property
-    def predict_url(self) -> str:
-        return f"http://{self.name}/"
-
-    @property
-    def base_url(self) -> str:
-        return f"http://{self.name}"
+    async def call(self, call: ReplicaCall) -> ReplicaAnswer:
+        raise ReplicaUnreachableError(f"{self.name} answers nothing")
 
     def loads(self) -> None:
         self._outcomes.put_nowait(None)

@@ -1,0 +1,84 @@
+"""Calls of a replica that is a model server behind HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from yarl import URL
+
+from .protocol import ReplicaUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from .protocol import ReplicaCall
+
+__all__ = ["HttpAnswer", "HttpCalls"]
+
+CONNECT_SECONDS: Final = 10
+_NOT_MADE_UP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class HttpCalls:
+    """Keeps connections to model servers; made where it is used first, on the event loop that runs then."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, call: ReplicaCall, *, predict_url: str, base_url: str) -> HttpAnswer:
+        """The answer, once its headers are there.
+
+        Raises:
+            ReplicaUnreachableError: none came.
+        """
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+                auto_decompress=False,
+                skip_auto_headers=_NOT_MADE_UP,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        url = URL(predict_url) if call.route is None else URL(f"{base_url}/{call.route}", encoded=True)
+        try:
+            answer = await self._session.request(
+                call.method, url, data=call.body, headers=call.headers, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error) from error
+        return HttpAnswer(answer)
+
+    async def close(self) -> None:
+        """Let go of the connections; harmless when done twice."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class HttpAnswer:
+    """A model server's answer."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers: Sequence[tuple[bytes, bytes]] = answer.raw_headers
+
+    async def read(self) -> bytes:
+        try:
+            return await self._answer.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error) from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._answer.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(error) from error
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _unreachable(error: Exception) -> ReplicaUnreachableError:
+    return ReplicaUnreachableError(str(error) or type(error).__name__)
