@@ -58,10 +58,13 @@ def takes_fields_of(
     positional: Sequence[str] = (),
     options: Mapping[str, Parameter] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
+    own: Sequence[inspect.Parameter] = (),
 ) -> Callable[[Command], Command]:
     """Give a command one option for each field of the model; ``options`` and ``defaults`` say what differs.
 
-    The command is called with a value for every field, by name.
+    ``without`` are fields that get none; ``own`` are options beside those of the fields. The command is called with a
+    value for every option, by name.
     """
 
     def decorate(command: Command) -> Command:
@@ -76,8 +79,9 @@ def takes_fields_of(
                 ],
             )
             for name, field in model.model_fields.items()
+            if name not in without
         ]
-        signature = inspect.Signature(sorted(parameters, key=lambda parameter: parameter.kind))
+        signature = inspect.Signature(sorted([*own, *parameters], key=lambda parameter: parameter.kind))
 
         @wraps(command)
         def call(*arguments: Any, **values: Any) -> int | None:

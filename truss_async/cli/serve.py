@@ -1,25 +1,49 @@
 """``truss-async serve``"""
 
+import inspect
+import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..harness.settings import HarnessSettings
+from cyclopts import Parameter
+
+from ..errors import SettingsError
+from ..harness.settings import DeploymentSettings, HarnessSettings
 from .connection import DEFAULT_URL
-from .options import WEBHOOK_SECRET, checked, takes_fields_of
+from .options import WEBHOOK_SECRET, checked, option, takes_fields_of
 
 STATE_DIR = Path(".truss-async")
+
+_FOLDERS = inspect.Parameter(
+    "truss_dir",
+    inspect.Parameter.VAR_POSITIONAL,
+    annotation=Annotated[
+        Path,
+        Parameter.combine(
+            option(HarnessSettings, "truss_dir"),
+            Parameter(env_var_split=lambda _type, value, **_: value.split(os.pathsep)),
+        ),
+    ],
+)
+_DEPLOYMENTS = inspect.Parameter(
+    "deployments",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[Path | None, option(HarnessSettings, "deployments")],
+)
 
 
 @takes_fields_of(
     HarnessSettings,
-    positional=["truss_dir"],
     options={"webhook_secrets": WEBHOOK_SECRET},
     defaults={"state_dir": STATE_DIR},
+    without=["truss_dir", "deployments"],
+    own=[_FOLDERS, _DEPLOYMENTS],
 )
 def serve(**values: Any) -> None:
-    """Serve a truss as Baseten does, on this machine: async requests, retries, signed webhooks.
+    """Serve trusses as Baseten does, on this machine: async requests, retries, signed webhooks.
 
     Says `listening on URL` once it accepts requests; the model may load longer. A restart on the same state folder
     goes on where it stopped. Ctrl-C ends it.
@@ -27,9 +51,13 @@ def serve(**values: Any) -> None:
     Example:
         truss-async serve path/to/truss --webhook-secret whsec_abc
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
+        truss-async serve truss-1 truss-2
+        truss-async serve --deployments deployments.toml
     """
     settings = checked(
-        HarnessSettings, values, names={"truss_dir": "TRUSS_DIR", "webhook_secrets": "--webhook-secret"}
+        HarnessSettings,
+        _what_to_serve(values),
+        names={"truss_dir": "TRUSS_DIR", "webhook_secrets": "--webhook-secret"},
     )
 
     from ..harness.server import run
@@ -39,10 +67,25 @@ def serve(**values: Any) -> None:
             (STATE_DIR / ".gitignore").write_text("*\n")
         print(line, flush=True)
         url = line.removeprefix("listening on ")
-        if url != line and settings.chain_id is None:
+        if url != line and settings.chain_id is None and not settings.deployments:
             print(f"next: {_submit_line(url, settings)}", file=sys.stderr, flush=True)
 
     run(settings, announce=announce)
+
+
+def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of the settings: one folder is a setting as it is, several are deployments."""
+    folders, file = values.pop("truss_dir", ()), values.pop("deployments")
+    if len(folders) < 2 and file is None:
+        return {**values, "truss_dir": folders[0] if folders else None}
+    if folders and file is not None:
+        raise SettingsError("give truss folders or --deployments, not both")
+
+    from ..harness.several import deployments_of_folders, read_deployments
+
+    shared = {name: values.pop(name) for name in DeploymentSettings.model_fields if name in values}
+    made = deployments_of_folders(folders, shared) if file is None else read_deployments(file, shared)
+    return {**values, "deployments": made}
 
 
 def _submit_line(url: str, settings: HarnessSettings) -> str:

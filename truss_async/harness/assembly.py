@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import uvicorn
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import limits
 from .activity import Activity
-from .api import Api, AsyncCalls, OwnCalls, SyncCalls
+from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
@@ -27,17 +28,35 @@ from .webhook_secrets import WebhookSecrets
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AsyncExitStack
-    from datetime import datetime
 
     from ..clock import Clock
-    from .settings import HarnessSettings
+    from .request_queue import RequestQueue
+    from .settings import DeploymentSettings, HarnessSettings
 
 BACKLOG = 2048
+BUILDS_AT_ONCE = 2
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all deployments of a harness have in common."""
+
+    queue: RequestQueue
+    delivery: Delivery
+    activity: Activity
+    metrics: Metrics
+    http: HttpCalls
+    workdir: Path
+    builds: asyncio.Semaphore
+    clock: Clock
+    report: Callable[[str], None]
+    log: Callable[[str], None]
+    environment: Mapping[str, str]
 
 
 async def start_parts(
@@ -60,7 +79,6 @@ async def start_parts(
     webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
     queue = SqliteRequestQueue(
         state.queue_file,
-        model_id=settings.model_id,
         now=clock.now(),
         is_synced=settings.durability == "full",
     )
@@ -68,23 +86,9 @@ async def start_parts(
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
     )
+    activity = Activity(clock)
     http = HttpCalls()
     parts.push_async_callback(http.close)
-    replicas, concurrency = make_replicas(
-        settings,
-        workdir=workdir,
-        http=http,
-        clock=clock,
-        report=report,
-        log=log,
-        environment=environment,
-    )
-    activity = Activity(clock)
-    work = asyncio.Event()
-    # Processes start in the system's time, whatever the clock of the requests shows.
-    pool = ReplicaPool(
-        replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=report, on_capacity=work.set
-    )
     session = await parts.enter_async_context(
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
@@ -93,10 +97,8 @@ async def start_parts(
             cookie_jar=aiohttp.DummyCookieJar(),
         )
     )
-    metrics = Metrics(settings)
-    headers = RequestHeaders(is_chain=settings.chain_id is not None)
+    metrics = Metrics(settings.all_deployments)
     delivery = Delivery(
-        model_id=settings.model_id,
         queue=queue,
         signing=webhook_secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
@@ -106,67 +108,128 @@ async def start_parts(
         metrics=metrics,
         report=report,
     )
-    dispatcher = Dispatcher(
-        settings.deployment_id,
-        queue=queue,
-        pool=pool,
-        activity=activity,
-        headers=headers,
-        metrics=metrics,
-        report=report,
-        work=work,
-        on_finished=delivery.wake,
-    )
     housekeeping = Housekeeping(queue=queue, activity=activity, report=report)
-
-    def on_queued(expires_at: datetime) -> None:
-        work.set()
-        housekeeping.note_expiry(expires_at)
+    shared = _Shared(
+        queue=queue,
+        delivery=delivery,
+        activity=activity,
+        metrics=metrics,
+        http=http,
+        workdir=workdir,
+        builds=asyncio.Semaphore(BUILDS_AT_ONCE),
+        clock=clock,
+        report=report,
+        log=log,
+        environment=environment,
+    )
+    deployments, dispatchers = [], []
+    for each in settings.all_deployments:
+        prefix = f"{each.deployment_id}-" if settings.deployments else ""
+        deployment, dispatcher = _make_deployment(each, shared, prefix=prefix)
+        deployments.append(deployment)
+        dispatchers.append(dispatcher)
+    await _tell_of_unserved(queue, {each.id for each in deployments}, report=report)
 
     async def exposition() -> bytes:
-        counts = await queue.counts(settings.deployment_id)
-        return metrics.exposition(
-            queue_size=counts.queued,
-            concurrent_requests=pool.taken_slots,
-            replicas_active=pool.ready_count,
-            replicas_starting=pool.starting_count,
-        )
+        for deployment in deployments:
+            counts = await queue.counts(deployment.id)
+            deployment.metrics.at_this_moment(
+                queue_size=counts.queued,
+                concurrent_requests=deployment.pool.taken_slots,
+                replicas_active=deployment.pool.ready_count,
+                replicas_starting=deployment.pool.starting_count,
+            )
+        return metrics.exposition()
 
     async_calls = AsyncCalls(
-        model_id=settings.model_id,
-        chain_id=settings.chain_id,
-        deployment_id=settings.deployment_id,
-        queue=queue,
-        limits=settings.call_limits,
-        clock=clock,
-        on_queued=on_queued,
+        queue=queue, limits=settings.call_limits, clock=clock, on_expiry=housekeeping.note_expiry
     )
     api = Api(
-        settings,
+        Deployments(deployments),
+        api_key=settings.api_key,
         clock=clock,
-        metrics=metrics,
         exposition=exposition,
         async_calls=async_calls,
-        sync_calls=SyncCalls(pool=pool, clock=clock, headers=headers),
         own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets, clock=clock),
-        health=lambda: {
-            "status": "ok",
-            "model": pool.state,
-            "replicas_ready": pool.ready_count,
-            "error": pool.last_error,
-        },
+        health=lambda: _health(deployments),
     )
-    await pool.start()
-    parts.push_async_callback(pool.stop)
+    for deployment in deployments:
+        await deployment.pool.start()
+        parts.push_async_callback(deployment.pool.stop)
     tasks = [
         _background(parts, activity.start(delivery.run(), name="delivery")),
-        _background(parts, activity.start(dispatcher.run(), name="dispatcher")),
+        *(_background(parts, activity.start(each.run(), name="dispatcher")) for each in dispatchers),
         _background(parts, activity.start(housekeeping.run(), name="housekeeping")),
     ]
     tasks.append(_serve_http(parts, api, listening))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, activity))
     return tasks
+
+
+def _make_deployment(
+    settings: DeploymentSettings, shared: _Shared, *, prefix: str
+) -> tuple[Deployment, Dispatcher]:
+    replicas, concurrency = make_replicas(
+        settings,
+        prefix=prefix,
+        workdir=shared.workdir / settings.deployment_id,
+        http=shared.http,
+        clock=shared.clock,
+        report=shared.report,
+        log=shared.log,
+        environment=shared.environment,
+        builds=shared.builds,
+    )
+    work = asyncio.Event()
+    # Processes start in the system's time, whatever the clock of the requests shows.
+    pool = ReplicaPool(
+        replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=shared.report, on_capacity=work.set
+    )
+    headers = RequestHeaders(is_chain=settings.chain_id is not None)
+    metrics = shared.metrics.of(settings.deployment_id)
+    deployment = Deployment(
+        settings,
+        pool=pool,
+        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers),
+        metrics=metrics,
+        on_queued=work.set,
+    )
+    dispatcher = Dispatcher(
+        settings.deployment_id,
+        queue=shared.queue,
+        pool=pool,
+        activity=shared.activity,
+        headers=headers,
+        metrics=metrics,
+        report=shared.report,
+        work=work,
+        on_finished=shared.delivery.wake,
+    )
+    return deployment, dispatcher
+
+
+async def _tell_of_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:
+    for deployment_id, count in (await queue.open_by_deployment()).items():
+        if deployment_id not in served:
+            report(
+                f"{count} open requests are for the deployment {deployment_id}, which is not served; they wait, or expire"
+            )
+
+
+def _health(deployments: Sequence[Deployment]) -> dict[str, object]:
+    pools = {each.id: each.pool for each in deployments}
+    states = {pool.state for pool in pools.values()}
+    return {
+        "status": "ok",
+        "model": next(state for state in ("failed", "starting", "ready") if state in states),
+        "replicas_ready": sum(pool.ready_count for pool in pools.values()),
+        "error": next((pool.last_error for pool in pools.values() if pool.last_error), None),
+        "deployments": {
+            name: {"model": pool.state, "replicas_ready": pool.ready_count, "error": pool.last_error}
+            for name, pool in pools.items()
+        },
+    }
 
 
 def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:

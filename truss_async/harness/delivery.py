@@ -46,7 +46,6 @@ class Delivery:
     def __init__(
         self,
         *,
-        model_id: str,
         queue: RequestQueue,
         signing: Callable[[], Sequence[str]],
         policy: DeliveryPolicy,
@@ -56,7 +55,6 @@ class Delivery:
         metrics: Metrics,
         report: Callable[[str], None],
     ) -> None:
-        self._model_id = model_id
         self._queue = queue
         self._signing = signing
         self._policy = policy
@@ -141,7 +139,7 @@ class Delivery:
 
     async def _deliver(self, due: DueDelivery) -> None:
         attempt = await self._post(due)
-        self._metrics.delivery_attempted(
+        self._metrics.of(due.deployment_id).delivery_attempted(
             status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
         )
         await until_stored(lambda: self._record(due, attempt), clock=self._activity, report=self._report)
@@ -168,7 +166,7 @@ class Delivery:
     def _body(self, due: DueDelivery) -> bytes:
         result = AsyncPredictResult(
             request_id=due.request_id,
-            model_id=self._model_id,
+            model_id=due.model_id,
             deployment_id=due.deployment_id,
             time=self._activity.now(),
             data=None if due.data is None else from_json(due.data),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..contract import ErrorDetail
     from .activity import Activity
-    from .metrics import Metrics
+    from .metrics import DeploymentMetrics
     from .replicas import Replica, ReplicaPool
     from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
@@ -49,7 +49,7 @@ class Dispatcher:
         pool: ReplicaPool,
         activity: Activity,
         headers: RequestHeaders,
-        metrics: Metrics,
+        metrics: DeploymentMetrics,
         report: Callable[[str], None],
         work: asyncio.Event,
         on_finished: Callable[[], None],

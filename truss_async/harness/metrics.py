@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from ..contract import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
-    from .settings import HarnessSettings
+    from .settings import DeploymentSettings
 
 Key = TypeVar("Key")
 
@@ -52,48 +52,91 @@ class _Kept(dict[Key, tuple[Counter, Histogram]]):
 
 
 class Metrics:
-    """Counts and measures; each harness has a registry of its own."""
+    """The metrics of all deployments; each harness has a registry of its own."""
 
-    def __init__(self, settings: HarnessSettings) -> None:
-        self._labels = {
-            "model_id": settings.model_id,
-            "model_name": settings.model_id,
-            "deployment_id": settings.deployment_id,
-            "environment": settings.environment,
-            "rollout_phase": "stable",
+    def __init__(self, deployments: Iterable[DeploymentSettings]) -> None:
+        self._registry = CollectorRegistry()
+        self._families = _Families(self._registry)
+        self._of = {
+            each.deployment_id: DeploymentMetrics(
+                self._families,
+                model_id=each.model_id,
+                model_name=each.name,
+                deployment_id=each.deployment_id,
+                environment=each.environment,
+            )
+            for each in deployments
         }
-        registry = self._registry = CollectorRegistry()
-        self._requests = Counter(
+
+    def of(self, deployment_id: str) -> DeploymentMetrics:
+        """Those of one deployment; of one that is no longer served only the id is known."""
+        if deployment_id not in self._of:
+            self._of[deployment_id] = DeploymentMetrics(
+                self._families, model_id="", model_name="", deployment_id=deployment_id, environment=""
+            )
+        return self._of[deployment_id]
+
+    def exposition(self) -> bytes:
+        """All of it as Prometheus reads it."""
+        return generate_latest(self._registry)
+
+
+class _Families:
+    """Every metric, before it is told apart by deployment."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def histogram(
+            name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...] = _SECONDS
+        ) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, _DEPLOYMENT, registry=registry)
+
+        self.requests = Counter(
             "baseten_inference_requests", "Inference requests that are over.", _INFERENCE, registry=registry
         )
-        self._response_time = Histogram(
+        self.response_time = histogram(
             "baseten_end_to_end_response_time_seconds",
             "From the arrival of a request to the end of inference.",
             _INFERENCE,
-            registry=registry,
-            buckets=_SECONDS,
         )
-        self._webhooks = Counter(
+        self.webhooks = Counter(
             "baseten_async_webhook_requests", "Delivery attempts.", _WEBHOOK, registry=registry
         )
-        self._webhook_latency = Histogram(
-            "baseten_async_webhook_latency_seconds",
-            "How long a delivery attempt took.",
-            _WEBHOOK,
-            registry=registry,
-            buckets=_SECONDS,
+        self.webhook_latency = histogram(
+            "baseten_async_webhook_latency_seconds", "How long a delivery attempt took.", _WEBHOOK
         )
+        self.time_in_queue = histogram(
+            "baseten_time_in_async_queue_seconds",
+            "From acceptance to the first inference attempt.",
+            _DEPLOYMENT,
+        )
+        self.request_size = histogram("baseten_request_size_bytes", "Size of a request.", _DEPLOYMENT, _BYTES)
+        self.response_size = histogram(
+            "baseten_response_size_bytes", "Size of an output.", _DEPLOYMENT, _BYTES
+        )
+        self.queue_size = gauge("baseten_async_queue_size", "Async requests that wait.")
+        self.concurrent = gauge("baseten_concurrent_requests", "Requests that the model works on.")
+        self.active = gauge("baseten_replicas_active", "Replicas that take requests.")
+        self.starting = gauge("baseten_replicas_starting", "Replicas that do not take requests yet.")
+
+
+class DeploymentMetrics:
+    """Counts and measures what one deployment does."""
+
+    def __init__(self, families: _Families, **labels: str) -> None:
+        self._families = families
+        self._labels = {**labels, "rollout_phase": "stable"}
         self._inference = _Kept(self._inference_series)
         self._deliveries = _Kept(self._delivery_series)
-        self._time_in_queue = self._histogram(
-            "baseten_time_in_async_queue_seconds", "From acceptance to the first inference attempt.", _SECONDS
-        )
-        self._request_size = self._histogram("baseten_request_size_bytes", "Size of a request.", _BYTES)
-        self._response_size = self._histogram("baseten_response_size_bytes", "Size of an output.", _BYTES)
-        self._queue_size = self._gauge("baseten_async_queue_size", "Async requests that wait.")
-        self._concurrent = self._gauge("baseten_concurrent_requests", "Requests that the model works on.")
-        self._active = self._gauge("baseten_replicas_active", "Replicas that take requests.")
-        self._starting = self._gauge("baseten_replicas_starting", "Replicas that do not take requests yet.")
+        self._time_in_queue = families.time_in_queue.labels(**self._labels)
+        self._request_size = families.request_size.labels(**self._labels)
+        self._response_size = families.response_size.labels(**self._labels)
+        self._gauges = [
+            family.labels(**self._labels)
+            for family in (families.queue_size, families.concurrent, families.active, families.starting)
+        ]
 
     def inference_over(
         self, *, status: int, is_async: bool, took: timedelta, response_bytes: int | None
@@ -119,28 +162,19 @@ class Metrics:
         attempts.inc()
         latency.observe(took_seconds)
 
-    def exposition(
+    def at_this_moment(
         self, *, queue_size: int, concurrent_requests: int, replicas_active: int, replicas_starting: int
-    ) -> bytes:
-        """All of it as Prometheus reads it, with what is so at this moment."""
-        self._queue_size.set(queue_size)
-        self._concurrent.set(concurrent_requests)
-        self._active.set(replicas_active)
-        self._starting.set(replicas_starting)
-        return generate_latest(self._registry)
+    ) -> None:
+        """What is so now, to be shown next."""
+        values = (queue_size, concurrent_requests, replicas_active, replicas_starting)
+        for gauge, value in zip(self._gauges, values, strict=True):
+            gauge.set(value)
 
     def _inference_series(self, key: tuple[int, bool]) -> tuple[Counter, Histogram]:
         status, is_async = key
         labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
-        return self._requests.labels(**labels), self._response_time.labels(**labels)
+        return self._families.requests.labels(**labels), self._families.response_time.labels(**labels)
 
     def _delivery_series(self, status_code: int | None) -> tuple[Counter, Histogram]:
         labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
-        return self._webhooks.labels(**labels), self._webhook_latency.labels(**labels)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        family = Histogram(name, text, _DEPLOYMENT, registry=self._registry, buckets=buckets)
-        return family.labels(**self._labels)
-
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, _DEPLOYMENT, registry=self._registry).labels(**self._labels)
+        return self._families.webhooks.labels(**labels), self._families.webhook_latency.labels(**labels)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from ..contract import limits
 
@@ -35,36 +36,79 @@ _PROFILES = {
 }
 
 
-class HarnessSettings(BaseModel):
-    """What to serve, and how. One model per harness: a truss folder, or the URL of a model server."""
+_ID = r"^[A-Za-z0-9_]{1,64}$"
+
+
+class DeploymentSettings(BaseModel):
+    """One deployment: a truss folder, or the URL of a model server, and the names it is called by."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_default=True)
 
-    truss_dir: Path | None = Field(None, description="The truss to serve: a folder with a config.yaml.")
+    truss_dir: Path | None = Field(
+        None,
+        description="The truss to serve, a folder with a config.yaml; of several, the folder's name is the model id.",
+    )
     model_url: AnyHttpUrl | None = Field(
         None, description="Serve the model server that answers here, instead of starting one."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     model_id: str = Field(
-        "local",
-        pattern=r"^[A-Za-z0-9_]{1,64}$",
-        description="Model id, in results and in the host model-{id}.…",
+        "local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
+    )
+    model_name: str | None = Field(
+        None, min_length=1, max_length=200, description="Model name, in metrics; the model id by default."
     )
     chain_id: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9_]{1,64}$",
+        pattern=_ID,
         description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
     )
     deployment_id: str = Field(
-        "local1",
-        pattern=r"^[A-Za-z0-9_]{1,64}$",
-        description="Deployment id, in results and deployment/{id}.",
+        "local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
     )
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
         "production", description="The environment that the deployment is promoted to, besides development."
     )
     replicas: int = Field(1, ge=1, le=64, description="Model server processes.")
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
+    )
+    python: Path | None = Field(
+        None, description="Python interpreter to run the truss with; installs nothing."
+    )
+    install: bool = Field(
+        True, description="Install the truss's requirements into a cached environment when they are missing."
+    )
+    cache_dir: Path | None = Field(
+        None, description="Folder of the cached environments; the user's cache folder by default."
+    )
+
+    @property
+    def name(self) -> str:
+        """What it is called in metrics."""
+        return self.model_name or self.model_id
+
+    @property
+    def served(self) -> str:
+        """The model or chain that it is a deployment of, in words."""
+        return f"model {self.model_id}" if self.chain_id is None else f"chain {self.chain_id}"
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if self.truss_dir and self.model_url:
+            raise ValueError("give a truss folder or a model URL, not both")
+        return self
+
+
+class HarnessSettings(DeploymentSettings):
+    """How to serve, and what: the one deployment that these settings describe, or each of ``deployments``."""
+
+    deployments: tuple[DeploymentSettings, ...] = Field(
+        (),
+        description="Several deployments: a TOML file with a [[deployment]] table for each (truss_dir or model_url, model_id, …).",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     state_dir: Path | None = Field(
         None, description="Folder of the durable queue; without one, requests end with the harness."
     )
@@ -105,19 +149,6 @@ class HarnessSettings(BaseModel):
     max_open_requests: int | None = Field(
         None, ge=1, description="Requests queued or in progress at once, instead of what --limits says."
     )
-    secrets_dir: Path | None = Field(
-        None,
-        description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
-    )
-    python: Path | None = Field(
-        None, description="Python interpreter to run the truss with; installs nothing."
-    )
-    install: bool = Field(
-        True, description="Install the truss's requirements into a cached environment when they are missing."
-    )
-    cache_dir: Path | None = Field(
-        None, description="Folder of the cached environments; the user's cache folder by default."
-    )
 
     @property
     def call_limits(self) -> CallLimits:
@@ -127,8 +158,26 @@ class HarnessSettings(BaseModel):
             _PROFILES[self.limits], **{name: value for name, value in own.items() if value is not None}
         )
 
+    @property
+    def all_deployments(self) -> tuple[DeploymentSettings, ...]:
+        """Every deployment that is served."""
+        return self.deployments or (self,)
+
     @model_validator(mode="after")
-    def _exactly_one_model(self) -> "HarnessSettings":
-        if (self.truss_dir is None) == (self.model_url is None):
-            raise ValueError("give a truss folder or a model URL, one of them")
+    def _says_what_to_serve(self) -> "HarnessSettings":
+        if self.deployments and (self.truss_dir or self.model_url):
+            raise ValueError("give one deployment, or several of them, not both")
+        for deployment in self.all_deployments:
+            if not deployment.truss_dir and not deployment.model_url:
+                raise ValueError("give a truss folder or a model URL")
+        _refuse_repeated("deployment id", [each.deployment_id for each in self.all_deployments])
+        _refuse_repeated(
+            "environment", [f"{each.environment} of {each.served}" for each in self.all_deployments]
+        )
         return self
+
+
+def _refuse_repeated(what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two deployments have the {what} {name}; each needs its own")

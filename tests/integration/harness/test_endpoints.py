@@ -27,7 +27,6 @@ from truss_async.harness.delivery import (
 from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import NewRequest, SqliteRequestQueue
 from truss_async.harness.server import Harness
-from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks.receiver import WebhookReceiver
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -68,6 +67,8 @@ async def finished(queue: SqliteRequestQueue, request_id: str, endpoint: str) ->
     """A request whose result is to be delivered there."""
     request = NewRequest(
         request_id=request_id,
+        model_id="m1",
+        chain_id=None,
         deployment_id="d1",
         model_input=b"1",
         webhook_endpoint=endpoint,
@@ -94,19 +95,18 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
         slow = SlowEndpoint()
         server = await asyncio.start_server(slow, "127.0.0.1", 0)
         endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", model_id="m1", now=NOW)
+        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=NOW)
         await asyncio.gather(*(finished(queue, f"slow-{number}", endpoint) for number in range(MANY)))
         await finished(queue, "fast", receiver.url)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             delivery = Delivery(
-                model_id="m1",
                 queue=queue,
                 signing=lambda: [SECRET],
                 policy=DeliveryPolicy(),
                 tls=webhook_tls(None),
                 session=session,
                 activity=activity,
-                metrics=Metrics(HarnessSettings.model_validate({"model_url": "http://model"})),
+                metrics=Metrics([]),
                 report=reports.append,
             )
             running = activity.start(delivery.run())

@@ -77,7 +77,11 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("serve x --model-id a/b", 2, "--model-id: string should match pattern"),
         ("serve --model-url nonsense", 2, "--model-url: input should be a valid URL"),
         ("serve x --webhook-secret ''", 2, "--webhook-secret: string should have at least 1 character"),
-        ("serve x y", 2, "too many arguments: y"),
+        ("serve x y", 1, "no config.yaml in x: give the folder of a truss"),
+        ("serve a/x b/x", 2, "two deployments have the deployment id x1; each needs its own"),
+        ("serve x --deployments y", 2, "give truss folders or --deployments, not both"),
+        ("serve x --model-url http://localhost", 2, "give a truss folder or a model URL, not both"),
+        ("serve --deployments nowhere.toml", 2, "cannot read nowhere.toml: No such file or directory"),
         ("submit 1 2", 2, "too many arguments: 2"),
         (
             "submit hello",

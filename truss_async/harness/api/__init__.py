@@ -2,7 +2,8 @@
 
 from .app import Api
 from .async_calls import AsyncCalls
+from .deployments import Deployment, Deployments
 from .own_calls import OwnCalls
 from .sync_calls import SyncCalls
 
-__all__ = ["Api", "AsyncCalls", "OwnCalls", "SyncCalls"]
+__all__ = ["Api", "AsyncCalls", "Deployment", "Deployments", "OwnCalls", "SyncCalls"]

@@ -16,8 +16,8 @@ from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from .access import check_authorization
 from .bodies import check_declared_size, declared_size
-from .refusals import ApiErrorCode, CallRefusedError, no_such_model
-from .routing import Call, Kind, Operation, Served, Target, TargetKind, find_call, words_of
+from .refusals import ApiErrorCode, CallRefusedError
+from .routing import Operation, find_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,13 +26,21 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ..metrics import Metrics
-    from ..settings import HarnessSettings
     from .async_calls import AsyncCalls
+    from .deployments import Deployment, Deployments
     from .own_calls import OwnCalls
-    from .sync_calls import SyncCalls
+    from .routing import Call
 
-SERVED_BY_ALL = "development"
+
+_ON_A_DEPLOYMENT = frozenset(
+    {
+        Operation.ASYNC_PREDICT,
+        Operation.PREDICT,
+        Operation.QUEUE_STATUS,
+        Operation.ROUTE,
+        Operation.WAKE,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -40,7 +48,7 @@ class _Exchange:
     """What is measured of one call."""
 
     started_at: datetime
-    is_inference: bool = False
+    inference_of: Deployment | None = None
     status: int | None = None
     sent_bytes: int = 0
 
@@ -50,23 +58,20 @@ class Api:
 
     def __init__(
         self,
-        settings: HarnessSettings,
+        deployments: Deployments,
         *,
+        api_key: str | None,
         clock: Clock,
-        metrics: Metrics,
         exposition: Callable[[], Awaitable[bytes]],
         async_calls: AsyncCalls,
-        sync_calls: SyncCalls,
         own_calls: OwnCalls,
         health: Callable[[], dict[str, object]],
     ) -> None:
-        self._settings = settings
-        self._served = _served(settings)
+        self._deployments = deployments
+        self._api_key = api_key
         self._clock = clock
-        self._metrics = metrics
         self._exposition = exposition
         self._async_calls = async_calls
-        self._sync_calls = sync_calls
         self._own_calls = own_calls
         self._health = health
 
@@ -98,8 +103,8 @@ class Api:
             self._measure(exchange)
 
     def _measure(self, exchange: _Exchange) -> None:
-        if exchange.is_inference and exchange.status is not None:
-            self._metrics.inference_over(
+        if exchange.inference_of is not None and exchange.status is not None:
+            exchange.inference_of.metrics.inference_over(
                 status=exchange.status,
                 is_async=False,
                 took=self._clock.now() - exchange.started_at,
@@ -115,66 +120,41 @@ class Api:
                 return JSONResponse(self._health())
             if call.operation is Operation.METRICS:
                 return await self._metrics_page()
-            check_authorization(request.headers.get("authorization"), api_key=self._settings.api_key)
-            self._check_served(call)
-            exchange.is_inference = call.operation in (Operation.PREDICT, Operation.ROUTE)
-            if exchange.is_inference or call.operation is Operation.ASYNC_PREDICT:
-                self._metrics.request_came(size_bytes=declared_size(request) or 0)
-            return await self._perform(call, request, request_id)
+            check_authorization(request.headers.get("authorization"), api_key=self._api_key)
+            if call.operation in _ON_A_DEPLOYMENT:
+                return await self._perform_on(
+                    self._deployments.find(call), call, request, request_id, exchange
+                )
+            self._deployments.check(call.served)
+            return await self._perform(call, request)
         except CallRefusedError as refusal:
             return refusal.response()
         except HarnessError as error:  # the queue's disk is full, or the harness is stopping
             return CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
 
-    async def _perform(self, call: Call, request: Request, request_id: str) -> Response:
-        match call.operation:
-            case Operation.ASYNC_PREDICT:
-                return await self._async_calls.submit(request)
-            case Operation.PREDICT:
-                return await self._sync_calls.predict(request, request_id)
-            case Operation.ROUTE:
-                return await self._sync_calls.route(request, request_id, route=call.route)
-            case Operation.STATUS:
-                return await self._async_calls.status(call.request_id)
-            case Operation.CANCEL:
-                return await self._async_calls.cancel(call.request_id)
-            case Operation.QUEUE_STATUS:
-                return await self._async_calls.queue_status()
-            case Operation.WAKE:
-                return Response(status_code=202)
-            case Operation.REQUEST_RECORD:
-                return await self._async_calls.request_record(call.request_id)
-            case Operation.OWN:
-                return await self._own_calls.answer(request, call.own_path)
-            case Operation.HEALTH:
-                return JSONResponse(self._health())
-            case Operation.METRICS:
-                return await self._metrics_page()
+    async def _perform_on(
+        self, deployment: Deployment, call: Call, request: Request, request_id: str, exchange: _Exchange
+    ) -> Response:
+        if call.operation is Operation.QUEUE_STATUS:
+            return await self._async_calls.queue_status(deployment)
+        if call.operation is Operation.WAKE:
+            return Response(status_code=202)
+        deployment.metrics.request_came(size_bytes=declared_size(request) or 0)
+        if call.operation is Operation.ASYNC_PREDICT:
+            return await self._async_calls.submit(request, deployment)
+        exchange.inference_of = deployment
+        if call.operation is Operation.ROUTE:
+            return await deployment.sync_calls.route(request, request_id, route=call.route)
+        return await deployment.sync_calls.predict(request, request_id)
+
+    async def _perform(self, call: Call, request: Request) -> Response:
+        if call.operation is Operation.STATUS:
+            return await self._async_calls.status(call.request_id)
+        if call.operation is Operation.CANCEL:
+            return await self._async_calls.cancel(call.request_id)
+        if call.operation is Operation.REQUEST_RECORD:
+            return await self._async_calls.request_record(call.request_id)
+        return await self._own_calls.answer(request, call.own_path)
 
     async def _metrics_page(self) -> Response:
         return Response(await self._exposition(), media_type=CONTENT_TYPE_LATEST)
-
-    def _check_served(self, call: Call) -> None:
-        if call.served is not None and call.served != self._served:
-            raise no_such_model(f"there is no {call.served}; this harness serves the {self._served}")
-        if call.words is not None and call.words is not self._served.kind:
-            raise no_such_model(f"the {self._served} is called by {words_of(self._served.kind)}")
-        if not self._serves(call.target):
-            raise no_such_model(
-                f"there is no {call.target.kind.value} {call.target.name} of this {self._served.kind.value}"
-            )
-
-    def _serves(self, target: Target) -> bool:
-        match target.kind:
-            case TargetKind.HOST:
-                return True
-            case TargetKind.ENVIRONMENT:
-                return target.name in (self._settings.environment, SERVED_BY_ALL)
-            case TargetKind.DEPLOYMENT:
-                return target.name == self._settings.deployment_id
-
-
-def _served(settings: HarnessSettings) -> Served:
-    if settings.chain_id is None:
-        return Served(Kind.MODEL, settings.model_id)
-    return Served(Kind.CHAIN, settings.chain_id)

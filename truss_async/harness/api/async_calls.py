@@ -27,36 +27,31 @@ if TYPE_CHECKING:
     from ...contract import AsyncRequestStatus
     from ..request_queue import RequestQueue, RequestRecord
     from ..settings import CallLimits
+    from .deployments import Deployment
 
 STATUS_KEPT = timedelta(seconds=STATUS_KEPT_SECONDS)
 
 
 class AsyncCalls:
-    """Answers the asynchronous calls of one deployment."""
+    """Answers the asynchronous calls of all deployments; the limits on them are the organisation's."""
 
     def __init__(
         self,
         *,
-        model_id: str,
-        chain_id: str | None,
-        deployment_id: str,
         queue: RequestQueue,
         limits: CallLimits,
         clock: Clock,
-        on_queued: Callable[[datetime], None],
+        on_expiry: Callable[[datetime], None],
     ) -> None:
-        self._model_id = model_id
-        self._chain_id = chain_id
-        self._deployment_id = deployment_id
         self._queue = queue
         self._clock = clock
-        self._on_queued = on_queued
+        self._on_expiry = on_expiry
         self._submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
         self._asked = RateLimiter("status calls", limits.status_calls_per_second, seconds=1, clock=clock)
         self._cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
         self._open_requests = OpenRequests(limits.max_open_requests, count=self._count_open)
 
-    async def submit(self, request: Request) -> Response:
+    async def submit(self, request: Request, deployment: Deployment) -> Response:
         """201 once the request is durable."""
         self._submits.check()
         body = await read_body(request, limit=MAX_ASYNC_BODY_BYTES)
@@ -64,7 +59,9 @@ class AsyncCalls:
         now = self._clock.now()
         new = NewRequest(
             request_id=uuid4().hex,
-            deployment_id=self._deployment_id,
+            model_id=deployment.settings.model_id,
+            chain_id=deployment.settings.chain_id,
+            deployment_id=deployment.id,
             model_input=model_input,
             webhook_endpoint=asked.webhook_endpoint,
             priority=asked.priority,
@@ -74,13 +71,14 @@ class AsyncCalls:
         )
         async with self._open_requests.place_for_one():
             await self._queue.enqueue(new)
-        self._on_queued(new.expires_at)
+        deployment.on_queued()
+        self._on_expiry(new.expires_at)
         return _json(AsyncPredictAccepted(request_id=new.request_id), status_code=201)
 
     async def status(self, request_id: str) -> Response:
         """Where the request stands; 404 an hour after it was over."""
         self._asked.check()
-        return JSONResponse(self._told((await self.known(request_id)).status))
+        return JSONResponse(_told((await self.known(request_id)).status))
 
     async def cancel(self, request_id: str) -> Response:
         """Withdraw it, if it is still queued."""
@@ -93,13 +91,13 @@ class AsyncCalls:
         message = f"The request is {status}; only QUEUED requests can be canceled."
         return _json(CancelAnswer(request_id=request_id, canceled=False, message=message))
 
-    async def queue_status(self) -> Response:
+    async def queue_status(self, deployment: Deployment) -> Response:
         """How many requests wait, and how many are being worked on."""
-        counts = await self._queue.counts(self._deployment_id)
+        counts = await self._queue.counts(deployment.id)
         return JSONResponse(
             {
-                "model_id": self._model_id,
-                "deployment_id": self._deployment_id,
+                "model_id": deployment.settings.model_id,
+                "deployment_id": deployment.id,
                 "num_queued_requests": counts.queued,
                 "num_in_progress_requests": counts.in_progress,
             }
@@ -110,7 +108,7 @@ class AsyncCalls:
         record = await self.known(request_id)
         return JSONResponse(
             {
-                **self._told(record.status),
+                **_told(record.status),
                 "priority": record.priority,
                 "inference_attempts": record.attempts,
                 "started_at": _iso(record.started_at),
@@ -128,15 +126,7 @@ class AsyncCalls:
         )
 
     async def _count_open(self) -> int:
-        counts = await self._queue.counts(self._deployment_id)
-        return counts.queued + counts.in_progress
-
-    def _told(self, status: AsyncRequestStatus) -> dict[str, Any]:
-        """The status, with the id of what is served: a model's or a chain's."""
-        if self._chain_id is None:
-            return status.model_dump(mode="json", exclude={"chain_id"})
-        named = status.model_copy(update={"chain_id": self._chain_id})
-        return named.model_dump(mode="json", exclude={"model_id"})
+        return sum((await self._queue.open_by_deployment()).values())
 
     async def known(self, request_id: str) -> RequestRecord:
         """What is known of a request.
@@ -150,6 +140,11 @@ class AsyncCalls:
         ):
             raise no_such_request(request_id)
         return record
+
+
+def _told(status: AsyncRequestStatus) -> dict[str, Any]:
+    """The status, with the id of what is served: a model's or a chain's."""
+    return status.model_dump(mode="json", exclude={"chain_id" if status.chain_id is None else "model_id"})
 
 
 def _json(model: BaseModel, *, status_code: int = 200) -> Response:

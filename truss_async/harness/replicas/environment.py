@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...clock import Clock
-    from ..settings import HarnessSettings
+    from ..settings import DeploymentSettings
     from .context import BuildContext
 
 __all__ = ["Environment", "choose_environment"]
@@ -36,7 +36,7 @@ class Environment:
 async def choose_environment(
     context: BuildContext,
     *,
-    settings: HarnessSettings,
+    settings: DeploymentSettings,
     truss_dir: Path,
     cwd: Path,
     clock: Clock,

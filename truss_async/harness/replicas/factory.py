@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...clock import SYSTEM_CLOCK
 from ...errors import HarnessError
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...clock import Clock
-    from ..settings import HarnessSettings
+    from ..settings import DeploymentSettings
     from .http_calls import HttpCalls
     from .logs import ReplicaLogLine
     from .protocol import Replica
 
 __all__ = ["make_replicas"]
 
-_BUILDS_AT_ONCE: Final = 2
-
 
 def make_replicas(
-    settings: HarnessSettings,
+    settings: DeploymentSettings,
     *,
+    prefix: str = "",
     workdir: Path,
     http: HttpCalls,
     clock: Clock,
     report: Callable[[str], None],
     log: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    builds: asyncio.Semaphore | None = None,
 ) -> tuple[list[Replica], int]:
     """Return the replicas, not yet started, and the concurrency of each.
 
@@ -43,9 +43,11 @@ def make_replicas(
     ``log`` each line that a replica wrote, with the time that ``clock`` shows; for everything else they
     live in the system's time, as processes do. ``environment`` is added to that of this
     process and to the config's ``environment_variables``, and wins.
+    The name of each replica begins with ``prefix``.
+    ``builds`` bounds how many prepare their files at once, of this and of other deployments.
     Raises HarnessError when the truss cannot be served at all.
     """
-    names = [f"replica-{number}" for number in range(1, settings.replicas + 1)]
+    names = [f"{prefix}replica-{number}" for number in range(1, settings.replicas + 1)]
     if settings.model_url is not None:
         url = str(settings.model_url)
         return [UrlReplica(name, url, http=http, clock=SYSTEM_CLOCK, report=report) for name in names], 1
@@ -66,7 +68,7 @@ def make_replicas(
         remark=_once(report),
         log=print_line,
         environment=dict(environment or {}),
-        builds=asyncio.Semaphore(_BUILDS_AT_ONCE),
+        builds=builds or asyncio.Semaphore(1),
     )
     replicas: list[Replica] = [ProcessReplica(name, runs, workdir=workdir.resolve() / name) for name in names]
     return replicas, folder.predict_concurrency

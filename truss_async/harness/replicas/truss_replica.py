@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...clock import Clock
-    from ..settings import HarnessSettings
+    from ..settings import DeploymentSettings
     from .context import BuildContext
     from .environment import Environment
     from .http_calls import HttpAnswer, HttpCalls
@@ -39,7 +39,7 @@ class TrussRuns:
     """What the replicas of one truss have in common. ``remark`` gets things that need to be said once."""
 
     truss_dir: Path
-    settings: HarnessSettings
+    settings: DeploymentSettings
     http: HttpCalls
     clock: Clock
     report: Callable[[str], None]

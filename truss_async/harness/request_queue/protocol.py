@@ -22,6 +22,8 @@ class NewRequest:
     """An accepted request. ``model_input`` is JSON."""
 
     request_id: str
+    model_id: str
+    chain_id: str | None
     deployment_id: str
     model_input: bytes
     webhook_endpoint: str | None
@@ -57,6 +59,7 @@ class DueDelivery:
     """A result that is to be sent now. ``data`` is the model output as JSON, None on error."""
 
     request_id: str
+    model_id: str
     deployment_id: str
     webhook_endpoint: str
     data: bytes | None
@@ -184,6 +187,9 @@ class RequestQueue(Protocol):
 
     async def counts(self, deployment_id: str) -> QueueCounts:
         """How many wait and how many are in progress."""
+
+    async def open_by_deployment(self) -> dict[str, int]:
+        """How many requests are queued or in progress, for each deployment that has any."""
 
     async def close(self) -> None:
         """Let go of the storage; harmless when done twice."""

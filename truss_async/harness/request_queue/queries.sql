@@ -1,9 +1,11 @@
 -- name: schema
--- Version 1. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
+-- Version 2. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
 -- they can be erased while the status stays.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   request_id TEXT NOT NULL UNIQUE,
+  model_id TEXT NOT NULL,
+  chain_id TEXT,
   deployment_id TEXT NOT NULL,
   status TEXT NOT NULL,
   webhook_status TEXT NOT NULL,
@@ -41,13 +43,18 @@ CREATE TABLE deliveries (
   PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
 
+-- name: migrate_1
+-- From version 1, which served one model and did not write its id down: 'local' is what it was by default.
+ALTER TABLE requests ADD COLUMN model_id TEXT NOT NULL DEFAULT 'local';
+ALTER TABLE requests ADD COLUMN chain_id TEXT;
+
 -- name: enqueue
 -- A new request, queued.
 INSERT INTO requests (
-  request_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
+  request_id, model_id, chain_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
   max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
 ) VALUES (
-  :request_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
+  :request_id, :model_id, :chain_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
   :max_attempts, :initial_delay_ms, :max_delay_ms, :created_at, :expires_at, :created_at
 );
 
@@ -136,10 +143,10 @@ UPDATE requests SET next_delivery_at = NULL
 WHERE seq IN (
   SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
 )
-RETURNING seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
+RETURNING seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
 
 -- name: claimed_delivery
-SELECT seq, request_id, deployment_id, webhook_endpoint, errors, delivery_attempts FROM requests
+SELECT seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts FROM requests
 WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
 
 -- name: model_output
@@ -188,6 +195,9 @@ ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 
 -- name: deliveries
 SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;
+
+-- name: open_by_deployment
+SELECT deployment_id, count(*) AS open FROM requests WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY deployment_id;
 
 -- name: counts
 SELECT

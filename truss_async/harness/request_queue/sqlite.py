@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -35,7 +35,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    def __init__(self, path: Path, *, model_id: str, now: datetime, is_synced: bool = False) -> None:
+    def __init__(self, path: Path, *, now: datetime, is_synced: bool = False) -> None:
         """Open the file, or make it; what was being delivered when it was last used is due again.
 
         With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns.
@@ -43,7 +43,6 @@ class SqliteRequestQueue:
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
         """
-        self._model_id = model_id
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise RequestQueueError(
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
@@ -56,6 +55,8 @@ class SqliteRequestQueue:
     async def enqueue(self, request: NewRequest) -> None:
         parameters = {
             "request_id": request.request_id,
+            "model_id": request.model_id,
+            "chain_id": request.chain_id,
             "deployment_id": request.deployment_id,
             "webhook_status": "PENDING" if request.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
             "webhook_endpoint": request.webhook_endpoint,
@@ -226,7 +227,8 @@ class SqliteRequestQueue:
             return RequestRecord(
                 status=AsyncRequestStatus(
                     request_id=row["request_id"],
-                    model_id=self._model_id,
+                    model_id=row["model_id"],
+                    chain_id=row["chain_id"],
                     deployment_id=row["deployment_id"],
                     status=RequestStatus(row["status"]),
                     webhook_status=WebhookStatus(row["webhook_status"]),
@@ -254,6 +256,13 @@ class SqliteRequestQueue:
         def operation(connection: sqlite3.Connection) -> QueueCounts:
             row = connection.execute(_SQL["counts"], {"deployment_id": deployment_id}).fetchone()
             return QueueCounts(row["queued"], row["in_progress"])
+
+        return await self._writer.run(operation)
+
+    async def open_by_deployment(self) -> dict[str, int]:
+        def operation(connection: sqlite3.Connection) -> dict[str, int]:
+            rows = connection.execute(_SQL["open_by_deployment"])
+            return {row["deployment_id"]: row["open"] for row in rows}
 
         return await self._writer.run(operation)
 
@@ -285,9 +294,9 @@ _SQL = queries()
 
 def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synced: bool) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in (0, SCHEMA_VERSION):
+    if found > SCHEMA_VERSION:
         raise RequestQueueError(
-            f"{path} was written by another version of truss-async (schema {found}, this one reads {SCHEMA_VERSION}); "
+            f"{path} was written by a newer version of truss-async (schema {found}, this one reads up to {SCHEMA_VERSION}); "
             "use that version, or another state folder"
         )
     connection.execute("PRAGMA journal_mode = WAL")
@@ -295,10 +304,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synce
     connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")
-    if found == 0:
-        script = f"BEGIN; {_SQL['schema']} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        connection.executescript(script)
+    for script, version in _steps_from(found):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
     connection.execute(_SQL["release_deliveries"], {"now": _micros(now)})
+
+
+def _steps_from(found: int) -> list[tuple[str, int]]:
+    """The scripts that bring a file up to date, each with the version it leads to; 0 is a new file."""
+    if found == 0:
+        return [(_SQL["schema"], SCHEMA_VERSION)]
+    return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
 
 
 def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest:
@@ -322,6 +337,7 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
 def _due_delivery(connection: sqlite3.Connection, row: sqlite3.Row) -> DueDelivery:
     return DueDelivery(
         request_id=row["request_id"],
+        model_id=row["model_id"],
         deployment_id=row["deployment_id"],
         webhook_endpoint=row["webhook_endpoint"],
         data=_body(connection, "model_output", row["seq"]),

@@ -20,7 +20,7 @@ class QueueDriver:
         self.path = path
         self.now = now
         self._loop = asyncio.new_event_loop()
-        self.queue = SqliteRequestQueue(path, model_id="m1", now=now)
+        self.queue = SqliteRequestQueue(path, now=now)
 
     def __enter__(self) -> "QueueDriver":
         return self
@@ -39,7 +39,7 @@ class QueueDriver:
 
     def reopen(self) -> None:
         self.run(lambda queue: queue.close())
-        self.queue = SqliteRequestQueue(self.path, model_id="m1", now=self.now)
+        self.queue = SqliteRequestQueue(self.path, now=self.now)
 
     def request(
         self,
@@ -52,6 +52,8 @@ class QueueDriver:
     ) -> NewRequest:
         return NewRequest(
             request_id=request_id,
+            model_id="m1",
+            chain_id=None,
             deployment_id=DEPLOYMENT,
             model_input=model_input,
             webhook_endpoint=webhook,

@@ -14,6 +14,7 @@ from truss_async.contract import ErrorDetail, RequestStatus
 from truss_async.harness.request_queue import RequestQueueError, SqliteRequestQueue
 
 MINUTE = timedelta(minutes=1)
+VERSION_1 = Path(__file__).parents[3] / "vectors" / "queue_version_1.sql"
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -252,7 +253,7 @@ def test_enqueued_requests_survive_the_death_of_the_process(tmp_path: Path) -> N
 def test_two_queues_on_one_file_never_claim_twice(queue: QueueDriver) -> None:
     for number in range(60):
         queue.enqueue(f"r{number}")
-    other = SqliteRequestQueue(queue.path, model_id="m1", now=queue.now)
+    other = SqliteRequestQueue(queue.path, now=queue.now)
 
     async def claim_all(mine: SqliteRequestQueue) -> list[str]:
         claimed: list[str] = []
@@ -311,20 +312,35 @@ def test_a_full_disk_refuses_new_requests_and_loses_none(queue: QueueDriver) -> 
     assert queue.claim() == ["a", "c"]
 
 
-def test_a_file_of_another_version_is_refused(queue: QueueDriver) -> None:
+def test_a_file_of_a_newer_version_is_refused(queue: QueueDriver) -> None:
     path = queue.path.with_name("other.sqlite3")
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(RequestQueueError, match="another version"):
-        SqliteRequestQueue(path, model_id="m1", now=queue.now)
+    with pytest.raises(RequestQueueError, match="newer version"):
+        SqliteRequestQueue(path, now=queue.now)
+
+
+def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(VERSION_1.read_text())
+    connection.close()
+    with QueueDriver(path, now=START) as queue:
+        record = queue.run(lambda q: q.record("old"))
+        assert record is not None
+        assert (record.status.model_id, record.status.chain_id, record.priority) == ("local", None, 1)
+        queue.enqueue("new")
+        assert queue.claim(2) == ["new", "old"]
+        queue.reopen()
+        assert len(queue.run(lambda q: q.in_progress(DEPLOYMENT))) == 2
 
 
 def test_a_file_that_is_no_database_is_refused(queue: QueueDriver) -> None:
     path = queue.path.with_name("text.sqlite3")
     path.write_text("this is no database, but a text that is long enough to look at" * 10)
     with pytest.raises(RequestQueueError, match="cannot open"):
-        SqliteRequestQueue(path, model_id="m1", now=queue.now)
+        SqliteRequestQueue(path, now=queue.now)
 
 
 def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
@@ -336,7 +352,7 @@ def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
 @pytest.mark.parametrize(("is_synced", "level"), [(False, 1), (True, 2)])
 def test_a_commit_is_on_the_disk_when_it_is_asked_for(tmp_path: Path, is_synced: bool, level: int) -> None:
     async def synchronous() -> object:
-        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", model_id="m1", now=START, is_synced=is_synced)
+        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, is_synced=is_synced)
         try:
             return await queue._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
         finally:

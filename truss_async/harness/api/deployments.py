@@ -1,0 +1,108 @@
+"""Which deployment a call means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .refusals import no_such_model
+from .routing import Kind, Served, TargetKind, words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ..metrics import DeploymentMetrics
+    from ..replicas import ReplicaPool
+    from ..settings import DeploymentSettings
+    from .routing import Call, Target
+    from .sync_calls import SyncCalls
+
+SERVED_BY_ALL = "development"
+PRODUCTION = "production"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """What the API needs of one deployment."""
+
+    settings: DeploymentSettings
+    pool: ReplicaPool
+    sync_calls: SyncCalls
+    metrics: DeploymentMetrics
+    on_queued: Callable[[], None]
+
+    @property
+    def id(self) -> str:
+        return self.settings.deployment_id
+
+    @property
+    def served(self) -> Served:
+        """The model or the chain that it is a deployment of."""
+        if self.settings.chain_id is None:
+            return Served(Kind.MODEL, self.settings.model_id)
+        return Served(Kind.CHAIN, self.settings.chain_id)
+
+
+class Deployments:
+    """All that a harness serves."""
+
+    def __init__(self, deployments: Sequence[Deployment]) -> None:
+        self._by_served: dict[Served, list[Deployment]] = {}
+        for deployment in deployments:
+            self._by_served.setdefault(deployment.served, []).append(deployment)
+
+    def __iter__(self) -> Iterator[Deployment]:
+        for deployments in self._by_served.values():
+            yield from deployments
+
+    def check(self, served: Served | None) -> None:
+        """Let a call pass that names nothing, or something that is served.
+
+        Raises:
+            CallRefusedError: 404.
+        """
+        if served is not None and served not in self._by_served:
+            raise no_such_model(f"there is no {served}; this harness serves the {self._names()}")
+
+    def find(self, call: Call) -> Deployment:
+        """The deployment that a call means.
+
+        Raises:
+            CallRefusedError: 404, naming what there is.
+        """
+        self.check(call.served)
+        served = call.served or self._only_one()
+        if call.words is not None and call.words is not served.kind:
+            raise no_such_model(f"the {served} is called by {words_of(served.kind)}")
+        found = _meant(call.target, self._by_served[served])
+        if found is None:
+            raise no_such_model(
+                f"there is no {call.target.kind.value} {call.target.name} of this {served.kind.value}"
+            )
+        return found
+
+    def _only_one(self) -> Served:
+        first, *others = self._by_served
+        if others:
+            raise no_such_model(
+                f"this harness serves the {self._names()}; name one, by the host {first.kind.value}-{first.name}.… "
+                f"or the path /{first.kind.value}/{first.name}/…"
+            )
+        return first
+
+    def _names(self) -> str:
+        *others, last = map(str, self._by_served)
+        return f"{', '.join(others)} and {last}" if others else last
+
+
+def _meant(target: Target, deployments: list[Deployment]) -> Deployment | None:
+    match target.kind:
+        case TargetKind.DEPLOYMENT:
+            named = [each for each in deployments if each.id == target.name]
+        case TargetKind.ENVIRONMENT:
+            named = [each for each in deployments if each.settings.environment == target.name]
+            if target.name == SERVED_BY_ALL:
+                named += deployments if len(deployments) == 1 else []
+        case TargetKind.HOST:
+            named = [each for each in deployments if each.settings.environment == PRODUCTION] or deployments
+    return named[0] if named else None

@@ -1,0 +1,92 @@
+"""Several deployments in one harness: truss folders side by side, or a TOML file that describes them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..errors import SettingsError
+from .settings import DeploymentSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_TABLE = "deployment"
+_PATHS = ("truss_dir", "secrets_dir", "python", "cache_dir")
+
+
+def deployments_of_folders(
+    folders: Sequence[Path], values: Mapping[str, Any]
+) -> tuple[DeploymentSettings, ...]:
+    """One deployment for each folder, whose name is the model id; what they share is in ``values``.
+
+    Raises:
+        SettingsError: a value is none that a deployment can have.
+    """
+    made = []
+    for folder in folders:
+        model_id = re.sub(r"[^A-Za-z0-9_]", "_", folder.absolute().name)[:63]
+        own = {"truss_dir": folder, "model_id": model_id, "deployment_id": f"{model_id}1"}
+        made.append(_deployment({**values, **own}, where=str(folder)))
+    return tuple(made)
+
+
+def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentSettings, ...]:
+    """The deployments of a TOML file, each a table ``[[deployment]]`` with the settings of a deployment.
+
+    Paths are relative to the file; ``values`` stand for what a table does not say.
+
+    Raises:
+        SettingsError: the file cannot be read, or says what it must not.
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is no valid TOML: {error}") from error
+    tables = content.pop(_TABLE, None)
+    if content:
+        raise SettingsError(f"{file}: unknown key {next(iter(content))}; there is only [[{_TABLE}]]")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{file} describes no deployment; begin each one with [[{_TABLE}]]")
+    return tuple(
+        _deployment({**values, **_own_values(table, file)}, where=f"{file}, {_TABLE} {number}")
+        for number, table in enumerate(tables, 1)
+    )
+
+
+def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
+    own = {
+        key: file.parent / value if key in _PATHS and isinstance(value, str) else value
+        for key, value in table.items()
+    }
+    if "deployment_id" not in own and isinstance(named := own.get("model_id") or own.get("chain_id"), str):
+        own["deployment_id"] = f"{named}1"
+    return own
+
+
+def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:
+    try:
+        deployment = DeploymentSettings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    else:
+        if not deployment.truss_dir and not deployment.model_url:
+            raise SettingsError(f"{where}: give a truss folder or a model URL")
+        return deployment
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(DeploymentSettings.model_fields)
+        raise SettingsError(f"{where}: unknown key {key}; there are: {known}")
+    message = first["msg"].removeprefix("Value error, ")
+    raise SettingsError(f"{where}: {key + ': ' if key else ''}{message}")
