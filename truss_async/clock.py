@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a coroutine."""
 
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        """Have it called on the running event loop after so many seconds; return what calls that off."""
+
     def block(self, seconds: float) -> None:
         """Wait in a thread."""
 
@@ -45,6 +49,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        return asyncio.get_running_loop().call_later(max(0.0, seconds), callback).cancel
 
     def block(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
@@ -137,20 +144,36 @@ class ManualClock:
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a coroutine; the moment is noted when this is called."""
-        loop = asyncio.get_running_loop()
-        woken = loop.create_future()
+        woken = asyncio.get_running_loop().create_future()
 
         def settle() -> None:
             if not woken.done():
                 woken.set_result(None)
 
+        call_off = self.call_later(seconds, settle)
+        woken.add_done_callback(lambda _: call_off())
+        return woken
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        loop = asyncio.get_running_loop()
+        is_off = False
+
+        def call() -> None:
+            if not is_off:
+                callback()
+
         def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the sleeper's event loop is closed
-                loop.call_soon_threadsafe(settle)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                loop.call_soon_threadsafe(call)
 
         sleeper = self._enlist(seconds, wake)
-        woken.add_done_callback(lambda _: self._dismiss(sleeper))
-        return woken
+
+        def call_off() -> None:
+            nonlocal is_off
+            is_off = True
+            self._dismiss(sleeper)
+
+        return call_off
 
     def block(self, seconds: float) -> None:
         woken = threading.Event()
@@ -185,12 +208,8 @@ async def wait_for_event(event: asyncio.Event, *, clock: Clock, seconds: float |
     if seconds is None:
         await event.wait()
         return True
-    waiters = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds))]
-    try:
-        await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
+    with contextlib.suppress(TimeoutError):
+        await within(seconds, event.wait(), clock=clock)
     return event.is_set()
 
 
@@ -200,16 +219,23 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T], *, clock: Cl
     Raises:
         TimeoutError: it took longer.
     """
-    work = asyncio.ensure_future(coroutine)
-    limit = asyncio.ensure_future(clock.sleep(seconds))
+    task = asyncio.current_task()
+    is_late = False
+
+    def end() -> None:
+        nonlocal is_late
+        if task is not None:
+            is_late = True
+            task.cancel()
+
+    call_off = clock.call_later(seconds, end)
     try:
-        await asyncio.wait((work, limit), return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise TimeoutError(f"not done within {seconds:g} s")
+        return await coroutine
+    except asyncio.CancelledError:
+        if not is_late:
+            raise
+        if sys.version_info >= (3, 11) and task is not None:
+            task.uncancel()
+        raise TimeoutError(f"not done within {seconds:g} s") from None
     finally:
-        limit.cancel()
-        if not work.done():
-            work.cancel()
-            # It may have something to let go of; and nobody else reads how it ended.
-            await asyncio.wait((work,))
+        call_off()

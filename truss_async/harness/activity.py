@@ -54,10 +54,6 @@ class Activity:
         """The present moment, in UTC."""
         return self._clock.now()
 
-    def block(self, seconds: float) -> None:
-        """Wait in a thread."""
-        self._clock.block(seconds)
-
     def start(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
         """A task, at work from now on."""
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -204,7 +204,7 @@ def _make_deployment(
         metrics=metrics,
         report=shared.report,
         work=work,
-        on_finished=shared.delivery.wake,
+        delivery=shared.delivery,
     )
     return deployment, dispatcher
 

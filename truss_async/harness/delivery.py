@@ -67,16 +67,25 @@ class Delivery:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._endpoints: dict[str, _Endpoint] = {}
 
-    def wake(self) -> None:
-        """Look again: a result is ready."""
-        self._awake.set()
+    def place_for(self, webhook_endpoint: str | None) -> Place:
+        """A place for a result that is about to be kept, if it could be sent at once."""
+        if webhook_endpoint is None or len(self._in_flight) >= MAX_IN_FLIGHT:
+            return Place(self, None)
+        origin = _origin(webhook_endpoint)
+        endpoint = self._endpoints.setdefault(origin, _Endpoint())
+        if endpoint.in_flight >= MAX_IN_FLIGHT_PER_ENDPOINT or endpoint.waiting:
+            return Place(self, None)
+        endpoint.in_flight += 1
+        return Place(self, origin)
 
     async def run(self) -> None:
         """Deliver until cancelled; what is being sent then is sent again after the next start."""
         try:
             while True:
                 self._awake.clear()
-                seconds = await until_stored(self._deliver_due, clock=self._activity, report=self._report)
+                seconds = await until_stored(
+                    self._deliver_due, pause=self._activity.sleep, report=self._report
+                )
                 await self._activity.wait(self._awake, seconds=seconds)
         finally:
             self._endpoints.clear()
@@ -111,9 +120,13 @@ class Delivery:
         self._in_flight.add(delivery)
         delivery.add_done_callback(lambda done: self._landed(origin, done))
 
+    def _look(self) -> None:
+        """Look again at what is due."""
+        self._awake.set()
+
     def _landed(self, origin: str, delivery: asyncio.Task[None]) -> None:
         if len(self._in_flight) == MAX_IN_FLIGHT:
-            self.wake()
+            self._look()
         self._in_flight.discard(delivery)
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
             self._report(f"a delivery stopped short, and is made again after the next start: {error!r}")
@@ -132,7 +145,7 @@ class Delivery:
 
     async def _deliver_waiting(self, request_id: str) -> None:
         due = await until_stored(
-            lambda: self._queue.claimed_delivery(request_id), clock=self._activity, report=self._report
+            lambda: self._queue.claimed_delivery(request_id), pause=self._activity.sleep, report=self._report
         )
         if due is not None:
             await self._deliver(due)
@@ -142,7 +155,9 @@ class Delivery:
         self._metrics.of(due.deployment_id).delivery_attempted(
             status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
         )
-        await until_stored(lambda: self._record(due, attempt), clock=self._activity, report=self._report)
+        await until_stored(
+            lambda: self._record(due, attempt), pause=self._activity.sleep, report=self._report
+        )
 
     async def _post(self, due: DueDelivery) -> DeliveryAttempt:
         sent_at = self._activity.now()
@@ -186,7 +201,7 @@ class Delivery:
         now = self._activity.now()
         if delay is not None:
             await self._queue.deliver_later(due.request_id, attempt, at=now + delay)
-            self.wake()
+            self._look()
             return
         delivered = is_delivered(attempt.status_code)
         await self._queue.finish_delivery(due.request_id, attempt, is_delivered=delivered, now=now)
@@ -195,6 +210,34 @@ class Delivery:
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"
             )
+
+
+class Place:
+    """Room for one delivery, which need not be asked for again; given back on exit when it was not used."""
+
+    def __init__(self, delivery: Delivery, origin: str | None) -> None:
+        self._delivery = delivery
+        self._origin = origin
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is room; else the result is due, and is sent when its turn comes."""
+        return self._origin is not None
+
+    def deliver(self, due: DueDelivery) -> None:
+        """The result is kept; send it."""
+        origin, self._origin = self._origin, None
+        if origin is None:
+            self._delivery._look()
+        else:
+            self._delivery._start(origin, self._delivery._deliver(due))
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._origin is not None:
+            self._delivery._make_room(self._origin)
 
 
 def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -21,7 +21,7 @@ from .decisions import (
 )
 from .metrics import status_of
 from .replicas import ReplicaCall, ReplicaUnreachableError
-from .request_queue import RequestQueueError, until_stored
+from .request_queue import DueDelivery, RequestQueueError, until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..contract import ErrorDetail
     from .activity import Activity
+    from .delivery import Delivery
     from .metrics import DeploymentMetrics
     from .replicas import Replica, ReplicaPool
     from .request_headers import RequestHeaders
@@ -52,7 +53,7 @@ class Dispatcher:
         metrics: DeploymentMetrics,
         report: Callable[[str], None],
         work: asyncio.Event,
-        on_finished: Callable[[], None],
+        delivery: Delivery,
     ) -> None:
         self._deployment_id = deployment_id
         self._queue = queue
@@ -61,7 +62,7 @@ class Dispatcher:
         self._headers = headers
         self._metrics = metrics
         self._report = report
-        self._on_finished = on_finished
+        self._delivery = delivery
         self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._order = itertools.count()
@@ -76,7 +77,7 @@ class Dispatcher:
                 )
             while True:
                 self._work.clear()
-                await until_stored(self._dispatch, clock=self._activity, report=self._report)
+                await until_stored(self._dispatch, pause=self._activity.sleep, report=self._report)
                 await self._activity.wait(self._work, seconds=self._seconds_to_next_retry())
         finally:
             for attempt in self._attempts:
@@ -144,7 +145,9 @@ class Dispatcher:
         await self._keep(request, outcome)
 
     async def _keep(self, request: ClaimedRequest, outcome: Outcome) -> None:
-        await until_stored(lambda: self._record(request, outcome), clock=self._activity, report=self._report)
+        await until_stored(
+            lambda: self._record(request, outcome), pause=self._activity.sleep, report=self._report
+        )
 
     async def _infer(self, request: ClaimedRequest, replica: Replica) -> Outcome:
         try:
@@ -211,9 +214,28 @@ class Dispatcher:
         errors: list[ErrorDetail],
         now: datetime,
     ) -> None:
-        is_over = await self._queue.finish(
-            request.request_id, status, attempts=attempts, data=data, errors=errors, now=now
-        )
+        with self._delivery.place_for(request.webhook_endpoint) as place:
+            is_over = await self._queue.finish(
+                request.request_id,
+                status,
+                attempts=attempts,
+                data=data,
+                errors=errors,
+                now=now,
+                is_claimed=place.is_taken,
+            )
+            if is_over and request.webhook_endpoint is not None:
+                place.deliver(
+                    DueDelivery(
+                        request.request_id,
+                        request.model_id,
+                        self._deployment_id,
+                        request.webhook_endpoint,
+                        data,
+                        errors,
+                        attempts_made=0,
+                    )
+                )
         if is_over:
             self._metrics.inference_over(
                 status=status_of(errors[0].code if errors else None),
@@ -221,4 +243,3 @@ class Dispatcher:
                 took=now - request.created_at,
                 response_bytes=None if data is None else len(data),
             )
-        self._on_finished()

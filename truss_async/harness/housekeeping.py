@@ -38,7 +38,7 @@ class Housekeeping:
         """Keep house until cancelled."""
         while True:
             self._awake.clear()
-            self._next = await until_stored(self._tidy, clock=self._activity, report=self._report)
+            self._next = await until_stored(self._tidy, pause=self._activity.sleep, report=self._report)
             seconds = (self._next - self._activity.now()).total_seconds()
             await self._activity.wait(self._awake, seconds=max(0.0, seconds))
 

@@ -9,17 +9,18 @@ from .protocol import RequestQueueError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ...clock import Clock
-
 T = TypeVar("T")
 
 PAUSE_SECONDS = 1.0
 
 
 async def until_stored(
-    operation: Callable[[], Awaitable[T]], *, clock: Clock, report: Callable[[str], None]
+    operation: Callable[[], Awaitable[T]],
+    *,
+    pause: Callable[[float], Awaitable[None]],
+    report: Callable[[str], None],
 ) -> T:
-    """Do it again until the queue takes it; report the first failure."""
+    """Do it again, after a pause of so many seconds, until the queue takes it; report the first failure."""
     is_reported = False
     while True:
         try:
@@ -28,4 +29,4 @@ async def until_stored(
             if not is_reported:
                 report(str(error))
             is_reported = True
-            await clock.sleep(PAUSE_SECONDS)
+            await pause(PAUSE_SECONDS)

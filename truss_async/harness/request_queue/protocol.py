@@ -35,9 +35,11 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRequest:
-    """A request that is in progress, with all that an inference attempt needs."""
+    """A request that is in progress, with all that an inference attempt and the delivery of its result need."""
 
     request_id: str
+    model_id: str
+    webhook_endpoint: str | None
     priority: int
     model_input: bytes
     retry_config: InferenceRetryConfig
@@ -141,8 +143,12 @@ class RequestQueue(Protocol):
         data: bytes | None,
         errors: list[ErrorDetail],
         now: datetime,
+        is_claimed: bool = False,
     ) -> bool:
-        """Inference is over: erase the input; keep the output only if it is to be delivered. False: it was not in progress."""
+        """Inference is over: erase the input; keep the output only if it is to be delivered. False: it was not in progress.
+
+        With ``is_claimed`` the result counts as given out by ``claim_deliveries``: the caller delivers it.
+        """
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         """Withdraw a queued request; False when it is not queued."""

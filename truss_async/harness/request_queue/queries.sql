@@ -70,7 +70,8 @@ WHERE status = 'QUEUED' AND seq IN (
   WHERE status = 'QUEUED' AND deployment_id = :deployment_id AND expires_at > :now
   ORDER BY priority, seq LIMIT :limit
 )
-RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
+RETURNING
+  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
 
 -- name: in_progress
 -- What was being worked on when the harness last stopped.
@@ -80,7 +81,8 @@ WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priorit
 -- name: resume
 -- One request that is in progress, for another inference attempt.
 UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
-RETURNING seq, request_id, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
+RETURNING
+  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
 
 -- name: model_input
 SELECT body FROM model_inputs WHERE seq = :seq;
@@ -94,7 +96,7 @@ WHERE request_id = :request_id AND status = 'IN_PROGRESS';
 -- Inference is over. With a webhook the output is kept until it is delivered; without one the request is over.
 UPDATE requests SET
   status = :status, status_at = :now, finished_at = :now, attempts = :attempts, errors = :errors, next_attempt_at = NULL,
-  next_delivery_at = CASE webhook_status WHEN 'PENDING' THEN :now END,
+  next_delivery_at = CASE WHEN webhook_status = 'PENDING' AND NOT :is_claimed THEN :now END,
   over_at = CASE webhook_status WHEN 'PENDING' THEN NULL ELSE :now END
 WHERE request_id = :request_id AND status = 'IN_PROGRESS'
 RETURNING seq, webhook_status;

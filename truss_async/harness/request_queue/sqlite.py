@@ -48,7 +48,9 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         try:
-            self._writer = DatabaseWriter(path, lambda connection: _prepare(connection, path, now, is_synced))
+            self._writer = DatabaseWriter(
+                path, lambda connection: _prepare(connection, path, now, is_synced), is_synced=is_synced
+            )
         except sqlite3.Error as error:
             raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
 
@@ -123,6 +125,7 @@ class SqliteRequestQueue:
         data: bytes | None,
         errors: list[ErrorDetail],
         now: datetime,
+        is_claimed: bool = False,
     ) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
             parameters = {
@@ -131,6 +134,7 @@ class SqliteRequestQueue:
                 "attempts": attempts,
                 "errors": _errors_json(errors),
                 "now": _micros(now),
+                "is_claimed": is_claimed,
             }
             rows = connection.execute(_SQL["finish"], parameters).fetchall()
             for row in rows:
@@ -139,7 +143,7 @@ class SqliteRequestQueue:
                     connection.execute(_SQL["keep_output"], {"seq": row["seq"], "body": data})
             return bool(rows)
 
-        return await self._writer.run(operation, erases=True)
+        return await self._writer.run(operation)
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
@@ -148,7 +152,7 @@ class SqliteRequestQueue:
             _erase(connection, "erase_input", rows)
             return bool(rows)
 
-        return await self._writer.run(operation, erases=True)
+        return await self._writer.run(operation)
 
     async def expire(self, *, now: datetime) -> list[str]:
         def operation(connection: sqlite3.Connection) -> list[str]:
@@ -156,7 +160,7 @@ class SqliteRequestQueue:
             _erase(connection, "erase_input", rows)
             return [row["request_id"] for row in sorted(rows, key=lambda row: int(row["seq"]))]
 
-        return await self._writer.run(operation, erases=True)
+        return await self._writer.run(operation)
 
     async def forget(self, *, over_before: datetime) -> int:
         def operation(connection: sqlite3.Connection) -> int:
@@ -164,7 +168,7 @@ class SqliteRequestQueue:
             _erase(connection, "forget_deliveries", rows)
             return len(rows)
 
-        return await self._writer.run(operation, erases=True)
+        return await self._writer.run(operation)
 
     async def next_expiry(self) -> datetime | None:
         return await self._moment_of("next_expiry")
@@ -216,7 +220,7 @@ class SqliteRequestQueue:
             rows = connection.execute(_SQL["finish_delivery"], parameters).fetchall()
             _erase(connection, "erase_output", rows)
 
-        await self._writer.run(operation, erases=True)
+        await self._writer.run(operation)
 
     async def record(self, request_id: str) -> RequestRecord | None:
         def operation(connection: sqlite3.Connection) -> RequestRecord | None:
@@ -267,7 +271,7 @@ class SqliteRequestQueue:
         return await self._writer.run(operation)
 
     async def close(self) -> None:
-        self._writer.close()
+        await self._writer.close()
 
     async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
         def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
@@ -322,6 +326,8 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
         raise sqlite3.DatabaseError(f"request {row['request_id']} has no model input")
     return ClaimedRequest(
         request_id=row["request_id"],
+        model_id=row["model_id"],
+        webhook_endpoint=row["webhook_endpoint"],
         priority=row["priority"],
         model_input=model_input,
         retry_config=InferenceRetryConfig.model_construct(

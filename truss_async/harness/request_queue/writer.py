@@ -1,11 +1,11 @@
-"""One thread that owns the database and groups what waits at a moment into one commit."""
+"""Who owns the database: what is asked for in one turn of the event loop shares one commit."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
+import contextlib
 import sqlite3
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 MAX_GROUP = 512
 IDLE_SECONDS = 0.25
-MAX_GROUPS_BEFORE_CHECKPOINT = 256
+MAX_COMMITS_BEFORE_CHECKPOINT = 256
+MAX_COPIES = 3
 
 
 @dataclass(slots=True)
 class _Operation:
     run: Callable[[sqlite3.Connection], Any]
     future: asyncio.Future[Any]
-    erases: bool
     result: Any = None
     error: RequestQueueError | None = None
 
@@ -42,86 +42,73 @@ class _Operation:
 class DatabaseWriter:
     """Runs operations on the database, in order, many to a commit.
 
-    Erased bytes live on in the write-ahead log until it is truncated; that is done as soon as the database has been
-    idle for a moment, and after so many commits at the latest.
+    A commit that need not reach the disk takes less time than handing it to a thread would, so it is made where it is
+    asked for; one that is synced is made in a thread, and what is asked for meanwhile shares the next one.
     """
 
-    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None], *, is_synced: bool) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         try:
+            self._connection.execute(
+                "PRAGMA wal_autocheckpoint = 0"
+            )  # the log is emptied aside, see WriteAheadLog
             prepare(self._connection)
         except BaseException:
             self._connection.close()
             raise
+        self._thread = ThreadPoolExecutor(1, "truss-async-queue") if is_synced else None
+        self._log = WriteAheadLog(path)
+        self._waiting: list[_Operation] = []
+        self._is_busy = False
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="truss-async-queue", daemon=True)
-        self._thread.start()
 
-    async def run(self, operation: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+    async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run the operation in a transaction; return once it is committed."""
         if self._closed:
             raise RequestQueueError("the request queue is closed")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._operations.put(_Operation(operation, future, erases))
-        return await future
+        return await self._put(operation)
 
-    def close(self) -> None:
-        """Finish what waits, truncate the log, close the database."""
-        if not self._closed:
-            self._closed = True
-            self._operations.put(None)
-            self._thread.join()
-            self._connection.close()
+    async def close(self) -> None:
+        """Finish what waits, empty the log, close the database. Harmless when done twice."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(RequestQueueError):
+            await self._put(lambda _: None)  # the last of the queue
+        if self._thread is not None:
+            self._thread.shutdown()
+        await self._log.close()
+        self._connection.close()
 
-    def _work(self) -> None:
-        group: list[_Operation] = []
-        try:
-            self._serve(group)
-        finally:
-            # Only a defect brings it here with work left: then nobody may wait for ever.
-            self._closed = True
-            while not self._operations.empty():
-                group.extend(operation for operation in [self._operations.get()] if operation)
-            for operation in group:
-                operation.error = operation.error or RequestQueueError("the request queue has broken down")
-            self._settle(group)
+    def _put(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Operation(operation, future))
+        if not self._is_busy:
+            self._is_busy = True
+            loop.call_soon(self._start_group, loop)
+        return future
 
-    def _serve(self, group: list[_Operation]) -> None:
-        groups_since_erasure: int | None = None
-        while True:
+    def _start_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+        if self._thread is None:
             try:
-                first = self._operations.get(timeout=None if groups_since_erasure is None else IDLE_SECONDS)
-            except queue.Empty:
-                groups_since_erasure = self._truncate_log(groups_since_erasure)
-                continue
-            is_last = self._gather(first, group)
-            if group:
                 self._commit(group)
-                if groups_since_erasure is not None:
-                    groups_since_erasure += 1
-                elif any(operation.erases for operation in group):
-                    groups_since_erasure = 0
-                self._settle(group)
-                group.clear()
-            if is_last:
-                self._truncate_log(0)
-                return
-            if groups_since_erasure is not None and groups_since_erasure >= MAX_GROUPS_BEFORE_CHECKPOINT:
-                groups_since_erasure = self._truncate_log(groups_since_erasure)
+            finally:
+                self._end_group(loop, group)
+        else:
+            committing = loop.run_in_executor(self._thread, self._commit, group)
+            committing.add_done_callback(lambda _: self._end_group(loop, group))
 
-    def _gather(self, item: _Operation | None, group: list[_Operation]) -> bool:
-        """Fill the group with what waits; return whether the queue is to be closed after it."""
-        while item is not None:
-            group.append(item)
-            if len(group) == MAX_GROUP:
-                return False
-            try:
-                item = self._operations.get_nowait()
-            except queue.Empty:
-                return False
-        return True
+    def _end_group(self, loop: asyncio.AbstractEventLoop, group: list[_Operation]) -> None:
+        for operation in group:
+            operation.settle()
+        self._log.written(loop)
+        if self._waiting:
+            loop.call_soon(self._start_group, loop)
+        else:
+            self._is_busy = False
 
     def _commit(self, group: list[_Operation]) -> None:
         """Commit the group as one; when anything in it fails, each operation alone."""
@@ -134,6 +121,10 @@ class DatabaseWriter:
                     self._transact([operation])
                 except sqlite3.Error as error:
                     operation.error = RequestQueueError(_explain(error))
+        except BaseException:  # a defect: nobody may wait for ever, nor believe that it was done
+            for operation in group:
+                operation.error = RequestQueueError("the request queue has broken down")
+            raise
 
     def _transact(self, group: list[_Operation]) -> None:
         connection = self._connection
@@ -147,27 +138,77 @@ class DatabaseWriter:
                 connection.execute("ROLLBACK")
             raise
 
-    @staticmethod
-    def _settle(group: list[_Operation]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Operation]] = {}
-        for operation in group:
-            by_loop.setdefault(operation.future.get_loop(), []).append(operation)
-        for loop, operations in by_loop.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle_all, operations)
 
-    def _truncate_log(self, groups_since_erasure: int | None) -> int | None:
-        """Return what is left to do: None when the log is empty."""
+class WriteAheadLog:
+    """Empties the write-ahead log, in which erased bytes live on: when the database has been idle for a moment, and
+    after so many commits at the latest.
+
+    Copying the log into the database waits for the disk, so a thread does it. Once nothing was written meanwhile, the
+    log is cut off, which takes no time; under a load that never pauses, a few last pages are copied then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Never used by two threads at once; waits for nobody, for there is always a next time.
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        self._thread = ThreadPoolExecutor(1, "truss-async-checkpoint")
+        self._commits = 0
+        self._commits_seen = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptying: asyncio.Task[None] | None = None
+
+    def written(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Something was committed."""
+        self._commits += 1
+        if self._commits >= MAX_COMMITS_BEFORE_CHECKPOINT:
+            self._empty(loop)
+        elif self._timer is None:
+            self._look_again(loop)
+
+    async def close(self) -> None:
+        """Empty it for the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._emptying is not None:
+            await asyncio.wait([self._emptying])
+        self._cut_off()
+        self._thread.shutdown()
+        self._connection.close()
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._commits_seen = self._commits
+        self._timer = loop.call_later(IDLE_SECONDS, self._looked, loop)
+
+    def _looked(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._commits == self._commits_seen:
+            self._empty(loop)
+        else:
+            self._look_again(loop)
+
+    def _empty(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._emptying is None or self._emptying.done():
+            self._emptying = loop.create_task(self._copy_and_cut_off(loop))
+
+    async def _copy_and_cut_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(MAX_COPIES):
+            before = self._commits
+            await loop.run_in_executor(self._thread, self._checkpoint, "PASSIVE")
+            if before == self._commits:
+                break
+        if self._cut_off():
+            self._commits = 0
+        elif self._timer is None:
+            self._look_again(loop)
+
+    def _cut_off(self) -> bool:
+        return self._checkpoint("TRUNCATE")
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Whether it was done; not with a full disk, say, or beside somebody who writes."""
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return not self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
         except sqlite3.Error:
-            return groups_since_erasure  # a full disk, say: tried again when idle
-        return None
-
-
-def _settle_all(operations: list[_Operation]) -> None:
-    for operation in operations:
-        operation.settle()
+            return False
 
 
 def _explain(error: sqlite3.Error) -> str:
