@@ -1,5 +1,6 @@
 """The body of ``POST …/async_predict``."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -50,6 +51,12 @@ def check_webhook_endpoint(value: Any) -> Any:
         return None
     if not isinstance(value, str):
         raise ValueError("must be a URL")
+    _check_endpoint_url(value)
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _check_endpoint_url(value: str) -> None:
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
@@ -57,9 +64,8 @@ def check_webhook_endpoint(value: Any) -> Any:
         raise ValueError(f"is not a valid URL ({error})") from None
     if not host or any(ord(character) <= 32 for character in value):
         raise ValueError("is not a valid URL")
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
-        return value
-    raise ValueError("must use https:// (plain http:// is for localhost only)")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError("must use https:// (plain http:// is for localhost only)")
 
 
 class AsyncPredictRequest(BaseModel):

@@ -257,6 +257,7 @@ def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> as
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )

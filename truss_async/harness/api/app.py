@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -32,25 +31,30 @@ if TYPE_CHECKING:
     from .routing import Call
 
 
-_ON_A_DEPLOYMENT = frozenset(
-    {
-        Operation.ASYNC_PREDICT,
-        Operation.PREDICT,
-        Operation.QUEUE_STATUS,
-        Operation.ROUTE,
-        Operation.WAKE,
-    }
+_ON_A_REPLICA = frozenset({Operation.PREDICT, Operation.ROUTE})
+_FOR_ANYBODY = frozenset({Operation.HEALTH, Operation.METRICS})
+_REQUEST_ID = REQUEST_ID.lower().encode()
+_FAILURE = CallRefusedError(
+    500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "the harness itself failed; its log says why"
 )
 
 
 @dataclass(slots=True)
-class _Exchange:
-    """What is measured of one call."""
+class _Inference:
+    """What is measured of a sync call while its answer is sent."""
 
+    deployment: Deployment
     started_at: datetime
-    inference_of: Deployment | None = None
+    send: Send
     status: int | None = None
     sent_bytes: int = 0
+
+    async def measured_send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.sent_bytes += len(message.get("body", b""))
+        await self.send(message)
 
 
 class Api:
@@ -79,75 +83,72 @@ class Api:
         if scope["type"] != "http":
             raise RuntimeError(f"the harness serves HTTP only, not {scope['type']}")
         request_id = uuid4().hex
-        exchange = _Exchange(started_at=self._clock.now())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                MutableHeaders(scope=message).setdefault(REQUEST_ID, request_id)
+        request = Request(scope, receive)
+        inference: _Inference | None = None
+        try:
+            call = self._understood(request)
+            if call.operation in _ON_A_REPLICA:
+                inference = _Inference(self._deployments.find(call), self._clock.now(), send)
+                response = await self._infer(inference.deployment, call, request, request_id)
             else:
-                exchange.sent_bytes += len(message.get("body", b""))
-            await send(message)
-
-        try:
-            response = await self._answer(Request(scope, receive), request_id, exchange)
-            await response(scope, receive, send_with_id)
-        except BaseException:
-            if exchange.status is None:
-                failure = CallRefusedError(
-                    500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "the harness itself failed; its log says why"
-                )
-                await failure.response()(scope, receive, send_with_id)
-            raise
-        finally:
-            self._measure(exchange)
-
-    def _measure(self, exchange: _Exchange) -> None:
-        if exchange.inference_of is not None and exchange.status is not None:
-            exchange.inference_of.metrics.inference_over(
-                status=exchange.status,
-                is_async=False,
-                took=self._clock.now() - exchange.started_at,
-                response_bytes=exchange.sent_bytes,
-            )
-
-    async def _answer(self, request: Request, request_id: str, exchange: _Exchange) -> Response:
-        try:
-            check_declared_size(request, limit=limits.MAX_BODY_BYTES)
-            path = request.scope["raw_path"].decode("latin-1")
-            call = find_call(request.method, request.headers.get("host", ""), path)
-            if call.operation is Operation.HEALTH:
-                return JSONResponse(self._health())
-            if call.operation is Operation.METRICS:
-                return await self._metrics_page()
-            check_authorization(request.headers.get("authorization"), api_key=self._api_key)
-            if call.operation in _ON_A_DEPLOYMENT:
-                return await self._perform_on(
-                    self._deployments.find(call), call, request, request_id, exchange
-                )
-            self._deployments.check(call.served)
-            return await self._perform(call, request)
+                response = await self._answer(call, request, request_id)
         except CallRefusedError as refusal:
-            return refusal.response()
+            response = refusal.response()
         except HarnessError as error:  # the queue's disk is full, or the harness is stopping
-            return CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
+            response = CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
+        except Exception:
+            await _named(_FAILURE.response(), request_id)(scope, receive, send)
+            raise
+        if inference is None:
+            await _named(response, request_id)(scope, receive, send)
+            return
+        try:
+            await _named(response, request_id)(scope, receive, inference.measured_send)
+        finally:
+            self._measure(inference)
 
-    async def _perform_on(
-        self, deployment: Deployment, call: Call, request: Request, request_id: str, exchange: _Exchange
-    ) -> Response:
-        if call.operation is Operation.QUEUE_STATUS:
-            return await self._async_calls.queue_status(deployment)
-        if call.operation is Operation.WAKE:
-            return Response(status_code=202)
+    def _understood(self, request: Request) -> Call:
+        check_declared_size(request, limit=limits.MAX_BODY_BYTES)
+        path = request.scope["raw_path"].decode("latin-1")
+        call = find_call(request.method, request.headers.get("host", ""), path)
+        if call.operation not in _FOR_ANYBODY:
+            check_authorization(request.headers.get("authorization"), api_key=self._api_key)
+        return call
+
+    @staticmethod
+    async def _infer(deployment: Deployment, call: Call, request: Request, request_id: str) -> Response:
         deployment.metrics.request_came(size_bytes=declared_size(request) or 0)
-        if call.operation is Operation.ASYNC_PREDICT:
-            return await self._async_calls.submit(request, deployment)
-        exchange.inference_of = deployment
         if call.operation is Operation.ROUTE:
             return await deployment.sync_calls.route(request, request_id, route=call.route)
         return await deployment.sync_calls.predict(request, request_id)
 
-    async def _perform(self, call: Call, request: Request) -> Response:
+    def _measure(self, inference: _Inference) -> None:
+        if inference.status is not None:
+            inference.deployment.metrics.inference_over(
+                status=inference.status,
+                is_async=False,
+                took=self._clock.now() - inference.started_at,
+                response_bytes=inference.sent_bytes,
+            )
+
+    async def _answer(self, call: Call, request: Request, request_id: str) -> Response:
+        if call.operation is Operation.ASYNC_PREDICT:
+            deployment = self._deployments.find(call)
+            deployment.metrics.request_came(size_bytes=declared_size(request) or 0)
+            return await self._async_calls.submit(request, deployment, request_id)
+        if call.operation is Operation.QUEUE_STATUS:
+            return await self._async_calls.queue_status(self._deployments.find(call))
+        if call.operation is Operation.WAKE:
+            self._deployments.find(call)
+            return Response(status_code=202)
+        if call.operation is Operation.HEALTH:
+            return JSONResponse(self._health())
+        if call.operation is Operation.METRICS:
+            return Response(await self._exposition(), media_type=CONTENT_TYPE_LATEST)
+        self._deployments.check(call.served)
+        return await self._answer_for_all(call, request)
+
+    async def _answer_for_all(self, call: Call, request: Request) -> Response:
         if call.operation is Operation.STATUS:
             return await self._async_calls.status(call.request_id)
         if call.operation is Operation.CANCEL:
@@ -156,5 +157,8 @@ class Api:
             return await self._async_calls.request_record(call.request_id)
         return await self._own_calls.answer(request, call.own_path)
 
-    async def _metrics_page(self) -> Response:
-        return Response(await self._exposition(), media_type=CONTENT_TYPE_LATEST)
+
+def _named(response: Response, request_id: str) -> Response:
+    """The response, with the id of the request that every answer carries."""
+    response.raw_headers.append((_REQUEST_ID, request_id.encode()))
+    return response

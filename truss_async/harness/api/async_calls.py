@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response
 
@@ -51,14 +50,14 @@ class AsyncCalls:
         self._cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
         self._open_requests = OpenRequests(limits.max_open_requests, count=self._count_open)
 
-    async def submit(self, request: Request, deployment: Deployment) -> Response:
-        """201 once the request is durable."""
+    async def submit(self, request: Request, deployment: Deployment, request_id: str) -> Response:
+        """201 once the request is durable; it goes by the id of the call that brought it."""
         self._submits.check()
         body = await read_body(request, limit=MAX_ASYNC_BODY_BYTES)
         asked, model_input = parse_async_request(body)
         now = self._clock.now()
         new = NewRequest(
-            request_id=uuid4().hex,
+            request_id=request_id,
             model_id=deployment.settings.model_id,
             chain_id=deployment.settings.chain_id,
             deployment_id=deployment.id,

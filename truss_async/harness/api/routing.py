@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import unquote
 
 from .refusals import ApiErrorCode, CallRefusedError, no_such_model
@@ -93,6 +94,7 @@ _WORDS = {
 _REQUEST_OPERATIONS = {"GET": Operation.STATUS, "DELETE": Operation.CANCEL}
 
 
+@lru_cache(maxsize=1024)
 def find_call(method: str, host: str, path: str) -> Call:
     """Understand a call; the path is still percent-encoded.
 

@@ -71,7 +71,8 @@ WHERE status = 'QUEUED' AND seq IN (
   ORDER BY priority, seq LIMIT :limit
 )
 RETURNING
-  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
+  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at,
+  (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: in_progress
 -- What was being worked on when the harness last stopped.
@@ -82,10 +83,8 @@ WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priorit
 -- One request that is in progress, for another inference attempt.
 UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
 RETURNING
-  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at;
-
--- name: model_input
-SELECT body FROM model_inputs WHERE seq = :seq;
+  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at,
+  (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: retry_later
 -- An inference attempt failed and another one follows.
@@ -145,14 +144,14 @@ UPDATE requests SET next_delivery_at = NULL
 WHERE seq IN (
   SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
 )
-RETURNING seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts;
+RETURNING
+  seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts,
+  (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq) AS model_output;
 
 -- name: claimed_delivery
-SELECT seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts FROM requests
+SELECT request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts, body AS model_output
+FROM requests LEFT JOIN model_outputs USING (seq)
 WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
-
--- name: model_output
-SELECT body FROM model_outputs WHERE seq = :seq;
 
 -- name: next_delivery
 SELECT min(next_delivery_at) AS at FROM requests WHERE next_delivery_at IS NOT NULL;

@@ -82,7 +82,7 @@ class SqliteRequestQueue:
             rows = connection.execute(_SQL["claim"], parameters).fetchall()
             # RETURNING promises no order.
             rows.sort(key=lambda row: (row["priority"], row["seq"]))
-            return [_claimed(connection, row) for row in rows]
+            return [_claimed(row) for row in rows]
 
         return await self._writer.run(operation)
 
@@ -99,7 +99,7 @@ class SqliteRequestQueue:
     async def resume(self, request_id: str) -> ClaimedRequest | None:
         def operation(connection: sqlite3.Connection) -> ClaimedRequest | None:
             rows = connection.execute(_SQL["resume"], {"request_id": request_id}).fetchall()
-            return _claimed(connection, rows[0]) if rows else None
+            return _claimed(rows[0]) if rows else None
 
         return await self._writer.run(operation)
 
@@ -185,14 +185,14 @@ class SqliteRequestQueue:
                 _SQL["claim_deliveries"], {"limit": limit, "now": _micros(now)}
             ).fetchall()
             rows.sort(key=lambda row: int(row["seq"]))
-            return [_due_delivery(connection, row) for row in rows]
+            return [_due_delivery(row) for row in rows]
 
         return await self._writer.run(operation)
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
         def operation(connection: sqlite3.Connection) -> DueDelivery | None:
             row = connection.execute(_SQL["claimed_delivery"], {"request_id": request_id}).fetchone()
-            return None if row is None else _due_delivery(connection, row)
+            return None if row is None else _due_delivery(row)
 
         return await self._writer.run(operation)
 
@@ -320,16 +320,15 @@ def _steps_from(found: int) -> list[tuple[str, int]]:
     return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
 
 
-def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest:
-    model_input = _body(connection, "model_input", row["seq"])
-    if model_input is None:
+def _claimed(row: sqlite3.Row) -> ClaimedRequest:
+    if row["model_input"] is None:
         raise sqlite3.DatabaseError(f"request {row['request_id']} has no model input")
     return ClaimedRequest(
         request_id=row["request_id"],
         model_id=row["model_id"],
         webhook_endpoint=row["webhook_endpoint"],
         priority=row["priority"],
-        model_input=model_input,
+        model_input=row["model_input"],
         retry_config=InferenceRetryConfig.model_construct(
             max_attempts=row["max_attempts"],
             initial_delay_ms=row["initial_delay_ms"],
@@ -340,21 +339,16 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row) -> ClaimedRequest
     )
 
 
-def _due_delivery(connection: sqlite3.Connection, row: sqlite3.Row) -> DueDelivery:
+def _due_delivery(row: sqlite3.Row) -> DueDelivery:
     return DueDelivery(
         request_id=row["request_id"],
         model_id=row["model_id"],
         deployment_id=row["deployment_id"],
         webhook_endpoint=row["webhook_endpoint"],
-        data=_body(connection, "model_output", row["seq"]),
+        data=row["model_output"],
         errors=_errors(row["errors"]),
         attempts_made=row["delivery_attempts"],
     )
-
-
-def _body(connection: sqlite3.Connection, query: str, seq: int) -> bytes | None:
-    row = connection.execute(_SQL[query], {"seq": seq}).fetchone()
-    return None if row is None else bytes(row["body"])
 
 
 def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
@@ -377,11 +371,11 @@ def _record_delivery(connection: sqlite3.Connection, request_id: str, attempt: D
 
 
 def _errors_json(errors: list[ErrorDetail]) -> str:
-    return json.dumps([error.model_dump() for error in errors])
+    return json.dumps([error.model_dump() for error in errors]) if errors else "[]"
 
 
 def _errors(text: str) -> list[ErrorDetail]:
-    items: list[dict[str, Any]] = json.loads(text)
+    items: list[dict[str, Any]] = json.loads(text) if text != "[]" else []
     return [ErrorDetail(**item) for item in items]
 
 
