@@ -2,7 +2,7 @@
 -- Version 2. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
 -- they can be erased while the status stays.
 CREATE TABLE requests (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
   model_id TEXT NOT NULL,
   chain_id TEXT,
@@ -163,12 +163,12 @@ WHERE webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_a
 
 -- name: record_delivery
 INSERT INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
-SELECT seq, delivery_attempts + 1, :sent_at, :latency_ms, :status_code, :error
-FROM requests WHERE request_id = :request_id AND webhook_status = 'PENDING';
+VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error);
 
 -- name: deliver_later
 UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at
-WHERE request_id = :request_id AND webhook_status = 'PENDING';
+WHERE request_id = :request_id AND webhook_status = 'PENDING'
+RETURNING seq, delivery_attempts;
 
 -- name: finish_delivery
 -- Delivered, or given up.
@@ -177,7 +177,7 @@ UPDATE requests SET
   status_at = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN :now ELSE status_at END,
   status = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN 'WEBHOOK_FAILED' ELSE status END
 WHERE request_id = :request_id AND webhook_status = 'PENDING'
-RETURNING seq;
+RETURNING seq, delivery_attempts;
 
 -- name: record
 -- Everything that is known of a request.

@@ -198,10 +198,9 @@ class SqliteRequestQueue:
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
         def operation(connection: sqlite3.Connection) -> None:
-            _record_delivery(connection, request_id, attempt)
-            connection.execute(
-                _SQL["deliver_later"], {"request_id": request_id, "next_delivery_at": _micros(at)}
-            )
+            parameters = {"request_id": request_id, "next_delivery_at": _micros(at)}
+            for row in connection.execute(_SQL["deliver_later"], parameters).fetchall():
+                _record_delivery(connection, row, attempt)
 
         await self._writer.run(operation)
 
@@ -211,14 +210,14 @@ class SqliteRequestQueue:
         webhook_status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
 
         def operation(connection: sqlite3.Connection) -> None:
-            _record_delivery(connection, request_id, attempt)
             parameters = {
                 "request_id": request_id,
                 "webhook_status": webhook_status.value,
                 "now": _micros(now),
             }
-            rows = connection.execute(_SQL["finish_delivery"], parameters).fetchall()
-            _erase(connection, "erase_output", rows)
+            for row in connection.execute(_SQL["finish_delivery"], parameters).fetchall():
+                _record_delivery(connection, row, attempt)
+                connection.execute(_SQL["erase_output"], {"seq": row["seq"]})
 
         await self._writer.run(operation)
 
@@ -359,9 +358,10 @@ def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
     return DeliveryAttempt(_known(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
 
 
-def _record_delivery(connection: sqlite3.Connection, request_id: str, attempt: DeliveryAttempt) -> None:
+def _record_delivery(connection: sqlite3.Connection, row: sqlite3.Row, attempt: DeliveryAttempt) -> None:
     parameters = {
-        "request_id": request_id,
+        "seq": row["seq"],
+        "attempt": row["delivery_attempts"],
         "sent_at": _micros(attempt.sent_at),
         "latency_ms": attempt.latency_ms,
         "status_code": attempt.status_code,
