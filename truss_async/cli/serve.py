@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import SettingsError
-from ..harness.settings import DeploymentSettings, HarnessSettings
+from ..harness.settings import PYTHON_ONLY, DeploymentSettings, HarnessSettings
 from .connection import DEFAULT_URL
 from .options import WEBHOOK_SECRET, checked, option, takes_fields_of
 
@@ -39,7 +39,7 @@ _DEPLOYMENTS = inspect.Parameter(
     HarnessSettings,
     options={"webhook_secrets": WEBHOOK_SECRET},
     defaults={"state_dir": STATE_DIR},
-    without=["truss_dir", "deployments"],
+    without=["truss_dir", "deployments", *PYTHON_ONLY],
     own=[_FOLDERS, _DEPLOYMENTS],
 )
 def serve(**values: Any) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -36,6 +36,9 @@ _PROFILES = {
 }
 
 
+PYTHON_ONLY = ("model",)
+"""Fields that no command line and no file can give."""
+
 _ID = r"^[A-Za-z0-9_]{1,64}$"
 
 
@@ -50,6 +53,17 @@ class DeploymentSettings(BaseModel):
     )
     model_url: AnyHttpUrl | None = Field(
         None, description="Serve the model server that answers here, instead of starting one."
+    )
+    model: Any = Field(
+        None,
+        repr=False,
+        description="A Truss Model class, an object of one, or any callable, served without a process; in Python only.",
+    )
+    predict_concurrency: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Inputs that a model server at a URL gets at once; a truss says so itself, in its config.yaml.",
     )
     model_id: str = Field(
         "local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
@@ -84,6 +98,11 @@ class DeploymentSettings(BaseModel):
     )
 
     @property
+    def serves_something(self) -> bool:
+        """Whether it says what to serve."""
+        return bool(self.truss_dir or self.model_url or self.model is not None)
+
+    @property
     def name(self) -> str:
         """What it is called in metrics."""
         return self.model_name or self.model_id
@@ -97,6 +116,11 @@ class DeploymentSettings(BaseModel):
     def _is_one_thing(self) -> Self:
         if self.truss_dir and self.model_url:
             raise ValueError("give a truss folder or a model URL, not both")
+        if self.model is not None:
+            if self.truss_dir or self.model_url:
+                raise ValueError("give a model, or where one is, not both")
+            if not callable(self.model) and not hasattr(self.model, "predict"):
+                raise ValueError(f"no model, for it has no predict and cannot be called: {self.model!r}")
         return self
 
 
@@ -165,10 +189,10 @@ class HarnessSettings(DeploymentSettings):
 
     @model_validator(mode="after")
     def _says_what_to_serve(self) -> "HarnessSettings":
-        if self.deployments and (self.truss_dir or self.model_url):
+        if self.deployments and self.serves_something:
             raise ValueError("give one deployment, or several of them, not both")
         for deployment in self.all_deployments:
-            if not deployment.truss_dir and not deployment.model_url:
+            if not deployment.serves_something:
                 raise ValueError("give a truss folder or a model URL")
         _refuse_repeated("deployment id", [each.deployment_id for each in self.all_deployments])
         _refuse_repeated(

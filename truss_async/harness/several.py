@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import SettingsError
-from .settings import DeploymentSettings
+from .settings import PYTHON_ONLY, DeploymentSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,17 +76,20 @@ def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:
+    for name in PYTHON_ONLY:
+        if name in values:
+            raise SettingsError(f"{where}: {name} can be given in Python only")
     try:
         deployment = DeploymentSettings(**values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     else:
-        if not deployment.truss_dir and not deployment.model_url:
+        if not deployment.serves_something:
             raise SettingsError(f"{where}: give a truss folder or a model URL")
         return deployment
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = ", ".join(DeploymentSettings.model_fields)
+        known = ", ".join(name for name in DeploymentSettings.model_fields if name not in PYTHON_ONLY)
         raise SettingsError(f"{where}: unknown key {key}; there are: {known}")
     message = first["msg"].removeprefix("Value error, ")
     raise SettingsError(f"{where}: {key + ': ' if key else ''}{message}")

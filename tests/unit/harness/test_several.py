@@ -54,6 +54,7 @@ def test_a_file_describes_deployments_with_paths_of_its_own(tmp_path: Path) -> N
         ("[[deployment]]\nmodel_id = 1", "deployment 1: model_id: Input should be a valid string"),
         ("[[deployment]]\nmodel_id = 'a b'", "deployment 1: model_id: String should match pattern"),
         ("[[deployment]]", "deployment 1: give a truss folder or a model URL"),
+        ("[[deployment]]\nmodel = 'x'", "deployment 1: model can be given in Python only"),
         ("[[deployment]]\ntruss_dir = 'x'\nmodel_url = 'http://y'", "not both"),
     ],
 )

@@ -50,15 +50,22 @@ def make_replicas(
     names = [f"{prefix}replica-{number}" for number in range(1, settings.replicas + 1)]
     if settings.model_url is not None:
         url = str(settings.model_url)
-        return [UrlReplica(name, url, http=http, clock=SYSTEM_CLOCK, report=report) for name in names], 1
-    if settings.truss_dir is None:
-        raise HarnessError("nothing to serve: give a truss folder or a model URL")
-    folder = read_truss_folder(settings.truss_dir)
+        urls: list[Replica] = [
+            UrlReplica(name, url, http=http, clock=SYSTEM_CLOCK, report=report) for name in names
+        ]
+        return urls, settings.predict_concurrency
 
     def print_line(line: ReplicaLogLine) -> None:
         if line.level != "debug":
             log(render_log_line(line, now=clock.now()))
 
+    if settings.model is not None:
+        return _in_process(
+            names, settings, workdir, print_line, environment or {}
+        ), settings.predict_concurrency
+    if settings.truss_dir is None:
+        raise HarnessError("nothing to serve: give a truss folder, a model URL or a model")
+    folder = read_truss_folder(settings.truss_dir)
     runs = TrussRuns(
         truss_dir=folder.path,
         settings=settings,
@@ -72,6 +79,32 @@ def make_replicas(
     )
     replicas: list[Replica] = [ProcessReplica(name, runs, workdir=workdir.resolve() / name) for name in names]
     return replicas, folder.predict_concurrency
+
+
+def _in_process(
+    names: list[str],
+    settings: DeploymentSettings,
+    workdir: Path,
+    log: Callable[[ReplicaLogLine], None],
+    variables: Mapping[str, str],
+) -> list[Replica]:
+    from .in_process import InProcessReplica, Surroundings
+
+    return [
+        InProcessReplica(
+            name,
+            settings.model,
+            Surroundings(
+                data_dir=workdir / name / "data",
+                environment=settings.environment,
+                predict_concurrency=settings.predict_concurrency,
+                secrets_dir=settings.secrets_dir,
+                variables=variables,
+            ),
+            log=log,
+        )
+        for name in names
+    ]
 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:

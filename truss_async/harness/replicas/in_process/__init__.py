@@ -1,0 +1,6 @@
+"""Replicas without a process: a model given in Python, asked and answering as the Truss server would."""
+
+from .loading import Surroundings
+from .replica import InProcessReplica
+
+__all__ = ["InProcessReplica", "Surroundings"]
