@@ -1,4 +1,4 @@
-"""The load: requests over a fixed number of connections, and a receiver that counts webhooks."""
+"""The load: requests over a fixed number of connections, and a receiver that knows when each webhook came."""
 
 import asyncio
 import statistics
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
+
+from truss_async.contract.headers import WEBHOOK_REQUEST_ID
 
 HEADERS = {"Authorization": "Api-Key k", "Content-Type": "application/json"}
 
@@ -20,8 +22,18 @@ class Load:
     p99_ms: float
 
 
+def load_of(seconds: list[float], *, elapsed: float) -> Load:
+    """The load that so many requests, which took so long each, came to."""
+    milliseconds = sorted(1000 * each for each in seconds)
+    return Load(
+        len(seconds) / elapsed,
+        statistics.median(milliseconds),
+        milliseconds[int(len(milliseconds) * 0.99)],
+    )
+
+
 async def post_many(url: str, body: bytes, *, count: int, connections: int) -> Load:
-    """POST the body so many times; every answer must be a 201."""
+    """POST the body so many times; every answer must be a success."""
     left = iter(range(count))
     taken: list[float] = []
 
@@ -30,7 +42,7 @@ async def post_many(url: str, body: bytes, *, count: int, connections: int) -> L
             started = time.perf_counter()
             async with session.post(url, data=body) as answer:
                 await answer.read()
-                if answer.status != 201:
+                if answer.status not in (200, 201):
                     raise RuntimeError(f"{url} answered {answer.status}: {await answer.text()}")
             taken.append(time.perf_counter() - started)
 
@@ -38,16 +50,29 @@ async def post_many(url: str, body: bytes, *, count: int, connections: int) -> L
     async with aiohttp.ClientSession(headers=HEADERS, connector=connector) as session:
         started = time.perf_counter()
         await asyncio.gather(*(caller(session) for _ in range(connections)))
-        elapsed = time.perf_counter() - started
-    milliseconds = sorted(1000 * each for each in taken)
-    return Load(count / elapsed, statistics.median(milliseconds), milliseconds[int(len(milliseconds) * 0.99)])
+        return load_of(taken, elapsed=time.perf_counter() - started)
+
+
+async def post_calmly(url: str, receiver: "Receiver", body: bytes, *, count: int, per_second: int) -> Load:
+    """POST the body so many times at a steady pace; measured until the webhook of each."""
+    sent: dict[str, float] = {}
+    begun = time.perf_counter()
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        for number in range(count):
+            await asyncio.sleep(max(0.0, begun + number / per_second - time.perf_counter()))
+            started = time.perf_counter()
+            async with session.post(url, data=body) as answer:
+                sent[(await answer.json())["request_id"]] = started
+        await receiver.wait_for(count, timeout_seconds=30)
+    taken = [receiver.arrived[request_id] - started for request_id, started in sent.items()]
+    return load_of(taken, elapsed=time.perf_counter() - begun)
 
 
 class Receiver:
-    """A webhook endpoint that acknowledges and counts."""
+    """A webhook endpoint that acknowledges, and keeps when each request's first webhook came."""
 
     def __init__(self) -> None:
-        self._arrived = 0
+        self.arrived: dict[str, float] = {}
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> "Receiver":
@@ -65,13 +90,14 @@ class Receiver:
         await self._runner.cleanup()
 
     async def wait_for(self, count: int, *, timeout_seconds: float) -> None:
-        """Wait until so many webhooks have come."""
+        """Wait until so many requests have had their webhook."""
         async with self._changed:
-            await asyncio.wait_for(self._changed.wait_for(lambda: self._arrived >= count), timeout_seconds)
+            enough = self._changed.wait_for(lambda: len(self.arrived) >= count)
+            await asyncio.wait_for(enough, timeout_seconds)
 
     async def _receive(self, request: web.Request) -> web.Response:
         await request.read()
-        self._arrived += 1
+        self.arrived.setdefault(request.headers[WEBHOOK_REQUEST_ID], time.perf_counter())
         async with self._changed:
             self._changed.notify_all()
         return web.Response()
