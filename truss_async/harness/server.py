@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -183,6 +184,7 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     }
     try:
         with Harness(settings) as harness:
+            gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
             announce(f"listening on {harness.url}")
             while not ended.wait(timeout=0.5):
                 if harness.wait(timeout_seconds=0):
