@@ -58,17 +58,28 @@ def test_requests_wait_for_the_model_and_its_log_shows_their_id(tmp_path: Path) 
         served.wait_for_line("seen hello")
 
 
-def test_a_truss_that_does_not_load_loses_nothing_and_recovers_when_it_is_mended(tmp_path: Path) -> None:
+def test_requests_for_a_truss_that_does_not_load_wait_or_expire_and_the_mended_one_runs_them(
+    tmp_path: Path,
+) -> None:
     truss = make_truss(tmp_path / "truss", BROKEN)
     with (
-        Served(truss, "--port", "0", cwd=tmp_path) as served,
+        Served(truss, "--port", "0", "--virtual-clock", cwd=tmp_path) as served,
         PlatformClient(served.url, api_key="k") as client,
+        httpx.Client(base_url=served.url, headers={"Authorization": "Api-Key k"}, timeout=60) as http,
     ):
-        request_id = client.submit(model_input="hello").request_id
-        served.wait_for_line("no weights here")
-        assert client.status(request_id).status.value == "QUEUED"
+        impatient, patient = (
+            client.submit(model_input="hello", max_time_in_queue_seconds=seconds).request_id
+            for seconds in (60, 61)
+        )
+        served.wait_for_line("replica-1 did not start")
+        http.post("/_harness/clock", json={"advance_seconds": 60}).raise_for_status()
+        assert client.status(impatient).status.value == "EXPIRED"
+        assert client.status(patient).status.value == "QUEUED"
+        answer = http.post("/production/predict", json="hello")
+        assert (answer.status_code, "no weights here" in answer.json()["error"]) == (503, True)
         (truss / "model" / "model.py").write_text(ECHO)
-        assert client.wait(request_id, timeout_seconds=60).status.value == "SUCCEEDED"
+        assert client.wait(patient, timeout_seconds=60).status.value == "SUCCEEDED"
+        assert served.stderr.count("replica-1 | LookupError: no weights here") == 1
 
 
 def test_a_port_in_use_is_one_line_with_the_remedy(tmp_path: Path) -> None:

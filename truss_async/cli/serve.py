@@ -12,9 +12,16 @@ from cyclopts import Parameter
 from ..errors import SettingsError
 from ..harness.settings import PYTHON_ONLY, DeploymentSettings, HarnessSettings
 from .connection import DEFAULT_URL
-from .options import WEBHOOK_SECRET, checked, option, takes_fields_of
+from .options import WEBHOOK_SECRET, checked, option, takes_fields_of, variable
 
 STATE_DIR = Path(".truss-async")
+
+
+def _named(name: str) -> Parameter:
+    """An option in seconds whose name does not say so."""
+    short = variable(name.removeprefix("--").replace("-", "_"))
+    return Parameter(name=name, env_var=(f"{short}_SECONDS", short))
+
 
 _FOLDERS = inspect.Parameter(
     "truss_dir",
@@ -37,7 +44,11 @@ _DEPLOYMENTS = inspect.Parameter(
 
 @takes_fields_of(
     HarnessSettings,
-    options={"webhook_secrets": WEBHOOK_SECRET},
+    options={
+        "webhook_secrets": WEBHOOK_SECRET,
+        "scale_down_delay_seconds": _named("--scale-down-delay"),
+        "restart_threshold_seconds": _named("--restart-threshold"),
+    },
     defaults={"state_dir": STATE_DIR},
     without=["truss_dir", "deployments", *PYTHON_ONLY],
     own=[_FOLDERS, _DEPLOYMENTS],
@@ -57,7 +68,12 @@ def serve(**values: Any) -> None:
     settings = checked(
         HarnessSettings,
         _what_to_serve(values),
-        names={"truss_dir": "TRUSS_DIR", "webhook_secrets": "--webhook-secret"},
+        names={
+            "truss_dir": "TRUSS_DIR",
+            "webhook_secrets": "--webhook-secret",
+            "scale_down_delay_seconds": "--scale-down-delay",
+            "restart_threshold_seconds": "--restart-threshold",
+        },
     )
 
     from ..harness.server import run

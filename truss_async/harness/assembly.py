@@ -20,9 +20,9 @@ from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .housekeeping import Housekeeping
 from .metrics import Metrics
-from .replicas import HttpCalls, ReplicaPool, make_replicas
+from .replicas import Autoscaler, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
-from .request_queue import SqliteRequestQueue
+from .request_queue import SqliteRequestQueue, until_stored
 from .state import StateFolder
 from .webhook_secrets import WebhookSecrets
 
@@ -122,12 +122,13 @@ async def start_parts(
         log=log,
         environment=environment,
     )
-    deployments, dispatchers = [], []
+    deployments: list[Deployment] = []
+    workers: list[Dispatcher | Autoscaler] = []
     for each in settings.all_deployments:
         prefix = f"{each.deployment_id}-" if settings.deployments else ""
         deployment, dispatcher = _make_deployment(each, shared, prefix=prefix)
         deployments.append(deployment)
-        dispatchers.append(dispatcher)
+        workers.append(dispatcher)
     await _tell_of_unserved(queue, {each.id for each in deployments}, report=report)
 
     async def exposition() -> bytes:
@@ -154,11 +155,14 @@ async def start_parts(
         health=lambda: _health(deployments),
     )
     for deployment in deployments:
-        await deployment.pool.start()
+        scale = ScaleLimits.of(deployment.settings)
+        await deployment.pool.start(scale.initial)
         parts.push_async_callback(deployment.pool.stop)
+        if scale.are_elastic:
+            workers.append(_make_autoscaler(deployment, shared, limits=scale))
     tasks = [
         _background(parts, activity.start(delivery.run(), name="delivery")),
-        *(_background(parts, activity.start(each.run(), name="dispatcher")) for each in dispatchers),
+        *(_background(parts, activity.start(each.run(), name=type(each).__name__)) for each in workers),
         _background(parts, activity.start(housekeeping.run(), name="housekeeping")),
     ]
     tasks.append(_serve_http(parts, api, listening))
@@ -186,6 +190,11 @@ def _make_deployment(
     pool = ReplicaPool(
         replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=shared.report, on_capacity=work.set
     )
+
+    def on_queued() -> None:
+        work.set()
+        pool.wake()
+
     headers = RequestHeaders(is_chain=settings.chain_id is not None)
     metrics = shared.metrics.of(settings.deployment_id)
     deployment = Deployment(
@@ -193,7 +202,7 @@ def _make_deployment(
         pool=pool,
         sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers),
         metrics=metrics,
-        on_queued=work.set,
+        on_queued=on_queued,
     )
     dispatcher = Dispatcher(
         settings.deployment_id,
@@ -209,6 +218,16 @@ def _make_deployment(
     return deployment, dispatcher
 
 
+def _make_autoscaler(deployment: Deployment, shared: _Shared, *, limits: ScaleLimits) -> Autoscaler:
+    async def backlog() -> int:
+        counts = await until_stored(
+            lambda: shared.queue.counts(deployment.id), pause=shared.activity.sleep, report=shared.report
+        )
+        return counts.queued + counts.in_progress
+
+    return Autoscaler(deployment.pool, limits=limits, backlog=backlog, activity=shared.activity)
+
+
 async def _tell_of_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:
     for deployment_id, count in (await queue.open_by_deployment()).items():
         if deployment_id not in served:
@@ -222,7 +241,9 @@ def _health(deployments: Sequence[Deployment]) -> dict[str, object]:
     states = {pool.state for pool in pools.values()}
     return {
         "status": "ok",
-        "model": next(state for state in ("failed", "starting", "ready") if state in states),
+        "model": next(
+            state for state in ("failed", "starting", "ready", "scaled_to_zero") if state in states
+        ),
         "replicas_ready": sum(pool.ready_count for pool in pools.values()),
         "error": next((pool.last_error for pool in pools.values() if pool.last_error), None),
         "deployments": {

@@ -243,3 +243,4 @@ class Dispatcher:
                 took=now - request.created_at,
                 response_bytes=None if data is None else len(data),
             )
+        self._pool.demand_changed.set()

@@ -82,7 +82,24 @@ class DeploymentSettings(BaseModel):
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
         "production", description="The environment that the deployment is promoted to, besides development."
     )
-    replicas: int = Field(1, ge=1, le=64, description="Model server processes.")
+    replicas: int = Field(1, ge=1, le=64, description="Model server processes, at most.")
+    min_replicas: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Model server processes, at least: all, by default; 0 lets the model scale to zero.",
+    )
+    scale_down_delay_seconds: float = Field(
+        900,
+        ge=0,
+        le=3600,
+        description="Seconds for which fewer processes must have been enough before one is stopped.",
+    )
+    restart_threshold_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Replace a replica whose health checks fail for so many seconds, instead of what config.yaml says.",
+    )
     secrets_dir: Path | None = Field(
         None,
         description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
@@ -111,6 +128,19 @@ class DeploymentSettings(BaseModel):
     def served(self) -> str:
         """The model or chain that it is a deployment of, in words."""
         return f"model {self.model_id}" if self.chain_id is None else f"chain {self.chain_id}"
+
+    @property
+    def least_replicas(self) -> int:
+        """So many replicas are never stopped."""
+        return self.replicas if self.min_replicas is None else self.min_replicas
+
+    @model_validator(mode="after")
+    def _has_no_more_replicas_at_least_than_at_most(self) -> Self:
+        if self.least_replicas > self.replicas:
+            raise ValueError(
+                f"min_replicas ({self.min_replicas}) must not be more than replicas ({self.replicas})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:

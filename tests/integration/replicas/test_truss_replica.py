@@ -227,7 +227,7 @@ def test_children_of_the_model_go_with_it(stage: Stage) -> None:
     group = pid_of(replica)
     assert stage.predict(replica, 0) in group_members(group)
     os.kill(group, signal.SIGKILL)
-    assert stage.run(replica.wait_exit()) == "was killed by SIGKILL (out of memory?)"
+    assert stage.run(replica.wait_exit(on_traffic=print)) == "was killed by SIGKILL (out of memory?)"
     assert group_members(group) == []
 
 
@@ -267,7 +267,7 @@ async def main():
     )
     await replica.start()
     print(replica.pid, replica.predict_url, flush=True)
-    await replica.wait_exit()
+    await replica.wait_exit(on_traffic=print)
 
 asyncio.run(main())
 """

@@ -62,7 +62,7 @@ def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: St
         assert not starting.done()
         runner, _ = await serve(port)
         await starting  # a 404 is an answer
-        gone = asyncio.create_task(replica.wait_exit())
+        gone = asyncio.create_task(replica.wait_exit(on_traffic=print))
         await runner.cleanup()
         assert "no longer answers" in await gone
         await replica.stop()

@@ -139,7 +139,7 @@ class Api:
         if call.operation is Operation.QUEUE_STATUS:
             return await self._async_calls.queue_status(self._deployments.find(call))
         if call.operation is Operation.WAKE:
-            self._deployments.find(call)
+            self._deployments.find(call).pool.wake()
             return Response(status_code=202)
         if call.operation is Operation.HEALTH:
             return JSONResponse(self._health())

@@ -104,7 +104,7 @@ class SyncCalls:
                 503, ApiErrorCode.MODEL_UNAVAILABLE, self._pool.last_error or "the model did not load"
             )
         replica = await self._pool.acquire()
-        held.callback(self._pool.release, replica)
+        held.callback(self._pool.release, replica, by_call=True)
         answer = await replica.call(call)
         held.callback(answer.close)
         return answer

@@ -1,5 +1,6 @@
 """Replicas: copies of the model, the pool that keeps them alive, and the slots that calls share."""
 
+from .autoscaler import Autoscaler
 from .factory import make_replicas
 from .http_calls import HttpCalls
 from .logs import ReplicaLogLine, render_log_line
@@ -11,8 +12,10 @@ from .protocol import (
     ReplicaLoadError,
     ReplicaUnreachableError,
 )
+from .scaling import ScaleLimits
 
 __all__ = [
+    "Autoscaler",
     "HttpCalls",
     "PoolState",
     "Replica",
@@ -22,6 +25,7 @@ __all__ = [
     "ReplicaLogLine",
     "ReplicaPool",
     "ReplicaUnreachableError",
+    "ScaleLimits",
     "make_replicas",
     "render_log_line",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 __all__ = ["Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
 
@@ -72,5 +72,8 @@ class Replica(Protocol):
     async def stop(self) -> None:
         """Leave no process behind. Harmless when nothing runs, and when called twice."""
 
-    async def wait_exit(self) -> str:
-        """Return, in one line, why a started replica is gone, as soon as it is."""
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
+        """Return, in one line, why a started replica is gone, or to be replaced, as soon as it is.
+
+        ``on_traffic`` is told when it is to get no requests for a while, and when it is to get them again.
+        """

@@ -11,17 +11,18 @@ import signal
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from ...clock import wait_for_event
+from ...clock import wait_for_event, within
+from .health import INTERVAL_SECONDS, THRESHOLD_SECONDS
 from .output import exception_line
 from .protocol import ReplicaLoadError
 from .subprocesses import describe_exit, kill_group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from ...clock import Clock
     from .output import ServerOutput
@@ -33,6 +34,8 @@ _BACKLOG: Final = 2048
 _FIRST_POLL_SECONDS: Final = 0.05
 _LAST_POLL_SECONDS: Final = 0.5
 _LAST_WORDS_SECONDS: Final = 2.0
+_LOADED: Final = "/v1/models/model/loaded"
+_READY: Final = "/v1/models/model"
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,9 @@ class ServerProcess:
             on_failure.pop_all()
         return cls(process, port, parent_end, output)
 
-    async def wait_loaded(self, *, clock: Clock) -> None:
-        """Return when the model is loaded; raise ReplicaLoadError as soon as it is known not to."""
-        ready = asyncio.create_task(self._poll_loaded(clock))
+    async def wait_loaded(self, *, clock: Clock, threshold_seconds: float = THRESHOLD_SECONDS) -> None:
+        """Return when the model is loaded and healthy; raise ReplicaLoadError as soon as it is known not to be."""
+        ready = asyncio.create_task(within(threshold_seconds, self._poll_ready(clock), clock=clock))
         watchers = [asyncio.ensure_future(event.wait()) for event in (self.exited, self._output.load_failed)]
         try:
             await asyncio.wait([ready, *watchers], return_when=asyncio.FIRST_COMPLETED)
@@ -113,15 +116,51 @@ class ServerProcess:
             await asyncio.wait([ready, *watchers])
         if self._output.load_failed.is_set() or self.exited.is_set():
             raise ReplicaLoadError(self._why_not_loaded(), traceback=self._output.failure())
-        await ready
+        try:
+            await ready
+        except TimeoutError:
+            raise ReplicaLoadError(
+                f"the model is not loaded, or not healthy, within {threshold_seconds:g} s"
+                " (runtime.health_checks.startup_threshold_seconds in config.yaml)"
+            ) from None
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def wait_exit(self) -> str:
-        await self.exited.wait()
-        return self.exit_reason
+    async def check_health(self, timeout_seconds: float) -> str | None:
+        """Ask as the platform does, without a thread of the server's; return what is wrong, if anything.
+
+        The path calls nothing of the model's but its ``is_healthy``, if it has one. A method that keeps the server's
+        threads busy, however many, leaves it answering; one that blocks its event loop does not.
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(self._url(_READY)) as answer,
+            ):
+                return None if answer.status == 200 else f"it answered {answer.status}"
+        except asyncio.TimeoutError:
+            return "it does not answer"
+        except aiohttp.ClientError as error:
+            return str(error) or type(error).__name__
+
+    async def wait_exit(self, watch: Coroutine[Any, Any, str]) -> str:
+        """Return why it is over: it ended by itself, or the watch ended, upon which it is killed."""
+        watching = asyncio.create_task(watch)
+        exiting = asyncio.create_task(self.exited.wait())
+        try:
+            await asyncio.wait([watching, exiting], return_when=asyncio.FIRST_COMPLETED)
+            if self.exited.is_set():
+                return self.exit_reason
+            kill_group(self._process.pid)
+            await self.exited.wait()
+            return f"{watching.result()} and was killed"
+        finally:
+            watching.cancel()
+            exiting.cancel()
+            await asyncio.wait([watching, exiting])
 
     @property
     def exit_reason(self) -> str:
@@ -150,17 +189,22 @@ class ServerProcess:
                 drain.cancel()
             self.exited.set()
 
-    async def _poll_loaded(self, clock: Clock) -> None:
-        url = f"http://127.0.0.1:{self.port}/v1/models/model/loaded"
-        wait = _FIRST_POLL_SECONDS
-        async with aiohttp.ClientSession() as session:
-            while True:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as answer:
-                        if answer.status == 200:
-                            return
-                await clock.sleep(wait)
-                wait = min(wait * 1.2, _LAST_POLL_SECONDS)
+    async def _poll_ready(self, clock: Clock) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+            for path, longest_wait in ((_LOADED, _LAST_POLL_SECONDS), (_READY, INTERVAL_SECONDS)):
+                wait = _FIRST_POLL_SECONDS
+                while not await self._is_ok(session, path):
+                    await clock.sleep(wait)
+                    wait = min(wait * 1.2, longest_wait)
+
+    async def _is_ok(self, session: aiohttp.ClientSession, path: str) -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(self._url(path)) as answer:
+                return answer.status == 200
+        return False
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
 
     def _why_not_loaded(self) -> str:
         traceback = self._output.failure()

@@ -7,13 +7,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ...clock import wait_for_event
 from ...errors import HarnessError
 from ...shipping import copy_container_part
 from .context import build_context
 from .environment import choose_environment
+from .health import HealthPolicy, health_policy, watch_health
 from .interpreter import process_environment
 from .output import ServerOutput
-from .protocol import ReplicaLoadError
+from .protocol import ReplicaLoadError, ReplicaUnreachableError
 from .remarks import remarks
 from .server_process import ServerFolders, ServerProcess
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["ProcessReplica", "TrussRuns"]
 
 GRACE_SECONDS: Final = 3.0
+NOTICE_SECONDS: Final = 2.0
+"""In this time a server that has ended is noticed."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class ProcessReplica:
         self._workdir = workdir
         self._grace_seconds = grace_seconds
         self._server: ServerProcess | None = None
+        self._health = HealthPolicy()
+        self._is_gone = asyncio.Event()
 
     @property
     def predict_url(self) -> str:
@@ -81,13 +87,21 @@ class ProcessReplica:
         return None if self._server is None else self._server.pid
 
     async def call(self, call: ReplicaCall) -> HttpAnswer:
-        return await self._runs.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
+        try:
+            return await self._runs.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
+        except ReplicaUnreachableError:
+            # If it is gone, the pool is to know before the next attempt comes, which must not meet it again.
+            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
+            raise
 
     async def start(self) -> None:
         await self.stop()
+        self._is_gone.clear()
         async with self._runs.builds:
             context = await build_context(self._runs.truss_dir, into=self._workdir / "image")
             environment = await self._choose_environment(context)
+        threshold = self._runs.settings.restart_threshold_seconds
+        self._health = health_policy(context.config, restart_threshold_seconds=threshold)
         output = ServerOutput(self.name, log=self._runs.log, clock=self._runs.clock, rename=self._rename)
         try:
             folders = await asyncio.to_thread(self._prepare_folders, context, environment)
@@ -105,7 +119,9 @@ class ProcessReplica:
         except OSError as error:
             raise HarnessError(f"cannot start {environment.python} for {self.name}: {error}") from error
         try:
-            await self._server.wait_loaded(clock=self._runs.clock)
+            await self._server.wait_loaded(
+                clock=self._runs.clock, threshold_seconds=self._health.startup_threshold_seconds
+            )
         except ReplicaLoadError:
             await self.stop()
             raise
@@ -114,10 +130,21 @@ class ProcessReplica:
         if self._server is not None:
             await self._server.stop(grace_seconds=self._grace_seconds, clock=self._runs.clock)
 
-    async def wait_exit(self) -> str:
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
         if self._server is None:
             return "was never started"
-        return await self._server.wait_exit()
+        clock = self._runs.clock
+        watch = watch_health(self.check_health, self._health, clock=clock, on_traffic=on_traffic)
+        try:
+            return await self._server.wait_exit(watch)
+        finally:
+            self._is_gone.set()
+
+    async def check_health(self, timeout_seconds: float) -> str | None:
+        """What is wrong with it, once started; None: nothing."""
+        if self._server is None:
+            return "it was never started"
+        return await self._server.check_health(timeout_seconds)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:
         environment, python_version = await choose_environment(

@@ -71,7 +71,7 @@ class UrlReplica:
     async def stop(self) -> None:
         """It is not ours to stop."""
 
-    async def wait_exit(self) -> str:
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
         """Return once connections are refused. A server that is merely busy still lets the kernel accept."""
         while await self._accepts():
             await self._clock.sleep(_ALIVE_POLL_SECONDS)

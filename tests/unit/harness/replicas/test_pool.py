@@ -6,51 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.harness.replicas.steered_replica import SteeredReplica, settle
 from truss_async.clock import ManualClock
 from truss_async.errors import HarnessError
-from truss_async.harness.replicas import Replica, ReplicaLoadError, ReplicaPool, ReplicaUnreachableError
+from truss_async.harness.replicas import Replica, ReplicaLoadError, ReplicaPool
 from truss_async.harness.replicas.pool import restart_delay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from truss_async.harness.replicas import ReplicaAnswer, ReplicaCall
-
 DEADLINE_SECONDS = 5
-
-
-class SteeredReplica:
-    """Loads, fails and exits when the test says so."""
-
-    def __init__(self, name: str = "replica-1") -> None:
-        self.name = name
-        self.starts = 0
-        self.stops = 0
-        self._outcomes: asyncio.Queue[HarnessError | None] = asyncio.Queue()
-        self._exits: asyncio.Queue[str] = asyncio.Queue()
-
-    async def call(self, call: ReplicaCall) -> ReplicaAnswer:
-        raise ReplicaUnreachableError(f"{self.name} answers nothing")
-
-    def loads(self) -> None:
-        self._outcomes.put_nowait(None)
-
-    def fails(self, error: HarnessError) -> None:
-        self._outcomes.put_nowait(error)
-
-    def exits(self, reason: str = "exited with status 3") -> None:
-        self._exits.put_nowait(reason)
-
-    async def start(self) -> None:
-        self.starts += 1
-        if error := await self._outcomes.get():
-            raise error
-
-    async def stop(self) -> None:
-        self.stops += 1
-
-    async def wait_exit(self) -> str:
-        return await self._exits.get()
 
 
 class Stage:
@@ -73,8 +38,8 @@ class Stage:
         self.capacity_calls += 1
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[ReplicaPool]:
-        await self.pool.start()
+    async def running(self, count: int | None = None) -> AsyncIterator[ReplicaPool]:
+        await self.pool.start(count)
         try:
             yield self.pool
         finally:
@@ -86,12 +51,6 @@ class Stage:
                 await settle()
 
         await asyncio.wait_for(look(), DEADLINE_SECONDS)
-
-
-async def settle() -> None:
-    """Let every task that can go on do so."""
-    for _ in range(10):
-        await ManualClock().sleep(0)
 
 
 def test_restart_delays_double_up_to_thirty_seconds() -> None:
@@ -382,5 +341,121 @@ def test_of_a_slot_that_was_not_used_only_waiting_sync_calls_hear() -> None:
             await settle()
             pool.release(replica, was_used=False)
             assert await waiting is replica
+
+    asyncio.run(main())
+
+
+def test_replica_whose_health_checks_fail_gets_no_requests_until_they_pass() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica)
+        async with stage.running() as pool:
+            replica.loads()
+            await stage.until_reported("ready")
+            await settle()
+            replica.get_requests(False)
+            assert (pool.state, pool.try_acquire()) == ("starting", None)
+            waiting = asyncio.create_task(pool.acquire())
+            await settle()
+            replica.get_requests(True)
+            assert await asyncio.wait_for(waiting, DEADLINE_SECONDS) is replica
+            assert stage.reported[1:] == [
+                "replica-1 gets no requests: its health checks fail",
+                "replica-1 is healthy again",
+            ]
+
+    asyncio.run(main())
+
+
+def test_replica_that_is_let_go_finishes_its_requests_and_gets_no_others() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica, concurrency=2)
+        async with stage.running() as pool:
+            replica.loads()
+            taken = await pool.acquire()
+            pool.resize(0)
+            await settle()
+            assert (pool.ready_count, replica.stops, pool.free_slots, pool.try_acquire()) == (1, 0, 0, None)
+            pool.release(taken, by_call=True)
+            await settle()
+            assert (pool.state, replica.stops) == ("scaled_to_zero", 1)
+            assert (pool.ready_count, pool.starting_count) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_replica_that_is_wanted_again_before_it_is_gone_stays() -> None:
+    async def main() -> None:
+        replicas = [SteeredReplica("replica-1"), SteeredReplica("replica-2")]
+        stage = Stage(*replicas)
+        async with stage.running(1) as pool:
+            replicas[0].loads()
+            await stage.until_reported("ready")
+            taken = pool.try_acquire()
+            assert taken is replicas[0]
+            pool.resize(0)
+            waiting = asyncio.create_task(pool.acquire())
+            await settle()
+            pool.resize(1)
+            pool.release(taken)
+            assert await asyncio.wait_for(waiting, DEADLINE_SECONDS) is replicas[0]
+            assert [replica.starts for replica in replicas] == [1, 0]
+
+    asyncio.run(main())
+
+
+def test_replica_that_is_wanted_while_it_stops_starts_when_it_has_stopped() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica)
+        async with stage.running() as pool:
+            replica.loads()
+            await stage.until_reported("ready")
+            replica.may_stop.clear()
+            for count in (0, 1, 0, 1):
+                pool.resize(count)
+                await settle()
+            assert replica.starts == 1
+            replica.may_stop.set()
+            replica.loads()
+            await stage.until_reported("ready", times=2)
+            assert replica.starts == 2
+
+    asyncio.run(main())
+
+
+def test_idle_replicas_are_let_go_before_busy_ones() -> None:
+    async def main() -> None:
+        replicas = [SteeredReplica(f"replica-{number}") for number in (1, 2, 3)]
+        stage = Stage(*replicas)
+        async with stage.running() as pool:
+            for replica in replicas[:2]:
+                replica.loads()
+            await stage.until_reported("ready", times=2)
+            idle, busy = pool.try_acquire(), pool.try_acquire()
+            assert idle is replicas[0]
+            assert busy is replicas[1]
+            pool.release(idle)
+            pool.resize(2)
+            pool.resize(1)
+            await settle()
+            assert [replica.stops for replica in replicas] == [1, 0, 1]
+
+    asyncio.run(main())
+
+
+def test_model_that_failed_to_load_is_not_held_against_the_next_start() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica)
+        async with stage.running() as pool:
+            replica.fails(HarnessError("no"))
+            await stage.until_reported("did not start")
+            pool.resize(0)
+            await settle()
+            assert pool.state == "scaled_to_zero"
+            pool.resize(1)
+            assert (pool.state, pool.last_error) == ("starting", None)
 
     asyncio.run(main())

@@ -65,7 +65,7 @@ class InProcessReplica:
             serving, self._serving = self._serving, None
             await serving.close(grace_seconds=self._grace_seconds)
 
-    async def wait_exit(self) -> str:
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
         """Never: what has no process cannot lose it."""
         await asyncio.Event().wait()
         return "is gone"
