@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .contract import ArtifactReference as ArtifactReference
     from .contract import AsyncPredictRequest as AsyncPredictRequest
     from .contract import AsyncPredictResult as AsyncPredictResult
+    from .contract.faults import FaultKind as FaultKind
+    from .contract.faults import FaultRule as FaultRule
     from .errors import TrussAsyncError as TrussAsyncError
     from .errors import WebhookVerificationError as WebhookVerificationError
     from .harness.server import Harness as Harness
@@ -26,6 +28,8 @@ _HOMES = {
     "AsyncOutputModel": "model",
     "AsyncPredictRequest": "contract",
     "AsyncPredictResult": "contract",
+    "FaultKind": "contract.faults",
+    "FaultRule": "contract.faults",
     "Harness": "harness.server",
     "HarnessSettings": "harness.settings",
     "OutputStore": "stores",
@@ -41,6 +45,8 @@ __all__ = [
     "AsyncOutputModel",
     "AsyncPredictRequest",
     "AsyncPredictResult",
+    "FaultKind",
+    "FaultRule",
     "Harness",
     "HarnessSettings",
     "OutputStore",

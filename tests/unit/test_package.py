@@ -12,6 +12,8 @@ def test_the_public_names_are_these() -> None:
         "AsyncOutputModel",
         "AsyncPredictRequest",
         "AsyncPredictResult",
+        "FaultKind",
+        "FaultRule",
         "Harness",
         "HarnessSettings",
         "OutputStore",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..contract.faults import FaultRule
 from ..errors import SettingsError
 from ..harness.settings import PYTHON_ONLY, DeploymentSettings, HarnessSettings
 from .connection import DEFAULT_URL
@@ -34,6 +35,12 @@ _FOLDERS = inspect.Parameter(
         ),
     ],
 )
+_FAULTS = inspect.Parameter(
+    "faults",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[Path | None, option(HarnessSettings, "faults")],
+)
 _DEPLOYMENTS = inspect.Parameter(
     "deployments",
     inspect.Parameter.KEYWORD_ONLY,
@@ -50,8 +57,8 @@ _DEPLOYMENTS = inspect.Parameter(
         "restart_threshold_seconds": _named("--restart-threshold"),
     },
     defaults={"state_dir": STATE_DIR},
-    without=["truss_dir", "deployments", *PYTHON_ONLY],
-    own=[_FOLDERS, _DEPLOYMENTS],
+    without=["truss_dir", "deployments", "faults", *PYTHON_ONLY],
+    own=[_FOLDERS, _DEPLOYMENTS, _FAULTS],
 )
 def serve(**values: Any) -> None:
     """Serve trusses as Baseten does, on this machine: async requests, retries, signed webhooks.
@@ -64,10 +71,11 @@ def serve(**values: Any) -> None:
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
         truss-async serve truss-1 truss-2
         truss-async serve --deployments deployments.toml
+        truss-async serve path/to/truss --faults faults.toml
     """
     settings = checked(
         HarnessSettings,
-        _what_to_serve(values),
+        {**_what_to_serve(values), "faults": _faults(values.pop("faults"))},
         names={
             "truss_dir": "TRUSS_DIR",
             "webhook_secrets": "--webhook-secret",
@@ -102,6 +110,15 @@ def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
     shared = {name: values.pop(name) for name in DeploymentSettings.model_fields if name in values}
     made = deployments_of_folders(folders, shared) if file is None else read_deployments(file, shared)
     return {**values, "deployments": made}
+
+
+def _faults(file: Path | None) -> tuple[FaultRule, ...]:
+    if file is None:
+        return ()
+
+    from ..harness.faults import read_faults
+
+    return read_faults(file)
 
 
 def _submit_line(url: str, settings: HarnessSettings) -> str:

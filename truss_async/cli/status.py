@@ -75,6 +75,6 @@ def _print_deliveries(attempts: Sequence[DeliveryAttemptRecord], *, file: TextIO
         return
     print(f"\n{'attempt':<9}{'sent (UTC)':<21}{'latency':>10}  answer", file=file)
     for sent in attempts:
-        answer = one_line(str(sent.error if sent.status_code is None else sent.status_code))
-        row = f"{sent.attempt:<9}{sent.sent_at:%Y-%m-%d %H:%M:%S}  {sent.latency_ms:>7.0f} ms  {answer}"
+        answer = ", ".join(str(part) for part in (sent.status_code, sent.error) if part is not None)
+        row = f"{sent.attempt:<9}{sent.sent_at:%Y-%m-%d %H:%M:%S}  {sent.latency_ms:>7.0f} ms  {one_line(answer)}"
         print(row, file=file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
     DeliveryAttempts,
     NewWebhookSecret,
@@ -14,7 +15,11 @@ from ..contract.harness_calls import (
 from .platform import PlatformClient
 
 if TYPE_CHECKING:
+    from ..contract.faults import FaultRule
     from ..contract.harness_calls import DeliveryAttemptRecord, WebhookSecretInfo
+
+
+_FAULTS = "/_harness/faults"
 
 
 class HarnessClient(PlatformClient):
@@ -40,6 +45,22 @@ class HarnessClient(PlatformClient):
     def remove_webhook_secret(self, secret_id: str) -> None:
         """End a webhook secret at once."""
         self._call("DELETE", f"/_harness/secrets/{_quoted(secret_id)}", RemovedWebhookSecret)
+
+    def faults(self) -> list[SetFault]:
+        """The faults that are set, and how often each has struck."""
+        return self._call("GET", _FAULTS, SetFaults).faults
+
+    def add_fault(self, rule: FaultRule) -> SetFault:
+        """Set a fault, after those that are set already."""
+        return self._call("POST", _FAULTS, SetFault, content=rule.model_dump_json(exclude_none=True))
+
+    def remove_fault(self, fault_id: int) -> None:
+        """Let a fault strike no more."""
+        self._call("DELETE", f"{_FAULTS}/{fault_id}", SetFault)
+
+    def clear_faults(self) -> None:
+        """Let no fault strike any more."""
+        self._call("DELETE", _FAULTS, SetFaults)
 
 
 def _quoted(text: str) -> str:

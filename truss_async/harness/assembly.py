@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
+from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .metrics import Metrics
-from .replicas import Autoscaler, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
+from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue, until_stored
 from .state import StateFolder
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from ..clock import Clock
+    from .faults import Faults
     from .request_queue import RequestQueue
     from .settings import DeploymentSettings, HarnessSettings
 
@@ -51,6 +54,8 @@ class _Shared:
     activity: Activity
     metrics: Metrics
     http: HttpCalls
+    faults: Faults
+    gates: StoreGates
     workdir: Path
     builds: asyncio.Semaphore
     clock: Clock
@@ -65,6 +70,7 @@ async def start_parts(
     *,
     listening: socket.socket,
     clock: Clock,
+    faults: Faults,
     report: Callable[[str], None],
     log: Callable[[str], None],
     environment: Mapping[str, str],
@@ -98,6 +104,13 @@ async def start_parts(
         )
     )
     metrics = Metrics(settings.all_deployments)
+    gates = StoreGates(
+        faults,
+        is_on=settings.store_gate,
+        has_processes=any(each.truss_dir is not None for each in settings.all_deployments),
+        report=report,
+    )
+    parts.push_async_callback(gates.close)
     delivery = Delivery(
         queue=queue,
         signing=webhook_secrets.signing,
@@ -106,6 +119,7 @@ async def start_parts(
         session=session,
         activity=activity,
         metrics=metrics,
+        faults=faults,
         report=report,
     )
     housekeeping = Housekeeping(queue=queue, activity=activity, report=report)
@@ -115,6 +129,8 @@ async def start_parts(
         activity=activity,
         metrics=metrics,
         http=http,
+        faults=faults,
+        gates=gates,
         workdir=workdir,
         builds=asyncio.Semaphore(BUILDS_AT_ONCE),
         clock=clock,
@@ -143,7 +159,11 @@ async def start_parts(
         return metrics.exposition()
 
     async_calls = AsyncCalls(
-        queue=queue, limits=settings.call_limits, clock=clock, on_expiry=housekeeping.note_expiry
+        queue=queue,
+        limits=settings.call_limits,
+        clock=clock,
+        on_expiry=housekeeping.note_expiry,
+        faults=faults,
     )
     api = Api(
         Deployments(deployments),
@@ -151,7 +171,9 @@ async def start_parts(
         clock=clock,
         exposition=exposition,
         async_calls=async_calls,
-        own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=webhook_secrets, clock=clock),
+        own_calls=OwnCalls(
+            queue=queue, known=async_calls.known, secrets=webhook_secrets, faults=faults, clock=clock
+        ),
         health=lambda: _health(deployments),
     )
     for deployment in deployments:
@@ -183,6 +205,7 @@ def _make_deployment(
         report=shared.report,
         log=shared.log,
         environment=shared.environment,
+        lead=functools.partial(shared.gates.lead, deployment_id=settings.deployment_id),
         builds=shared.builds,
     )
     work = asyncio.Event()
@@ -195,12 +218,13 @@ def _make_deployment(
         work.set()
         pool.wake()
 
+    faulty = FaultyCalls(settings.deployment_id, faults=shared.faults, gates=shared.gates)
     headers = RequestHeaders(is_chain=settings.chain_id is not None)
     metrics = shared.metrics.of(settings.deployment_id)
     deployment = Deployment(
         settings,
         pool=pool,
-        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers),
+        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
         metrics=metrics,
         on_queued=on_queued,
     )
@@ -214,6 +238,7 @@ def _make_deployment(
         report=shared.report,
         work=work,
         delivery=shared.delivery,
+        faulty=faulty,
     )
     return deployment, dispatcher
 

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,17 +18,22 @@ from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
+from .faults import Tampering
+from .faulty_delivery import FaultyDelivery
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from .activity import Activity
     from .decisions import DeliveryPolicy
+    from .faults import Faults
     from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
 
+AS_IT_SHOULD_BE = Tampering()
 MAX_IN_FLIGHT = 1024
 MAX_IN_FLIGHT_PER_ENDPOINT = 64
 
@@ -53,6 +59,7 @@ class Delivery:
         session: aiohttp.ClientSession,
         activity: Activity,
         metrics: Metrics,
+        faults: Faults,
         report: Callable[[str], None],
     ) -> None:
         self._queue = queue
@@ -63,6 +70,7 @@ class Delivery:
         self._activity = activity
         self._metrics = metrics
         self._report = report
+        self._faulty = FaultyDelivery(faults, activity=activity, timeout_seconds=policy.timeout_seconds)
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._endpoints: dict[str, _Endpoint] = {}
@@ -151,7 +159,7 @@ class Delivery:
             await self._deliver(due)
 
     async def _deliver(self, due: DueDelivery) -> None:
-        attempt = await self._post(due)
+        attempt = await (self._faulty.attempt(due, self._post) if self._faulty.is_armed else self._post(due))
         self._metrics.of(due.deployment_id).delivery_attempted(
             status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
         )
@@ -159,11 +167,11 @@ class Delivery:
             lambda: self._record(due, attempt), pause=self._activity.sleep, report=self._report
         )
 
-    async def _post(self, due: DueDelivery) -> DeliveryAttempt:
+    async def _post(self, due: DueDelivery, tampering: Tampering = AS_IT_SHOULD_BE) -> DeliveryAttempt:
         sent_at = self._activity.now()
-        body = self._body(due)
+        body = self._body(due, time=sent_at - timedelta(seconds=tampering.age_seconds))
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
-        if secrets := self._signing():
+        if secrets := tampering.secrets(self._signing()):
             headers[SIGNATURE] = signature_header(body, secrets)
         status_code, problem = None, None
         try:
@@ -178,12 +186,12 @@ class Delivery:
         latency = self._activity.now() - sent_at
         return DeliveryAttempt(sent_at, latency.total_seconds() * 1000, status_code, problem)
 
-    def _body(self, due: DueDelivery) -> bytes:
+    def _body(self, due: DueDelivery, *, time: datetime) -> bytes:
         result = AsyncPredictResult(
             request_id=due.request_id,
             model_id=due.model_id,
             deployment_id=due.deployment_id,
-            time=self._activity.now(),
+            time=time,
             errors=due.errors,
         )
         envelope = result.model_dump_json().encode()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .activity import Activity
     from .delivery import Delivery
     from .metrics import DeploymentMetrics
-    from .replicas import Replica, ReplicaPool
+    from .replicas import Ask, FaultyCalls, Replica, ReplicaPool
     from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
 
@@ -54,6 +54,7 @@ class Dispatcher:
         report: Callable[[str], None],
         work: asyncio.Event,
         delivery: Delivery,
+        faulty: FaultyCalls,
     ) -> None:
         self._deployment_id = deployment_id
         self._queue = queue
@@ -63,6 +64,7 @@ class Dispatcher:
         self._metrics = metrics
         self._report = report
         self._delivery = delivery
+        self._faulty = faulty
         self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._order = itertools.count()
@@ -151,9 +153,8 @@ class Dispatcher:
 
     async def _infer(self, request: ClaimedRequest, replica: Replica) -> Outcome:
         try:
-            answer = await self._activity.outside(
-                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, replica)
-            )
+            ask = await self._faulty_ask(request, replica) if self._faulty.are_armed else replica.call
+            answer = await self._activity.outside(limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, ask))
         except TimeoutError:
             hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
             message = f"the inference attempt took longer than {hours:g} h"
@@ -163,9 +164,18 @@ class Dispatcher:
             return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=True)
         return judge_answer(answer)
 
-    async def _post(self, request: ClaimedRequest, replica: Replica) -> ModelAnswer:
+    async def _faulty_ask(self, request: ClaimedRequest, replica: Replica) -> Ask:
+        return await self._faulty.of_request(
+            replica,
+            request.request_id,
+            place=request.place,
+            attempt=request.attempts_made + 1,
+            hang=lambda: self._activity.sleep(limits.INFERENCE_TIMEOUT_SECONDS),
+        )
+
+    async def _post(self, request: ClaimedRequest, ask: Ask) -> ModelAnswer:
         headers = (("Content-Type", "application/json"), *self._headers.of(request.request_id))
-        answer = await replica.call(ReplicaCall(headers, request.model_input))
+        answer = await ask(ReplicaCall(headers, request.model_input))
         try:
             told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             is_stream = (
@@ -234,6 +244,7 @@ class Dispatcher:
                         data,
                         errors,
                         attempts_made=0,
+                        place=request.place,
                     )
                 )
         if is_over:

@@ -18,6 +18,7 @@ import uvloop
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..errors import HarnessError
 from .assembly import BACKLOG, start_parts
+from .faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +52,9 @@ class Harness:
     ) -> None:
         self.settings = settings
         self.clock = clock or (ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK)
+        self.faults = Faults(clock=self.clock, report=report)
+        for rule in settings.faults:
+            self.faults.add(rule)
         self._report = report
         self._log = log
         self._environment = dict(environment or {})
@@ -142,6 +146,7 @@ class Harness:
                     self.settings,
                     listening=listening,
                     clock=self.clock,
+                    faults=self.faults,
                     report=self._report,
                     log=self._log,
                     environment=self._environment,

@@ -8,6 +8,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from ..contract import limits
+from ..contract.faults import FaultRule
 
 DEFAULT_PORT = 8090
 
@@ -185,6 +186,13 @@ class HarnessSettings(DeploymentSettings):
         None,
         description="PEM file of certificate authorities that HTTPS webhook endpoints may use, besides the system's.",
     )
+    faults: tuple[FaultRule, ...] = Field(
+        (), description="Faults to make: a TOML file, see docs/faults.md; more can be set while it runs."
+    )
+    store_gate: bool = Field(
+        True,
+        description="Lead the replicas' own S3 or GCS endpoint through the harness, so that store faults can strike.",
+    )
     api_key: str | None = Field(
         None, min_length=1, description="The key callers must send; without one, any key will do."
     )
@@ -221,6 +229,8 @@ class HarnessSettings(DeploymentSettings):
     def _says_what_to_serve(self) -> "HarnessSettings":
         if self.deployments and self.serves_something:
             raise ValueError("give one deployment, or several of them, not both")
+        if not self.store_gate and any(rule.kind.is_of_store for rule in self.faults):
+            raise ValueError("faults of the store cannot strike without the store gate")
         for deployment in self.all_deployments:
             if not deployment.serves_something:
                 raise ValueError("give a truss folder or a model URL")

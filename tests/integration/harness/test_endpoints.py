@@ -24,6 +24,7 @@ from truss_async.harness.delivery import (
     Delivery,
     webhook_tls,
 )
+from truss_async.harness.faults import Faults
 from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import NewRequest, SqliteRequestQueue
 from truss_async.harness.server import Harness
@@ -107,6 +108,7 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
                 session=session,
                 activity=activity,
                 metrics=Metrics([]),
+                faults=Faults(clock=ManualClock(NOW), report=reports.append),
                 report=reports.append,
             )
             running = activity.start(delivery.run())

@@ -162,14 +162,15 @@ def scripted_deliveries(platform: ScriptedPlatform, *answers: tuple[int | None, 
 
 
 def test_status_shows_every_delivery_attempt(platform: ScriptedPlatform, command_line: CommandLine) -> None:
-    scripted_deliveries(platform, (None, "no answer\nwithin 10 s"), (200, None))
+    scripted_deliveries(platform, (None, "no answer\nwithin 10 s"), (200, None), (401, "fault: so"))
     outcome = command_line.run("status", REQUEST_ID, "--deliveries")
     assert (outcome.code, outcome.stderr) == (0, "")
-    assert outcome.stdout.splitlines()[-4:] == [
+    assert outcome.stdout.splitlines()[-5:] == [
         "",
         "attempt  sent (UTC)              latency  answer",
         "1        2026-01-01 00:00:01       12 ms  no answer within 10 s",
         "2        2026-01-01 00:00:02       12 ms  200",
+        "3        2026-01-01 00:00:03       12 ms  401, fault: so",
     ]
 
 

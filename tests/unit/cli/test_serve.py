@@ -96,3 +96,31 @@ def test_an_option_that_is_not_offered_is_one_line(command_line: CommandLine) ->
     outcome = command_line.run("serve", "truss", "--durability", "some")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "durability" in outcome.error_line
+
+
+def test_faults_of_a_file_are_set(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    (command_line.folder / "faults.toml").write_text("[rates]\nmodel_500 = 1\n")
+    options = ["--port", "0", "--faults", "faults.toml"]
+    with command_line.started("serve", "--model-url", platform.url, *options) as process:
+        connection = http.client.HTTPConnection(urlsplit(listening_url(process)).netloc, timeout=30)
+        connection.request("GET", "/_harness/faults", headers={"Authorization": "Api-Key any"})
+        assert json.loads(connection.getresponse().read()) == {
+            "faults": [{"kind": "model_500", "rate": 1.0, "seed": 0, "id": 1, "struck": 0}]
+        }
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_a_file_that_is_wrong_is_one_line(command_line: CommandLine) -> None:
+    (command_line.folder / "faults.toml").write_text("[rates]\nmodel_501 = 1\n")
+    outcome = command_line.run("serve", "truss", "--faults", "faults.toml")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "faults.toml: rates.model_501: kind: Input should be 'webhook_dropped'" in outcome.error_line
+
+
+def test_store_faults_need_the_gate(command_line: CommandLine) -> None:
+    (command_line.folder / "faults.toml").write_text("[rates]\nstore_forbidden = 1\n")
+    outcome = command_line.run("serve", "truss", "--faults", "faults.toml", "--no-store-gate")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "store gate" in outcome.error_line

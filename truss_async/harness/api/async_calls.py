@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ...clock import Clock
     from ...contract import AsyncRequestStatus
+    from ..faults import Faults
     from ..request_queue import RequestQueue, RequestRecord
     from ..settings import CallLimits
     from .deployments import Deployment
@@ -41,10 +42,12 @@ class AsyncCalls:
         limits: CallLimits,
         clock: Clock,
         on_expiry: Callable[[datetime], None],
+        faults: Faults,
     ) -> None:
         self._queue = queue
         self._clock = clock
         self._on_expiry = on_expiry
+        self._faults = faults
         self._submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
         self._asked = RateLimiter("status calls", limits.status_calls_per_second, seconds=1, clock=clock)
         self._cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
@@ -103,7 +106,7 @@ class AsyncCalls:
         )
 
     async def request_record(self, request_id: str) -> Response:
-        """The harness's own view of a request: its times, attempts and deliveries."""
+        """The harness's own view of a request: its times, attempts, deliveries, and the faults that struck it."""
         record = await self.known(request_id)
         return JSONResponse(
             {
@@ -121,6 +124,7 @@ class AsyncCalls:
                     }
                     for sent in record.deliveries
                 ],
+                "faults": [strike.model_dump(mode="json") for strike in self._faults.strikes(request_id)],
             }
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
@@ -134,6 +134,21 @@ def parse(model: type[Model], body: bytes) -> Model:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise bad_request(_explain(error)) from None
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        CallRefusedError: 400, it is none.
+    """
+    try:
+        fields = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise bad_request(f"invalid JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise bad_request("the body must be a JSON object")
+    return fields
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from ...clock import ManualClock
+from ...contract.faults import SetFaults
 from ...contract.harness_calls import (
     ClockAdvance,
     ClockReading,
@@ -18,8 +19,10 @@ from ...contract.harness_calls import (
     WebhookSecretInfo,
     WebhookSecretList,
 )
+from ...errors import SettingsError
+from ..faults import UnknownFaultError, parse_rule
 from ..webhook_secrets import SecretRotatedError, UnknownSecretError
-from .bodies import parse, read_body
+from .bodies import parse, parse_object, read_body
 from .refusals import ApiErrorCode, CallRefusedError, bad_request, no_such_model
 from .routing import wrong_method
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ...clock import Clock
+    from ...contract.faults import SetFault
+    from ..faults import Faults
     from ..request_queue import RecordedDelivery, RequestQueue, RequestRecord
     from ..webhook_secrets import WebhookSecret, WebhookSecrets
 
@@ -47,12 +52,14 @@ class OwnCalls:
         queue: RequestQueue,
         known: Callable[[str], Awaitable[RequestRecord]],
         secrets: WebhookSecrets,
+        faults: Faults,
         clock: Clock,
     ) -> None:
         """``known`` is what is known of a request, and refuses ids that are unknown."""
         self._queue = queue
         self._known = known
         self._secrets = secrets
+        self._faults = faults
         self._clock = clock
 
     async def answer(self, request: Request, path: tuple[str, ...]) -> Response:
@@ -88,6 +95,18 @@ class OwnCalls:
             case ("DELETE", "secrets", secret_id):
                 return _json(self._remove(secret_id))
             case (_, "secrets", _):
+                raise wrong_method(method, "DELETE")
+            case ("GET", "faults"):
+                return _json(SetFaults(faults=self._faults.all()), is_sparse=True)
+            case ("POST", "faults"):
+                return _json(await self._add_fault(request), status_code=201, is_sparse=True)
+            case ("DELETE", "faults"):
+                return _json(SetFaults(faults=self._faults.clear()), is_sparse=True)
+            case (_, "faults"):
+                raise wrong_method(method, "GET", "POST", "DELETE")
+            case ("DELETE", "faults", fault_id):
+                return _json(self._remove_fault(fault_id), is_sparse=True)
+            case (_, "faults", _):
                 raise wrong_method(method, "DELETE")
             case _:
                 raise no_such_model(f"there is no path {request.url.path}")
@@ -129,6 +148,23 @@ class OwnCalls:
             raise CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, str(error)) from None
         return RemovedWebhookSecret(id=secret_id)
 
+    async def _add_fault(self, request: Request) -> SetFault:
+        values = parse_object(await read_body(request, limit=MAX_OWN_BODY_BYTES))
+        try:
+            return self._faults.add(parse_rule(values))
+        except SettingsError as error:
+            raise bad_request(str(error)) from None
+
+    def _remove_fault(self, fault_id: str) -> SetFault:
+        try:
+            return self._faults.remove(int(fault_id) if fault_id.isdecimal() and len(fault_id) < 10 else 0)
+        except UnknownFaultError:
+            raise CallRefusedError(
+                404,
+                ApiErrorCode.CLIENT_ERROR,
+                f"there is no fault {fault_id}; GET /_harness/faults lists them",
+            ) from None
+
     def _shown(self, secret: WebhookSecret) -> WebhookSecretInfo:
         return WebhookSecretInfo(
             id=secret.id,
@@ -165,5 +201,7 @@ def _delivery(recorded: RecordedDelivery) -> DeliveryAttemptRecord:
     )
 
 
-def _json(model: BaseModel, *, status_code: int = 200) -> Response:
-    return Response(model.model_dump_json(), status_code=status_code, media_type="application/json")
+def _json(model: BaseModel, *, status_code: int = 200, is_sparse: bool = False) -> Response:
+    """``is_sparse`` leaves out what is None."""
+    content = model.model_dump_json(exclude_none=is_sparse)
+    return Response(content, status_code=status_code, media_type="application/json")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ..replicas import ReplicaAnswer, ReplicaPool
+    from ..replicas import FaultyCalls, ReplicaAnswer, ReplicaPool
     from ..request_headers import RequestHeaders
 
 CLIENT_CLOSED_REQUEST = 499
@@ -39,16 +39,19 @@ _NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower()}
 class SyncCalls:
     """Answers the sync calls of one deployment; they go before async requests, and share their slots."""
 
-    def __init__(self, *, pool: ReplicaPool, clock: Clock, headers: RequestHeaders) -> None:
+    def __init__(
+        self, *, pool: ReplicaPool, clock: Clock, headers: RequestHeaders, faulty: FaultyCalls
+    ) -> None:
         self._pool = pool
         self._clock = clock
         self._headers = headers
+        self._faulty = faulty
 
     async def predict(self, request: Request, request_id: str) -> Response:
         """The model's own answer. When the caller leaves, so does the call to the model."""
         body = await read_body(request, limit=limits.MAX_BODY_BYTES)
         call = ReplicaCall(self._passed_on(request, request_id), body)
-        return await self._pass_through(call, left=lambda: caller_left(request))
+        return await self._pass_through(call, request_id, left=lambda: caller_left(request))
 
     async def route(self, request: Request, request_id: str, *, route: str) -> Response:
         """What the model server answers at a route of its own, while the body still comes in."""
@@ -64,7 +67,7 @@ class SyncCalls:
             route=f"{route}{'?' if query else ''}{query}",
         )
         try:
-            return await self._pass_through(call, left=body.caller_left)
+            return await self._pass_through(call, request_id, left=body.caller_left)
         except CallRefusedError as refusal:
             if body.is_broken_off:
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -73,12 +76,13 @@ class SyncCalls:
     async def _pass_through(
         self,
         call: ReplicaCall,
+        request_id: str,
         *,
         left: Callable[[], Awaitable[None]],
     ) -> Response:
         held = ExitStack()
         answer = asyncio.ensure_future(
-            within(limits.SYNC_TIMEOUT_SECONDS, self._on_a_replica(call, held), clock=self._clock)
+            within(limits.SYNC_TIMEOUT_SECONDS, self._on_a_replica(call, request_id, held), clock=self._clock)
         )
         gone = asyncio.ensure_future(left())
         try:
@@ -98,14 +102,16 @@ class SyncCalls:
             await asyncio.wait((answer, gone))
             held.close()
 
-    async def _on_a_replica(self, call: ReplicaCall, held: ExitStack) -> ReplicaAnswer:
+    async def _on_a_replica(self, call: ReplicaCall, request_id: str, held: ExitStack) -> ReplicaAnswer:
         if self._pool.state == "failed":
             raise CallRefusedError(
                 503, ApiErrorCode.MODEL_UNAVAILABLE, self._pool.last_error or "the model did not load"
             )
         replica = await self._pool.acquire()
         held.callback(self._pool.release, replica, by_call=True)
-        answer = await replica.call(call)
+        armed = self._faulty.are_armed
+        ask = await self._faulty.of_sync_call(replica, request_id) if armed else replica.call
+        answer = await ask(call)
         held.callback(answer.close)
         return answer
 

@@ -2,6 +2,7 @@
 
 from .autoscaler import Autoscaler
 from .factory import make_replicas
+from .faulty_calls import Ask, FaultyCalls
 from .http_calls import HttpCalls
 from .logs import ReplicaLogLine, render_log_line
 from .pool import PoolState, ReplicaPool
@@ -15,7 +16,9 @@ from .protocol import (
 from .scaling import ScaleLimits
 
 __all__ = [
+    "Ask",
     "Autoscaler",
+    "FaultyCalls",
     "HttpCalls",
     "PoolState",
     "Replica",

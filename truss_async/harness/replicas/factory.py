@@ -13,7 +13,7 @@ from .truss_replica import ProcessReplica, TrussRuns
 from .url_replica import UrlReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from ...clock import Clock
@@ -35,6 +35,7 @@ def make_replicas(
     report: Callable[[str], None],
     log: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    lead: Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]] | None = None,
     builds: asyncio.Semaphore | None = None,
 ) -> tuple[list[Replica], int]:
     """Return the replicas, not yet started, and the concurrency of each.
@@ -42,7 +43,7 @@ def make_replicas(
     ``workdir`` is theirs to fill and the caller's to remove. ``report`` gets what a person should know,
     ``log`` each line that a replica wrote, with the time that ``clock`` shows; for everything else they
     live in the system's time, as processes do. ``environment`` is added to that of this
-    process and to the config's ``environment_variables``, and wins.
+    process and to the config's ``environment_variables``, and wins; ``lead`` has the last word on the whole.
     The name of each replica begins with ``prefix``.
     ``builds`` bounds how many prepare their files at once, of this and of other deployments.
     Raises HarnessError when the truss cannot be served at all.
@@ -75,6 +76,7 @@ def make_replicas(
         remark=_once(report),
         log=print_line,
         environment=dict(environment or {}),
+        lead=lead or _as_it_is,
         builds=builds or asyncio.Semaphore(1),
     )
     replicas: list[Replica] = [ProcessReplica(name, runs, workdir=workdir.resolve() / name) for name in names]
@@ -105,6 +107,10 @@ def _in_process(
         )
         for name in names
     ]
+
+
+async def _as_it_is(environment: Mapping[str, str]) -> Mapping[str, str]:
+    return environment
 
 
 def _once(report: Callable[[str], None]) -> Callable[[str], None]:

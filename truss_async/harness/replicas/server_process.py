@@ -61,6 +61,7 @@ class ServerProcess:
         self._output = output
         self.port = port
         self.exited = asyncio.Event()
+        self._is_crashed = False
         self._watch = asyncio.create_task(self._watch_exit())
 
     @classmethod
@@ -165,7 +166,9 @@ class ServerProcess:
     @property
     def exit_reason(self) -> str:
         status = self._process.returncode
-        return "is running" if status is None else describe_exit(status)
+        if status is None:
+            return "is running"
+        return "was crashed by a fault" if self._is_crashed else describe_exit(status)
 
     async def stop(self, *, grace_seconds: float, clock: Clock) -> None:
         if not self.exited.is_set():
@@ -174,6 +177,13 @@ class ServerProcess:
             if not await wait_for_event(self.exited, clock=clock, seconds=grace_seconds):
                 kill_group(self._process.pid)
         await self._watch
+
+    async def crash(self) -> None:
+        """End it as it stands; return when it is over."""
+        if not self.exited.is_set():
+            self._is_crashed = True
+            kill_group(self._process.pid)
+        await self.exited.wait()
 
     async def _watch_exit(self) -> None:
         streams = [stream for stream in (self._process.stdout, self._process.stderr) if stream is not None]

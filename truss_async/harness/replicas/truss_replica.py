@@ -20,7 +20,7 @@ from .remarks import remarks
 from .server_process import ServerFolders, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from ...clock import Clock
@@ -51,6 +51,8 @@ class TrussRuns:
     log: Callable[[ReplicaLogLine], None]
     environment: Mapping[str, str]
     """Added to the environment of this process, and stronger than the config's variables."""
+    lead: Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
+    """Gets the whole environment of a replica that starts, and returns the one that it is given."""
     builds: asyncio.Semaphore
     """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
 
@@ -109,11 +111,13 @@ class ProcessReplica:
                 environment.python,
                 folders,
                 run_dir=self._workdir,
-                environment={
-                    **process_environment(environment.python, isolated=environment.isolated),
-                    **context.environment_variables,
-                    **self._runs.environment,
-                },
+                environment=await self._runs.lead(
+                    {
+                        **process_environment(environment.python, isolated=environment.isolated),
+                        **context.environment_variables,
+                        **self._runs.environment,
+                    }
+                ),
                 output=output,
             )
         except OSError as error:
@@ -145,6 +149,12 @@ class ProcessReplica:
         if self._server is None:
             return "it was never started"
         return await self._server.check_health(timeout_seconds)
+
+    async def crash(self) -> None:
+        """Kill the server as it stands; return when it is gone, and the pool knows."""
+        if self._server is not None:
+            await self._server.crash()
+            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:
         environment, python_version = await choose_environment(

@@ -35,7 +35,10 @@ class NewRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRequest:
-    """A request that is in progress, with all that an inference attempt and the delivery of its result need."""
+    """A request that is in progress, with all that an inference attempt and the delivery of its result need.
+
+    ``place`` is its place in the order of acceptance, from 1; no two requests of one run of the harness have the same.
+    """
 
     request_id: str
     model_id: str
@@ -45,6 +48,7 @@ class ClaimedRequest:
     retry_config: InferenceRetryConfig
     attempts_made: int
     created_at: datetime
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class WaitingRetry:
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A result that is to be sent now. ``data`` is the model output as JSON, None on error."""
+    """A result that is to be sent now. ``data`` is the model output as JSON, None on error; ``place`` is its request's."""
 
     request_id: str
     model_id: str
@@ -67,6 +71,7 @@ class DueDelivery:
     data: bytes | None
     errors: list[ErrorDetail]
     attempts_made: int
+    place: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,12 @@ ALTER TABLE requests ADD COLUMN model_id TEXT NOT NULL DEFAULT 'local';
 ALTER TABLE requests ADD COLUMN chain_id TEXT;
 
 -- name: enqueue
--- A new request, queued.
+-- A new request, queued. Its place follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
-  request_id, model_id, chain_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
+  seq, request_id, model_id, chain_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
   max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
 ) VALUES (
+  max(:last_place, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
   :request_id, :model_id, :chain_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
   :max_attempts, :initial_delay_ms, :max_delay_ms, :created_at, :expires_at, :created_at
 );
@@ -149,7 +150,7 @@ RETURNING
   (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq) AS model_output;
 
 -- name: claimed_delivery
-SELECT request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts, body AS model_output
+SELECT seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts, body AS model_output
 FROM requests LEFT JOIN model_outputs USING (seq)
 WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
 

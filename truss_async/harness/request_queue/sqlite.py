@@ -47,6 +47,7 @@ class SqliteRequestQueue:
             raise RequestQueueError(
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
+        self._last_place = 0
         try:
             self._writer = DatabaseWriter(
                 path, lambda connection: _prepare(connection, path, now, is_synced), is_synced=is_synced
@@ -71,7 +72,8 @@ class SqliteRequestQueue:
         }
 
         def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(_SQL["enqueue"], parameters)
+            made = connection.execute(_SQL["enqueue"], {**parameters, "last_place": self._last_place})
+            self._last_place = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
 
         await self._writer.run(operation)
@@ -335,6 +337,7 @@ def _claimed(row: sqlite3.Row) -> ClaimedRequest:
         ),
         attempts_made=row["attempts"],
         created_at=_known(row["created_at"]),
+        place=row["seq"],
     )
 
 
@@ -347,6 +350,7 @@ def _due_delivery(row: sqlite3.Row) -> DueDelivery:
         data=row["model_output"],
         errors=_errors(row["errors"]),
         attempts_made=row["delivery_attempts"],
+        place=row["seq"],
     )
 
 

@@ -1,0 +1,118 @@
+"""Faults that a harness is told to make: nothing of it exists on the platform."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+
+class FaultKind(str, Enum):
+    """What goes wrong."""
+
+    WEBHOOK_DROPPED = "webhook_dropped"
+    WEBHOOK_DOUBLED = "webhook_doubled"
+    WEBHOOK_DELAYED = "webhook_delayed"
+    WEBHOOK_REORDERED = "webhook_reordered"
+    WEBHOOK_WRONG_SIGNATURE = "webhook_wrong_signature"
+    WEBHOOK_OLD_TIMESTAMP = "webhook_old_timestamp"
+    WEBHOOK_ANSWERED_SLOWLY = "webhook_answered_slowly"
+    MODEL_500 = "model_500"
+    MODEL_503 = "model_503"
+    MODEL_504 = "model_504"
+    MODEL_429 = "model_429"
+    MODEL_CRASH = "model_crash"
+    MODEL_HANG = "model_hang"
+    STORE_UNREACHABLE = "store_unreachable"
+    STORE_FORBIDDEN = "store_forbidden"
+
+    @property
+    def is_of_webhook(self) -> bool:
+        """Whether it strikes delivery attempts, and not inference attempts."""
+        return self.value.startswith("webhook_")
+
+    @property
+    def is_of_store(self) -> bool:
+        return self.value.startswith("store_")
+
+
+DEFAULT_SECONDS: Final = {
+    FaultKind.WEBHOOK_DELAYED: 5.0,
+    FaultKind.WEBHOOK_REORDERED: 10.0,
+    FaultKind.WEBHOOK_OLD_TIMESTAMP: 600.0,
+    FaultKind.MODEL_CRASH: 0.05,
+}
+"""The kinds that have a length."""
+
+
+class FaultRule(BaseModel):
+    """A kind of fault, and which attempts it strikes: all that fit, or a share of them that is drawn from ``seed``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: FaultKind = Field(description="What goes wrong.")
+    request_id: str | None = Field(None, min_length=1, description="Strike only this request.")
+    deployment_id: str | None = Field(
+        None, min_length=1, description="Strike only requests of this deployment."
+    )
+    nth: int | None = Field(
+        None, ge=1, description="Strike only the async request that was accepted so manieth."
+    )
+    attempt: int | None = Field(
+        None, ge=1, description="Strike only this attempt, of inference or of delivery."
+    )
+    times: int | None = Field(
+        None, ge=1, description="Strike so many times; without it, until the rule is removed."
+    )
+    rate: float | None = Field(
+        None, ge=0, le=1, description="Strike this share of what fits; without it, all of it."
+    )
+    seed: int = Field(0, description="What the share is drawn from: the same seed, the same draws.")
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        le=259_200,
+        description="How long a webhook is delayed, or is held at most to be reordered; how much too old its time is; how "
+        "long after the call the model crashes.",
+    )
+
+    @property
+    def length_seconds(self) -> float:
+        """``seconds``, or what the kind has for it; 0 for a kind without a length."""
+        return DEFAULT_SECONDS.get(self.kind, 0.0) if self.seconds is None else self.seconds
+
+    @model_validator(mode="after")
+    def _is_sensible(self) -> Self:
+        if self.seconds is not None and self.kind not in DEFAULT_SECONDS:
+            kinds = ", ".join(kind.value for kind in DEFAULT_SECONDS)
+            raise ValueError(f"seconds: {self.kind.value} has no length; it is for {kinds}")
+        return self
+
+
+class SetFault(FaultRule):
+    """A rule that is set, by its number, and how often it has struck."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: int
+    struck: int
+
+
+class SetFaults(BaseModel):
+    """Every rule that is set, in the order in which they are asked: the first that fits an attempt strikes it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    faults: list[SetFault]
+
+
+class Strike(BaseModel):
+    """A fault that struck an attempt of a request, of inference or of delivery."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: FaultKind
+    fault_id: int
+    attempt: int
+    struck_at: datetime

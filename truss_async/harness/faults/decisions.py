@@ -1,0 +1,61 @@
+"""Which attempts a rule strikes, as pure functions: no I/O, no clock, no state."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...contract.faults import FaultKind, FaultRule
+
+_DRAWS = 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """An attempt that a fault may strike.
+
+    ``place`` is that of the request in the order of acceptance, from 1; sync calls have an order of their own.
+    ``attempt`` counts from 1, for inference and for delivery.
+    """
+
+    request_id: str
+    deployment_id: str
+    place: int
+    attempt: int = 1
+    is_sync: bool = False
+
+
+def fits(rule: FaultRule, occasion: Occasion) -> bool:
+    """Whether the rule strikes there, as far as it does not depend on what it has struck before."""
+    return (
+        rule.request_id in (None, occasion.request_id)
+        and rule.deployment_id in (None, occasion.deployment_id)
+        and rule.attempt in (None, occasion.attempt)
+        and (rule.nth is None or (rule.nth == occasion.place and not occasion.is_sync))
+        and (rule.rate is None or draw(rule.seed, rule.kind, occasion) < rule.rate)
+    )
+
+
+def draw(seed: int, kind: FaultKind, occasion: Occasion) -> float:
+    """A number from 0 to 1, 1 excluded: the same for the same seed, kind, place and attempt, in any run."""
+    order = "sync" if occasion.is_sync else "async"
+    text = f"{seed} {kind.value} {order} {occasion.place} {occasion.attempt}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / _DRAWS
+
+
+@dataclass(frozen=True, slots=True)
+class Tampering:
+    """What is wrong with a webhook that is sent."""
+
+    age_seconds: float = 0
+    is_signed_wrongly: bool = False
+
+    def secrets(self, active: Sequence[str]) -> Sequence[str]:
+        """What to sign with, in place of the webhook secrets that are active."""
+        if not self.is_signed_wrongly:
+            return active
+        return [f"not {secret}" for secret in active] or ["not a webhook secret"]

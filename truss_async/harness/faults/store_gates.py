@@ -1,0 +1,112 @@
+"""The gates between replicas and the output stores that have an endpoint of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from .store_gate import GCS, S3, StoreGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ...contract.faults import FaultKind
+    from .rules import Faults
+
+VARIABLES: Final = {
+    "AWS_ENDPOINT_URL": S3,
+    "AWS_ENDPOINT_URL_S3": S3,
+    "STORAGE_EMULATOR_HOST": GCS,
+}
+_NO_ENDPOINT: Final = (
+    f"the replicas' environment names no endpoint of its own, an http:// URL in {', '.join(VARIABLES)}"
+)
+_NO_PROCESSES: Final = "this harness starts no model server whose environment it could change"
+_NOT_LED: Final = "the harness was started with --no-store-gate"
+
+
+class StoreGates:
+    """Opened as replicas start, one for each endpoint; shut for requests while an attempt of theirs is struck."""
+
+    def __init__(
+        self, faults: Faults, *, is_on: bool, has_processes: bool, report: Callable[[str], None]
+    ) -> None:
+        self._faults = faults
+        self._has_processes = has_processes
+        self._is_on = is_on
+        self._report = report
+        self._shut: dict[str, FaultKind] = {}
+        self._opening = asyncio.Lock()
+        self._gates: list[StoreGate] = []
+        self._ports: dict[tuple[str, str], int] = {}
+        self._is_led: dict[str, bool] = {}
+        faults.store_obstacle = self.obstacle
+
+    def obstacle(self) -> str | None:
+        """Why no replica's store can be struck; None when one can, or it is not known yet."""
+        if not self._has_processes:
+            return _NO_PROCESSES
+        if not self._is_on:
+            return _NOT_LED
+        return _NO_ENDPOINT if self._is_led and not any(self._is_led.values()) else None
+
+    def is_led(self, deployment_id: str) -> bool:
+        """Whether the replicas of a deployment reach an output store through a gate."""
+        return self._is_led.get(deployment_id, False)
+
+    async def lead(self, environment: Mapping[str, str], *, deployment_id: str) -> dict[str, str]:
+        """The environment of a replica, in which each endpoint is a gate."""
+        gates = {}
+        for name in VARIABLES if self._is_on else ():
+            if _is_plain_http(url := environment.get(name, "")):
+                port = await self._port_to(url, name)
+                gates[name] = urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{port}"))
+        if self._is_on and not gates and deployment_id not in self._is_led and self._are_wanted():
+            self._report(f"no store fault can strike {deployment_id}: {_NO_ENDPOINT}")
+        self._is_led[deployment_id] = bool(gates)
+        return {**environment, **gates}
+
+    @contextmanager
+    def shut(self, request_id: str, kind: FaultKind) -> Iterator[None]:
+        """Let the store be unreachable, or forbidden, to the objects of this request."""
+        self._shut[request_id] = kind
+        try:
+            yield
+        finally:
+            del self._shut[request_id]
+
+    async def close(self) -> None:
+        """Close every gate."""
+        for gate in self._gates:
+            await gate.close()
+
+    async def _port_to(self, url: str, variable: str) -> int:
+        endpoint = urlsplit(url)
+        async with self._opening:
+            if (endpoint.netloc, variable) not in self._ports:
+                gate = StoreGate(
+                    endpoint.hostname or "",
+                    endpoint.port or 80,
+                    dialect=VARIABLES[variable],
+                    shut=self._shut,
+                    on_outage=lambda reason: self._report(
+                        f"the store at {url} ({variable}) cannot be reached: {reason}"
+                    ),
+                )
+                self._ports[endpoint.netloc, variable] = await gate.open()
+                self._gates.append(gate)
+            return self._ports[endpoint.netloc, variable]
+
+    def _are_wanted(self) -> bool:
+        return any(item.kind.is_of_store for item in self._faults.all())
+
+
+def _is_plain_http(url: str) -> bool:
+    """Whether it is a URL that can be led through a gate; one that TLS protects cannot."""
+    try:
+        endpoint = urlsplit(url)
+        return endpoint.scheme == "http" and bool(endpoint.hostname) and endpoint.port != 0
+    except ValueError:
+        return False
