@@ -215,6 +215,14 @@ def test_a_store_that_no_gate_can_stand_before_cannot_be_struck(gates: Gates, ur
     assert "an http:// URL in AWS_ENDPOINT_URL, " in (gates.gates.obstacle() or "")
 
 
+def test_a_proxy_is_kept_out_of_the_way(gates: Gates) -> None:
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1"}
+    far = {**proxy, "AWS_ENDPOINT_URL": "http://minio.example.com:9000"}
+    assert gates.lead(**far) == far
+    near = {**proxy, "AWS_ENDPOINT_URL": "http://localhost:9000", "NO_PROXY": "localhost"}
+    assert gates.lead(**near)["NO_PROXY"] == "localhost,127.0.0.1"
+
+
 def test_without_a_gate_nothing_is_led(loop: asyncio.AbstractEventLoop, s3_server: S3Server) -> None:
     gates = Gates(loop, is_on=False)
     environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url}

@@ -20,6 +20,9 @@ VARIABLES: Final = {
     "AWS_ENDPOINT_URL_S3": S3,
     "STORAGE_EMULATOR_HOST": GCS,
 }
+_PROXIES: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _NO_ENDPOINT: Final = (
     f"the replicas' environment names no endpoint of its own, an http:// URL in {', '.join(VARIABLES)}"
 )
@@ -50,7 +53,7 @@ class StoreGates:
             return _NO_PROCESSES
         if not self._is_on:
             return _NOT_LED
-        return _NO_ENDPOINT if self._is_led and not any(self._is_led.values()) else None
+        return _NO_ENDPOINT if self._is_led and not any(list(self._is_led.values())) else None
 
     def is_led(self, deployment_id: str) -> bool:
         """Whether the replicas of a deployment reach an output store through a gate."""
@@ -60,12 +63,15 @@ class StoreGates:
         """The environment of a replica, in which each endpoint is a gate."""
         gates = {}
         for name in VARIABLES if self._is_on else ():
-            if _is_plain_http(url := environment.get(name, "")):
+            if can_be_led(url := environment.get(name, ""), environment):
                 port = await self._port_to(url, name)
                 gates[name] = urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{port}"))
         if self._is_on and not gates and deployment_id not in self._is_led and self._are_wanted():
             self._report(f"no store fault can strike {deployment_id}: {_NO_ENDPOINT}")
         self._is_led[deployment_id] = bool(gates)
+        if gates:  # a gate is nothing that a proxy could reach
+            without_proxy = {name: environment[name] for name in _NO_PROXY if name in environment}
+            gates |= {name: f"{hosts},127.0.0.1" for name, hosts in without_proxy.items()}
         return {**environment, **gates}
 
     @contextmanager
@@ -103,10 +109,13 @@ class StoreGates:
         return any(item.kind.is_of_store for item in self._faults.all())
 
 
-def _is_plain_http(url: str) -> bool:
-    """Whether it is a URL that can be led through a gate; one that TLS protects cannot."""
+def can_be_led(url: str, environment: Mapping[str, str]) -> bool:
+    """Whether a gate can stand before an endpoint: not when it is protected by TLS, or reached through a proxy."""
     try:
         endpoint = urlsplit(url)
-        return endpoint.scheme == "http" and bool(endpoint.hostname) and endpoint.port != 0
+        is_plain = endpoint.scheme == "http" and bool(endpoint.hostname) and endpoint.port != 0
     except ValueError:
         return False
+    return is_plain and (
+        endpoint.hostname in _LOOPBACK or not any(environment.get(name) for name in _PROXIES)
+    )
