@@ -179,17 +179,14 @@ class WebhookReceiver:
             verdict=VALID,
             status_code=200,
         )
-        status_code = 401
         try:
             if self._secrets:
                 check_signature(request.body, request.headers, self._secrets)
-            status_code = 400
             result = parse_result(request.body)
-            status_code = 401
             if self._secrets:
                 check_age(result, now=delivery.received_at, tolerance=self._tolerance_seconds)
         except WebhookVerificationError as error:
-            return replace(delivery, verdict=str(error), status_code=status_code)
+            return replace(delivery, verdict=str(error), status_code=error.status_code)
         if not self._secrets:
             delivery = replace(
                 delivery, verdict=UNCHECKED if SIGNATURE.lower() in request.headers else UNSIGNED
