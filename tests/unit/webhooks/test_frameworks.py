@@ -34,6 +34,9 @@ def sign(body: bytes, secret: str = NEW) -> dict[str, str]:
     return {"X-BASETEN-SIGNATURE": "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
+BODY = make_body(time="2024-01-01T00:00:00Z")
+
+
 def post_asgi(app: Any, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -134,15 +137,16 @@ def in_pieces(post: Post, body: bytes) -> Any:
 @pytest.mark.parametrize(
     ("body", "headers", "status_code", "reason"),
     [
-        (make_body(), {}, 401, "is missing"),
-        (make_body(), sign(b"another"), 401, "does not match"),
-        (make_body(), sign(make_body(), "whsec_wrong"), 401, "does not match"),
-        (make_body(), {"X-BASETEN-SIGNATURE": "v1=\xff"}, 401, "does not match"),
+        (BODY, {}, 401, "is missing"),
+        (BODY, sign(b"another"), 401, "does not match"),
+        (BODY, sign(BODY, "whsec_wrong"), 401, "does not match"),
+        (BODY, {"X-BASETEN-SIGNATURE": "v1=\xff"}, 401, "does not match"),
         (b"", {}, 401, "is missing"),
         (b"{}", sign(b"{}"), 400, "not an async predict result"),
         (b"\xff", sign(b"\xff"), 400, "not an async predict result"),
         (b"x" * 1001, sign(b"x" * 1001), 413, "exceeds 1000 bytes"),
     ],
+    ids=["unsigned", "another body", "another secret", "no ASCII", "empty", "no result", "no text", "large"],
 )
 def test_anything_else_is_refused_with_the_reason(
     post: Post,
@@ -161,8 +165,7 @@ def test_anything_else_is_refused_with_the_reason(
 
 
 def test_a_stale_one_is_refused(post: Post) -> None:
-    body = make_body(time="2024-01-01T00:00:00Z")
-    status_code, answer = post(body, sign(body))
+    status_code, answer = post(BODY, sign(BODY))
     assert (status_code, "too old" in str(answer)) == (401, True)
 
 
