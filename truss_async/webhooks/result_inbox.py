@@ -6,15 +6,14 @@ import asyncio
 import atexit
 import inspect
 import logging
-import os
 import threading
 import uuid
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import WebhookReceiverError, WebhookVerificationError
 from .claims import CLAIM_SECONDS, kept_alive
+from .forks import in_forked_process
 from .stored_results import StoredResults
 from .verification import parse_result
 
@@ -76,7 +75,7 @@ class ResultInbox:
         self._threads: list[threading.Thread] = []
         self._wake = threading.Event()
         self._is_closing = False
-        _leave_parent_in_forks(weakref.ref(self))
+        in_forked_process(self._leave_parent)
 
     def accept(self, result: AsyncPredictResult) -> bool:
         """Store it; acknowledge the webhook when this returns. False: it was here already, and is not handled again.
@@ -199,15 +198,6 @@ class ResultInbox:
     def _give_up(self, claimed: ClaimedResult, owner: str, error: str) -> None:
         self._results.give_up(claimed.request_id, owner, error=error)
         logger.error("the result of %a is set aside: %s", claimed.request_id, error)
-
-
-def _leave_parent_in_forks(reference: weakref.ref[ResultInbox]) -> None:
-    def leave_parent() -> None:
-        inbox = reference()
-        if inbox is not None:
-            inbox._leave_parent()
-
-    os.register_at_fork(after_in_child=leave_parent)
 
 
 def next_handling_delay(attempts_made: int) -> float | None:

@@ -91,14 +91,14 @@ class StoredResults:
         self._clock = clock
 
     def add(self, request_id: str, body: bytes) -> bool:
-        """Store it, so that it survives a crash; False when it was there already, handled or not."""
+        """Store it, so that it survives a power cut; False when it was there already, handled or not."""
 
         def operation(connection: sqlite3.Connection) -> bool:
             connection.execute(_FORGET, {"now": self._now()})
             new = {"request_id": request_id, "body": body, "now": self._now()}
             return bool(connection.execute(_ADD, new).rowcount)
 
-        return self._file.run(operation)
+        return self._file.run(operation, is_durable=True)
 
     def claim(self, owner: str, *, seconds: float) -> ClaimedResult | None:
         """The one that has been due for longest, for the owner alone and for so long; None when nothing is due."""

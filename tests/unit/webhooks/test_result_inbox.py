@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import WebhookReceiverError
-from truss_async.webhooks import ResultInbox, on_result, result_inbox
+from truss_async.webhooks import ResultInbox, on_result, result_inbox, sqlite_file
 from truss_async.webhooks.result_inbox import next_handling_delay
 from truss_async.webhooks.stored_results import StoredResults
 
@@ -272,17 +273,29 @@ def test_what_was_changed_in_the_file_is_set_aside_at_once_and_not_logged(
 
 
 def test_a_file_that_cannot_be_used_refuses_the_result_and_stops_nothing(
-    path: Path, open_inbox: Callable[..., ResultInbox]
+    path: Path, open_inbox: Callable[..., ResultInbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sqlite_file, "_LOCK_SECONDS", 0.01)
     handler = Handler()
     inbox = open_inbox(handler)
-    path.write_bytes(b"no database" * 1000)
-    with pytest.raises(WebhookReceiverError, match="cannot use"):
-        inbox.accept(make_result())
-    path.unlink()
-    StoredResults(path, clock=SYSTEM_CLOCK)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WebhookReceiverError, match=r"cannot use .*: database is locked"):
+            inbox.accept(make_result())
     assert inbox.accept(make_result())
     handler.wait_for(1)
+
+
+def test_a_file_that_was_removed_is_made_anew(path: Path, open_inbox: Callable[..., ResultInbox]) -> None:
+    handler = Handler()
+    inbox = open_inbox(handler)
+    inbox.accept(make_result())
+    handler.wait_for(1)
+    until(lambda: inbox.count_waiting() == 0)
+    path.unlink()
+    assert inbox.accept(make_result())
+    handler.wait_for(2)
+    assert path.is_file()
 
 
 def test_an_inbox_works_on_in_a_forked_process(path: Path) -> None:
