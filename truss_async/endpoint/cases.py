@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 LARGE_CHARACTERS: Final = 2_000_000
 STALE: Final = timedelta(hours=1)
-TEST_ID: Final = (
-    "truss_async_test"  # of the model and the deployment, so that nobody takes it for a real result
-)
+# Of the model and the deployment, so that nobody takes it for a real result.
+TEST_ID: Final = "truss_async_test"
 
 _RAW = "compute the HMAC over the raw bytes that came, not over JSON that was parsed and written again"
 _ANY = (
@@ -102,7 +101,7 @@ CASES: Final = (
     ),
     Case(
         "large result",
-        "allow large request bodies: this one has 2 MB",
+        "raise the limit on request bodies, of your server and of the proxy before it: this one has 2 MB",
         data={"text": "x" * LARGE_CHARACTERS},
     ),
     Case(

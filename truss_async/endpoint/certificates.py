@@ -6,16 +6,16 @@ import importlib.util
 import ipaddress
 import os
 import ssl
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
@@ -75,8 +75,8 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".gitignore").write_text("*\n")  # there is a key
             authority, server = _make(host, now=clock.now())
-            _write_private(server_file, server)
-            authority_file.write_bytes(authority)
+            _write(server_file, server)
+            _write(authority_file, authority)
     except OSError as error:
         raise SettingsError(f"cannot keep a certificate in {folder}: {error.strerror}") from None
     return Certificate(given_certificate(server_file, None).context, authority_file)
@@ -103,10 +103,8 @@ def _make(host: str, *, now: datetime) -> tuple[bytes, bytes]:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    authority_key, server_key = (
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP256R1()),
-    )
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    server_key = ec.generate_private_key(ec.SECP256R1())
     hosts = dict.fromkeys((*_OWN_HOSTS, host))
     authority = _certificate(
         _AUTHORITY,
@@ -191,8 +189,9 @@ def _alternative_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    """Readable by its owner only, from the first byte on."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+def _write(path: Path, content: bytes) -> None:
+    """The whole file or nothing; readable by its owner only, from the first byte on."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+    Path(name).replace(path)

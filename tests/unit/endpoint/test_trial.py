@@ -12,7 +12,15 @@ from tests.unit.endpoint.endpoints import NEW, SECRETS, answer, right, serving
 from truss_async.clock import ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.endpoint.cases import CASES
-from truss_async.endpoint.trial import SLOW_ROW, Attempt, EndpointTrial, Row, judge_forged, judge_speed
+from truss_async.endpoint.trial import (
+    SLOW_ROW,
+    Attempt,
+    EndpointTrial,
+    Row,
+    judge_forged,
+    judge_genuine,
+    judge_speed,
+)
 from truss_async.errors import SettingsError, WebhookReceiverError
 from truss_async.webhooks import Delivery, WebhookReceiver
 from truss_async.webhooks.http_server import Answer, Request
@@ -107,7 +115,7 @@ def test_a_refusal_is_explained_by_its_status(status_code: int, text: str) -> No
 def test_a_limit_on_bodies_is_found() -> None:
     rows = try_out(right, max_body_bytes=1_000_000)
     assert names(rows) == ["large result"]
-    assert "too large for your server or the proxy" in remark(rows, "large result")
+    assert "raise the limit on request bodies" in remark(rows, "large result")
 
 
 def test_with_one_secret_what_needs_two_is_left_out() -> None:
@@ -196,7 +204,11 @@ def test_a_forged_one_that_is_refused_with_500_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "outcome", "text"),
-    [(0.2, "ok", "took 0.2 s of 10 s"), (6, "ok", "acknowledge, and work"), (10, "failed", "too slow")],
+    [
+        (0.2, "ok", ""),
+        (6, "ok", "6.0 s of the 10 s that the platform waits; store"),
+        (10, "failed", "too slow"),
+    ],
 )
 def test_the_slowest_answer_is_measured_against_the_platforms_patience(
     seconds: float, outcome: str, text: str
@@ -221,6 +233,14 @@ def test_an_endpoint_that_never_answers_is_not_tried_to_the_end(monkeypatch: pyt
     assert names(rows) == ["good result", SLOW_ROW]
     assert len(names(rows, "skipped")) == 10
     assert "no answer within 0.1 s" in remark(rows, "good result")
+
+
+def test_a_connection_that_breaks_is_told() -> None:
+    attempt = Attempt(None, 0.1, "Server disconnected")
+    row = judge_genuine(CASES[2], [(attempt, attempt)])
+    assert row.outcome == "failed"
+    assert row.remark.startswith("the connection broke (Server disconnected): look into")
+    assert "limit on request bodies" in row.remark
 
 
 def test_nobody_there_is_one_error() -> None:

@@ -12,6 +12,8 @@ import flask
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
@@ -268,3 +270,27 @@ def test_a_plain_wsgi_request_that_is_not_proven_is_refused(
     with pytest.raises(WebhookVerificationError) as caught:
         verify_wsgi(environ(make_body(), **changes), SECRETS)
     assert caught.value.status_code == status_code
+
+
+parts = st.one_of(st.binary(max_size=20), st.sampled_from([b"x-baseten-signature", b"v1=", b","]))
+
+
+@given(body=st.binary(), headers=st.lists(st.tuples(parts, parts), max_size=4))
+def test_whatever_comes_over_asgi_is_answered(body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    middleware = WebhookMiddleware(tell_result, SECRETS)
+    asyncio.run(middleware({"type": "http", "path": "/", "headers": headers}, receive, send))
+    assert [message.get("status") for message in sent] == [401, None]
+
+
+@given(body=st.binary(), length=st.text(max_size=8), signature=st.text(st.characters(max_codepoint=255)))
+def test_whatever_comes_over_wsgi_gets_a_verdict(body: bytes, length: str, signature: str) -> None:
+    with pytest.raises(WebhookVerificationError):
+        verify_wsgi(environ(body, CONTENT_LENGTH=length, HTTP_X_BASETEN_SIGNATURE=signature), SECRETS)
