@@ -67,10 +67,10 @@ class SqliteFile:
         if self._open is None or not self._open.is_current(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._open = _OpenFile(self.path)
-            weakref.finalize(self._open, _close, self._open.connection, os.getpid())
+            fresh = _OpenFile(self.path)
             for statement in self._schema:
-                self._open.connection.execute(statement)
+                fresh.connection.execute(statement)
+            self._open = fresh
         return self._open.connection
 
     def _start_anew(self) -> None:
@@ -88,6 +88,7 @@ class _OpenFile:
         self.connection = sqlite3.connect(
             path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )
+        weakref.finalize(self, _close, self.connection, os.getpid())
         self.connection.row_factory = sqlite3.Row
         status = path.stat()
         self._identity = (status.st_dev, status.st_ino)
