@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After a crash the platform repeats a webhook within seconds: by then the claim of the dead must soon be free.
-CLAIM_SECONDS: Final = 6.0
 _RENEWALS_PER_CLAIM: Final = 4
 
 
 @contextmanager
-def kept_alive(renew: Callable[[], object], *, claim_seconds: float = CLAIM_SECONDS) -> Iterator[None]:
+def kept_alive(renew: Callable[[], object], *, claim_seconds: float) -> Iterator[None]:
     """Call ``renew`` from a thread of its own, often enough that the claim does not run out."""
     ended = threading.Event()
 

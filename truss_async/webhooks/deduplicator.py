@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ResultBusyError
-from .claims import CLAIM_SECONDS, kept_alive
+from .claims import kept_alive
 from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ..contract import AsyncPredictResult
 
+# The platform repeats a webhook within seconds after a crash: by then the claim of the dead must soon be free.
+CLAIM_SECONDS: Final = 6.0
 # Longer than the claim of a process that died, shorter than the platform waits for an answer.
 WAIT_SECONDS: Final = 8.5
 _POLL_SECONDS: Final = 0.05
@@ -54,7 +56,10 @@ class Deduplicator:
         if not self._claim(result.request_id, owner):
             return False
         try:
-            with kept_alive(lambda: self._store.claim(result.request_id, owner, seconds=CLAIM_SECONDS)):
+            with kept_alive(
+                lambda: self._store.claim(result.request_id, owner, seconds=CLAIM_SECONDS),
+                claim_seconds=CLAIM_SECONDS,
+            ):
                 handler(result)
         except BaseException:
             self._store.release(result.request_id, owner)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import WebhookReceiverError, WebhookVerificationError
-from .claims import CLAIM_SECONDS, kept_alive
+from .claims import kept_alive
 from .forks import in_forked_process
 from .stored_results import StoredResults
 from .verification import parse_result
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PATH: Final = "webhook-inbox.sqlite"
 RETRY_DELAYS_SECONDS: Final = (1.0, 10.0, 60.0, 600.0)
+# Nobody waits for it, so it may outlive a process that stands still for a while.
+CLAIM_SECONDS: Final = 30.0
 # How soon what another process left behind, or a retry, is noticed.
 _POLL_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 10.0
@@ -163,7 +165,10 @@ class ResultInbox:
             self._give_up(claimed, owner, f"what is stored was changed: {error}")
             return True
         try:
-            with kept_alive(lambda: self._results.renew(claimed.request_id, owner, seconds=CLAIM_SECONDS)):
+            with kept_alive(
+                lambda: self._results.renew(claimed.request_id, owner, seconds=CLAIM_SECONDS),
+                claim_seconds=CLAIM_SECONDS,
+            ):
                 self._call(result)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # whatever it is, the result stays
             logger.exception("the handler failed on the result of %a", claimed.request_id)

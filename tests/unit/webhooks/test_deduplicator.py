@@ -14,8 +14,8 @@ from truss_async.contract import AsyncPredictResult
 from truss_async.contract.limits import DELIVERY_TIMEOUT_SECONDS
 from truss_async.errors import ResultBusyError, WebhookReceiverError
 from truss_async.webhooks import Deduplicator, HandledStore, MemoryHandledStore, SqliteHandledStore
-from truss_async.webhooks.claims import CLAIM_SECONDS, kept_alive
-from truss_async.webhooks.deduplicator import WAIT_SECONDS
+from truss_async.webhooks.claims import kept_alive
+from truss_async.webhooks.deduplicator import CLAIM_SECONDS, WAIT_SECONDS
 
 WEEK_SECONDS = 7 * 24 * 3600
 
