@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from .model import AsyncOutputModel as AsyncOutputModel
     from .model import save_output as save_output
     from .stores import OutputStore as OutputStore
+    from .webhooks import Deduplicator as Deduplicator
+    from .webhooks import WebhookMiddleware as WebhookMiddleware
+    from .webhooks import flask_webhook as flask_webhook
+    from .webhooks import on_result as on_result
+    from .webhooks import starlette_webhook as starlette_webhook
     from .webhooks import verify_webhook as verify_webhook
 
 __version__ = "0.1.0.dev0"
@@ -28,6 +33,7 @@ _HOMES = {
     "AsyncOutputModel": "model",
     "AsyncPredictRequest": "contract",
     "AsyncPredictResult": "contract",
+    "Deduplicator": "webhooks",
     "FaultKind": "contract.faults",
     "FaultRule": "contract.faults",
     "Harness": "harness.server",
@@ -35,8 +41,12 @@ _HOMES = {
     "OutputStore": "stores",
     "PlatformClient": "client",
     "TrussAsyncError": "errors",
+    "WebhookMiddleware": "webhooks",
     "WebhookVerificationError": "errors",
+    "flask_webhook": "webhooks",
+    "on_result": "webhooks",
     "save_output": "model",
+    "starlette_webhook": "webhooks",
     "verify_webhook": "webhooks",
 }
 
@@ -45,6 +55,7 @@ __all__ = [
     "AsyncOutputModel",
     "AsyncPredictRequest",
     "AsyncPredictResult",
+    "Deduplicator",
     "FaultKind",
     "FaultRule",
     "Harness",
@@ -52,9 +63,13 @@ __all__ = [
     "OutputStore",
     "PlatformClient",
     "TrussAsyncError",
+    "WebhookMiddleware",
     "WebhookVerificationError",
     "__version__",
+    "flask_webhook",
+    "on_result",
     "save_output",
+    "starlette_webhook",
     "verify_webhook",
 ]
 

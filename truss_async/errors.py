@@ -51,11 +51,23 @@ class OutputError(TrussAsyncError):
 
 
 class WebhookVerificationError(TrussAsyncError):
-    """A webhook is not proven to come from the platform; the message says which check failed."""
+    """A webhook is not proven to come from the platform; the message says which check failed.
+
+    ``status_code`` is what a receiver answers: 401 not proven, 400 proven and no async predict result, 413 too large,
+    500 when the receiver itself has no webhook secret.
+    """
+
+    def __init__(self, message: str, *, status_code: int = 401) -> None:
+        super().__init__(message)
+        self.status_code = status_code
 
 
 class WebhookReceiverError(TrussAsyncError):
-    """The webhook receiver cannot listen, or is not running."""
+    """The webhook receiver cannot listen or keep a result, or is not running."""
+
+
+class ResultBusyError(TrussAsyncError):
+    """The same result is being handled elsewhere, and did not end in time; a sender that gets 503 comes again."""
 
 
 class HarnessError(TrussAsyncError):

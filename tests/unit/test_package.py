@@ -12,6 +12,7 @@ def test_the_public_names_are_these() -> None:
         "AsyncOutputModel",
         "AsyncPredictRequest",
         "AsyncPredictResult",
+        "Deduplicator",
         "FaultKind",
         "FaultRule",
         "Harness",
@@ -19,9 +20,13 @@ def test_the_public_names_are_these() -> None:
         "OutputStore",
         "PlatformClient",
         "TrussAsyncError",
+        "WebhookMiddleware",
         "WebhookVerificationError",
         "__version__",
+        "flask_webhook",
+        "on_result",
         "save_output",
+        "starlette_webhook",
         "verify_webhook",
     ]
 

@@ -24,7 +24,8 @@ COMMANDS = {
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
     "results": "Find, read and remove what a model saved.",
-    "listen": "Receive webhooks: verify, keep, print.",
+    "listen": "Receive webhooks: verify, keep, print, hand on.",
+    "test-webhook": "Try a webhook endpoint with what the platform, and a forger, would send.",
     "secrets": "Create, list, rotate and remove the webhook secrets of a harness.",
     "package": "Put the plugin into a truss, ready for `truss push`.",
 }
@@ -52,7 +53,8 @@ def make_app() -> App:
         version=lambda: version("truss-async"),
     )
     for place, (name, summary) in enumerate(COMMANDS.items()):
-        app.command(f"truss_async.cli.{name}:{name}", name=name, help=summary, sort_key=place)
+        function = name.replace("-", "_")
+        app.command(f"truss_async.cli.{function}:{function}", name=name, help=summary, sort_key=place)
     return app
 
 

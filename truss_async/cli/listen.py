@@ -5,27 +5,24 @@ import logging
 import queue
 import signal
 import sys
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..client import Inbox
+from ..client import Inbox, StoreInbox
 from ..client.refusals import one_line
-from ..webhooks import Delivery, WebhookReceiver
+from ..endpoint.certificates import Certificate, given_certificate, own_certificate
+from ..endpoint.forwarding import Forwarder
+from ..endpoint.intake import Arrival, Intake, Keeper
+from ..errors import SettingsError
+from ..stores import OutputStore, object_store
+from ..webhooks import WebhookReceiver
 from .options import WEBHOOK_SECRET, AsJson, variable
 
 DEFAULT_PORT = 8099
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A delivery, and where its body is kept; None when it was refused."""
-
-    delivery: Delivery
-    kept_in: Path | None = None
-    is_new: bool = False
+TLS_FOLDER = Path(".truss-async") / "tls"
 
 
 def listen(
@@ -40,8 +37,19 @@ def listen(
         Parameter(help="Accept only what this secret signed; may be given more than once."),
     ] = (),
     keep: Annotated[
-        Path, Parameter(help="Folder that keeps each result as REQUEST_ID.json.", env_var=variable("keep"))
-    ] = Path("inbox"),
+        str,
+        Parameter(
+            help="Folder, or URL of an output store (s3://…), that keeps each result as REQUEST_ID.json.",
+            env_var=variable("keep"),
+        ),
+    ] = "inbox",
+    forward: Annotated[
+        str | None,
+        Parameter(
+            help="Hand each verified webhook on to this URL, headers and all, and answer what is answered there.",
+            env_var=variable("forward"),
+        ),
+    ] = None,
     exit_after: Annotated[
         int | None,
         Parameter(
@@ -49,35 +57,84 @@ def listen(
             env_var=variable("exit_after"),
         ),
     ] = None,
+    tls: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Speak HTTPS, with a certificate that is made for it.",
+            env_var=variable("tls"),
+            show_default=False,
+        ),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        Parameter(help="Speak HTTPS, with the certificate in this PEM file.", env_var=variable("tls_cert")),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        Parameter(help="PEM file of its key, if it is not in the same file.", env_var=variable("tls_key")),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Receive webhooks: verify, keep, and print one line for each. A result is kept before it is acknowledged.
 
+    With --forward, the answer is that of the application; 502 when it cannot be reached and 504 when it is too slow, so
+    that the platform sends the webhook again.
+
     Example:
         truss-async listen --webhook-secret whsec_abc --keep results
+        truss-async listen --tls --forward http://localhost:8000/webhook
         truss-async submit 1 --webhook-endpoint http://localhost:8099
     """
     logging.basicConfig(format="truss-async: %(message)s")
+    certificate = _certificate(tls=tls, tls_cert=tls_cert, tls_key=tls_key, host=host)
     arrivals: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
-    keep.mkdir(parents=True, exist_ok=True)
-    inbox = Inbox(keep)
-
-    def take(delivery: Delivery) -> None:
-        if delivery.result is None:
-            arrivals.put(Arrival(delivery))
-            return
-        request_id = delivery.result.request_id
-        is_new = inbox.keep(request_id, delivery.body)
-        arrivals.put(Arrival(delivery, inbox.path_of(request_id), is_new))
-
+    keeper = _keeper(keep)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: arrivals.put(None))
-    with WebhookReceiver(secrets=webhook_secret, host=host, port=port, on_delivery=take, keep=0) as receiver:
-        ready = {"event": "listening", "url": receiver.url}
-        print(json.dumps(ready) if as_json else f"listening on {receiver.url}", flush=True)
-        if not webhook_secret:
-            print("no --webhook-secret: signatures are not checked", file=sys.stderr)
-        _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
+    with nullcontext() if forward is None else closing(Forwarder(forward)) as forwarder:
+        intake = Intake(keeper, forwarder=forwarder, report=arrivals.put)
+        receiver = WebhookReceiver(
+            secrets=webhook_secret,
+            host=host,
+            port=port,
+            on_delivery=intake.take,
+            keep=0,
+            tls=certificate.context if certificate else None,
+        )
+        with receiver:
+            _print_start(receiver.url, certificate, is_verified=bool(webhook_secret), as_json=as_json)
+            _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
+
+
+def _certificate(*, tls: bool, tls_cert: Path | None, tls_key: Path | None, host: str) -> Certificate | None:
+    if tls_cert is not None:
+        return given_certificate(tls_cert, tls_key)
+    if tls_key is not None:
+        raise SettingsError("--tls-key: the key of which certificate? give --tls-cert, too")
+    return own_certificate(TLS_FOLDER, host=host) if tls else None
+
+
+def _keeper(keep: str) -> Keeper:
+    if "://" in keep:
+        objects = object_store(keep)
+        OutputStore(objects).check_writable()
+        return StoreInbox(objects)
+    folder = Path(keep)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Inbox(folder)
+
+
+def _print_start(url: str, certificate: Certificate | None, *, is_verified: bool, as_json: bool) -> None:
+    ready = {"event": "listening", "url": url}
+    authority = certificate.authority_file if certificate else None
+    if authority is not None:
+        ready["ca_file"] = str(authority)
+    print(json.dumps(ready) if as_json else f"listening on {url}", flush=True)
+    if authority is not None:
+        print(f"the harness trusts it when started with: --webhook-ca {authority}", file=sys.stderr)
+    if not is_verified:
+        print("no --webhook-secret: signatures are not checked", file=sys.stderr)
 
 
 def _print_arrivals(
@@ -89,7 +146,7 @@ def _print_arrivals(
         if arrival is None:
             return
         print(json.dumps(_facts(arrival)) if as_json else _line(arrival), flush=True)
-        taken += arrival.is_new
+        taken += arrival.is_done
 
 
 def _line(arrival: Arrival) -> str:
@@ -98,24 +155,41 @@ def _line(arrival: Arrival) -> str:
     if result is None:
         return f"{start}  refused ({delivery.status_code}): {one_line(delivery.verdict)}"
     if not arrival.is_new:
-        return f"{start}  again, kept already in {arrival.kept_in}"
+        return f"{start}  again, kept already in {arrival.kept_in}{_forwarding(arrival)}"
     what = f"output, {len(delivery.body)} bytes"
     if result.errors:
         what = "failed with " + "; ".join(f"{error.code}: {error.message}" for error in result.errors)
-    return f"{start}  {one_line(what)}, signature {delivery.verdict}, kept in {arrival.kept_in}"
+    place = f"kept in {arrival.kept_in}"
+    return f"{start}  {one_line(what)}, signature {delivery.verdict}, {place}{_forwarding(arrival)}"
+
+
+def _forwarding(arrival: Arrival) -> str:
+    forwarded = arrival.forwarded
+    if forwarded is None:
+        return ""
+    if forwarded.problem is not None:
+        return f", not forwarded: {one_line(forwarded.problem)}; answered {forwarded.status_code}"
+    return f", forwarded: {forwarded.status_code} in {forwarded.took_seconds * 1000:.0f} ms"
 
 
 def _facts(arrival: Arrival) -> dict[str, Any]:
-    delivery, result = arrival.delivery, arrival.delivery.result
+    delivery, result, forwarded = arrival.delivery, arrival.delivery.result, arrival.forwarded
     return {
         "event": "delivery",
         "received_at": delivery.received_at.isoformat(),
         "request_id": delivery.request_id,
-        "accepted": delivery.accepted,
-        "status_code": delivery.status_code,
+        "accepted": arrival.status_code < 300,
+        "status_code": arrival.status_code,
         "verdict": delivery.verdict,
         "duplicate": result is not None and not arrival.is_new,
-        "kept_in": str(arrival.kept_in) if arrival.kept_in is not None else None,
+        "kept_in": arrival.kept_in,
+        "forwarded": None
+        if forwarded is None
+        else {
+            "status_code": None if forwarded.problem else forwarded.status_code,
+            "problem": forwarded.problem,
+            "latency_ms": round(forwarded.took_seconds * 1000, 1),
+        },
         "size_bytes": len(delivery.body),
         "errors": [error.model_dump() for error in result.errors] if result is not None else [],
     }

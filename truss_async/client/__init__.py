@@ -3,5 +3,6 @@
 from .harness import HarnessClient
 from .inbox import Inbox
 from .platform import PlatformClient
+from .store_inbox import StoreInbox
 
-__all__ = ["HarnessClient", "Inbox", "PlatformClient"]
+__all__ = ["HarnessClient", "Inbox", "PlatformClient", "StoreInbox"]

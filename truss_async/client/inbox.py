@@ -15,6 +15,13 @@ from ..errors import OutputStoreError
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
+def plain_name(request_id: str) -> str:
+    """The request id, or its SHA-256 when it is no plain name."""
+    if _PLAIN_NAME.fullmatch(request_id):
+        return request_id
+    return "sha256-" + hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class Inbox:
     """Keeps each body as ``FOLDER/{request_id}.json``: the first one that came, never half of it.
 
@@ -28,10 +35,11 @@ class Inbox:
 
     def path_of(self, request_id: str) -> Path:
         """Where the result of that request is, or would be."""
-        name = request_id
-        if not _PLAIN_NAME.fullmatch(request_id):
-            name = "sha256-" + hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()
-        return self.folder / f"{name}.json"
+        return self.folder / f"{plain_name(request_id)}.json"
+
+    def place_of(self, request_id: str) -> str:
+        """The same, to show."""
+        return str(self.path_of(request_id))
 
     def keep(self, request_id: str, body: bytes) -> bool:
         """Write the body so that it survives a crash; False when that request's result was there already."""

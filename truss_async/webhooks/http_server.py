@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 from dataclasses import dataclass
@@ -43,14 +44,24 @@ class Answer:
 
 
 class HttpServer:
-    """Hands every POST to ``handle``, from one thread for each connection. Port 0 picks a free one."""
+    """Hands every POST to ``handle``, from one thread for each connection. Port 0 picks a free one.
+
+    With ``tls``, which holds the certificate, it speaks HTTPS.
+    """
 
     def __init__(
-        self, host: str, port: int, *, handle: Callable[[Request], Answer], max_body_bytes: int
+        self,
+        host: str,
+        port: int,
+        *,
+        handle: Callable[[Request], Answer],
+        max_body_bytes: int,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._sockets = _SocketServer(host, port, handle=handle, max_body_bytes=max_body_bytes)
+        self._sockets = _SocketServer(host, port, handle=handle, max_body_bytes=max_body_bytes, tls=tls)
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._sockets.server_address[1]}"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://{shown}:{self._sockets.server_address[1]}"
         self._thread = threading.Thread(
             target=self._sockets.serve_forever, args=(0.05,), name="webhook-receiver"
         )
@@ -72,10 +83,17 @@ class _SocketServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, host: str, port: int, *, handle: Callable[[Request], Answer], max_body_bytes: int
+        self,
+        host: str,
+        port: int,
+        *,
+        handle: Callable[[Request], Answer],
+        max_body_bytes: int,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self.handle_post = handle
         self.max_body_bytes = max_body_bytes
+        self._tls = tls
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         if ":" in host:
@@ -86,6 +104,13 @@ class _SocketServer(ThreadingHTTPServer):
         # HTTPServer's own asks the name service for the host's full name, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._tls is not None:
+            # The handshake comes with the first read, in the connection's own thread: a slow one delays nobody.
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -102,7 +127,8 @@ class _SocketServer(ThreadingHTTPServer):
         with self._lock:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RD)
+                    # Not the TLS socket's own, which would send what is still to be written in the clear.
+                    socket.socket.shutdown(connection, socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
@@ -121,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _SocketServer
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # the sender has gone
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # the sender has gone, or speaks no TLS
             super().handle()
 
     def do_POST(self) -> None:

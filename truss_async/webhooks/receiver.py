@@ -15,6 +15,7 @@ from .http_server import Answer, HttpServer, Request
 from .verification import check_age, check_signature, parse_result
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
@@ -54,8 +55,8 @@ class WebhookReceiver:
     """An endpoint that answers 200 to what it accepts, 401 to what is not proven, 400 to what is no result.
 
     ``on_delivery`` is called for every POST before it is answered, so that it can store what is about to be
-    acknowledged; when it raises, the answer is 500 and the sender comes again. It is called from several threads.
-    Without ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that
+    acknowledged; when it raises, the answer is 500 and the sender comes again, and when it returns a status, that is the
+    answer. It is called from several threads. With ``tls``, which holds the certificate, the endpoint is HTTPS. Without ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that
     fails: ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
     """
 
@@ -65,11 +66,12 @@ class WebhookReceiver:
         secrets: Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 0,
-        on_delivery: Callable[[Delivery], None] | None = None,
+        on_delivery: Callable[[Delivery], int | None] | None = None,
         respond_with: Iterable[int | None] = (),
         tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
         keep: int | None = None,
+        tls: ssl.SSLContext | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._secrets = tuple(secrets)
@@ -81,13 +83,18 @@ class WebhookReceiver:
         self._changed = threading.Condition()
         self._host, self._port = host, port
         self._max_body_bytes = max_body_bytes
+        self._tls = tls
         self._server: HttpServer | None = None
 
     def start(self) -> None:
         """Bind, and answer from threads of its own; a port in use fails here."""
         try:
             self._server = HttpServer(
-                self._host, self._port, handle=self._receive, max_body_bytes=self._max_body_bytes
+                self._host,
+                self._port,
+                handle=self._receive,
+                max_body_bytes=self._max_body_bytes,
+                tls=self._tls,
             )
         except OSError as error:
             raise WebhookReceiverError(
@@ -156,7 +163,8 @@ class WebhookReceiver:
             delivery = replace(delivery, status_code=scripted)
         try:
             if self._on_delivery is not None:
-                self._on_delivery(delivery)
+                decided = self._on_delivery(delivery)
+                delivery = replace(delivery, status_code=decided or delivery.status_code)
         except BaseException:
             delivery = replace(delivery, status_code=500)
             raise  # the HTTP server answers 500 and logs it
@@ -166,7 +174,8 @@ class WebhookReceiver:
                 self._changed.notify_all()
         if delivery.accepted:
             return Answer(delivery.status_code, {"status": "accepted"})
-        return Answer(delivery.status_code, {"error": delivery.verdict})
+        reason = delivery.verdict if delivery.result is None else "it was not taken"
+        return Answer(delivery.status_code, {"error": reason})
 
     def _examine(self, request: Request) -> Delivery:
         delivery = Delivery(
@@ -179,17 +188,14 @@ class WebhookReceiver:
             verdict=VALID,
             status_code=200,
         )
-        status_code = 401
         try:
             if self._secrets:
                 check_signature(request.body, request.headers, self._secrets)
-            status_code = 400
             result = parse_result(request.body)
-            status_code = 401
             if self._secrets:
                 check_age(result, now=delivery.received_at, tolerance=self._tolerance_seconds)
         except WebhookVerificationError as error:
-            return replace(delivery, verdict=str(error), status_code=status_code)
+            return replace(delivery, verdict=str(error), status_code=error.status_code)
         if not self._secrets:
             delivery = replace(
                 delivery, verdict=UNCHECKED if SIGNATURE.lower() in request.headers else UNSIGNED

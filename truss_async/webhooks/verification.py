@@ -18,6 +18,7 @@ from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE
 from ..contract.limits import WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..errors import WebhookVerificationError
+from .secrets import REMEDY, configured_secrets
 from .signing import SIGNATURE_VERSION, signature
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MAX_SIGNATURE_HEADER_CHARACTERS = 8192
 def verify_webhook(
     body: bytes,
     headers: Headers,
-    secrets: Iterable[str] | str,
+    secrets: Iterable[str] | str | None = None,
     *,
     now: datetime | None = None,
     tolerance: timedelta | float = WEBHOOK_AGE_TOLERANCE_SECONDS,
@@ -42,10 +43,10 @@ def verify_webhook(
 
     ``body`` is the raw body as it was received. ``headers`` is a mapping (names in any case; text or bytes) or a
     list of pairs. ``secrets`` is one secret or several: during a rotation, the new and the old one; blank ones are
-    left out. One signature that fits one secret is enough. ``tolerance`` (seconds) bounds the age both ways,
+    left out; without any, those in the variable ``TRUSS_ASYNC_WEBHOOK_SECRETS``, separated by commas. One signature that fits one secret is enough. ``tolerance`` (seconds) bounds the age both ways,
     against ``now``, an aware moment.
     """
-    check_signature(body, headers, secrets)
+    check_signature(body, headers, configured_secrets() if secrets is None else secrets)
     result = parse_result(body)
     check_age(result, now=SYSTEM_CLOCK.now() if now is None else now, tolerance=tolerance)
     return result
@@ -79,7 +80,7 @@ def parse_result(body: bytes) -> AsyncPredictResult:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = f"{place}: {first['msg']}" if place else first["msg"]
-    raise WebhookVerificationError(f"the body is not an async predict result: {reason}")
+    raise WebhookVerificationError(f"the body is not an async predict result: {reason}", status_code=400)
 
 
 def check_age(result: AsyncPredictResult, *, now: datetime, tolerance: timedelta | float) -> None:
@@ -110,7 +111,9 @@ def _usable_secrets(secrets: Iterable[str] | str) -> list[str]:
     if any(not isinstance(secret, str) for secret in usable):
         raise WebhookVerificationError("every webhook secret must be a string")
     if not usable:
-        raise WebhookVerificationError("there is no webhook secret to check against: configure one")
+        raise WebhookVerificationError(
+            f"there is no webhook secret to check against: {REMEDY}", status_code=500
+        )
     return usable
 
 

@@ -8,6 +8,7 @@ import http.client
 import json
 import signal
 import socket
+import ssl
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.unit.endpoint.endpoints import answer, is_signed, serving
 from truss_async.clock import SYSTEM_CLOCK
+from truss_async.endpoint.certificates import own_certificate
+from truss_async.stores import OutputStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from subprocess import Popen
 
     from tests.unit.cli.conftest import CommandLine
+    from truss_async.webhooks.http_server import Answer, Request
 
 SECRET, OLD_SECRET = "whsec_new", "whsec_old"
 REQUEST_ID = "ab" * 16
@@ -39,11 +44,14 @@ def make_body(request_id: str = REQUEST_ID, **fields: Any) -> bytes:
     return json.dumps(content).encode()
 
 
-def post(url: str, body: bytes, *, secret: str | None = SECRET) -> int:
+def post(url: str, body: bytes, *, secret: str | None = SECRET, tls: ssl.SSLContext | None = None) -> int:
     headers = {"Content-Type": "application/json"}
     if secret is not None:
         headers["X-BASETEN-SIGNATURE"] = "v1=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    host = urlsplit(url).netloc
+    connection = http.client.HTTPConnection(host, timeout=30)
+    if tls is not None:
+        connection = http.client.HTTPSConnection(host, timeout=30, context=tls)
     try:
         connection.request("POST", "/", body, headers)
         return connection.getresponse().status
@@ -186,3 +194,92 @@ def test_a_port_in_use_is_one_line(command_line: CommandLine) -> None:
     assert outcome.code == 1
     assert outcome.error_line.startswith(f"cannot listen on 127.0.0.1:{port}: ")
     assert outcome.error_line.endswith("choose another port (0 picks a free one)")
+
+
+def test_it_forwards_and_answers_what_the_application_answers(command_line: CommandLine) -> None:
+    answers = iter([500, 200, 200])
+    requests: list[Request] = []
+
+    def take(request: Request) -> Answer:
+        requests.append(request)
+        return answer(next(answers))
+
+    with serving(take) as url:
+        arguments = ["--webhook-secret", SECRET, "--forward", url, "--exit-after", "2"]
+        with listening(command_line, *arguments) as receiver:
+            body = make_body()
+            assert post(receiver.url, body, secret="whsec_wrong") == 401
+            assert "refused (401)" in receiver.next_line()
+            assert post(receiver.url, body) == 500
+            assert f"kept in inbox/{REQUEST_ID}.json, forwarded: 500 in " in receiver.next_line()
+            assert post(receiver.url, body) == 200
+            assert "again, kept already in inbox/" in (line := receiver.next_line())
+            assert ", forwarded: 200 in " in line
+            assert post(receiver.url, make_body("cd" * 16)) == 200
+            assert receiver.end() == (0, "")
+    assert [request.body for request in requests[:2]] == [body, body]
+    assert is_signed(body, requests[0].headers["x-baseten-signature"])
+
+
+def test_an_application_that_is_down_makes_the_sender_come_again(command_line: CommandLine) -> None:
+    with serving(lambda request: answer(200)) as url:
+        pass
+    with listening(command_line, "--webhook-secret", SECRET, "--forward", url, "--json") as receiver:
+        assert post(receiver.url, make_body()) == 502
+        facts = json.loads(receiver.next_line())
+    assert (facts["accepted"], facts["status_code"], facts["verdict"]) == (False, 502, "valid")
+    assert (facts["forwarded"]["status_code"], "refused" in facts["forwarded"]["problem"]) == (None, True)
+    assert (command_line.folder / facts["kept_in"]).is_file()
+
+
+def test_an_output_store_keeps_what_arrives(command_line: CommandLine) -> None:
+    url = (command_line.folder / "kept").as_uri()
+    with listening(command_line, "--webhook-secret", SECRET, "--keep", url, "--exit-after", "2") as receiver:
+        for _ in range(2):
+            assert post(receiver.url, make_body()) == 200
+        assert receiver.next_line().endswith(f"kept in {url}/{REQUEST_ID}.json")
+        assert receiver.next_line().endswith(f"again, kept already in {url}/{REQUEST_ID}.json")
+        assert post(receiver.url, make_body("../../escape")) == 200
+        assert f"kept in {url}/sha256-" in receiver.next_line()
+        assert receiver.end() == (0, "")
+    assert OutputStore.from_url(url).get(REQUEST_ID).data == {"text": "é"}
+
+
+def test_a_store_that_cannot_be_written_fails_at_once(command_line: CommandLine) -> None:
+    (command_line.folder / "file").touch()
+    outcome = command_line.run("listen", "--port", "0", "--keep", (command_line.folder / "file").as_uri())
+    assert (outcome.code, outcome.error_line.startswith("cannot ")) == (1, True)
+
+
+def test_https_with_a_certificate_of_its_own(command_line: CommandLine) -> None:
+    with listening(command_line, "--webhook-secret", SECRET, "--tls", "--exit-after", "1") as receiver:
+        assert receiver.url.startswith("https://127.0.0.1:")
+        authority = command_line.folder / ".truss-async" / "tls" / "authority.pem"
+        with socket.create_connection(("127.0.0.1", urlsplit(receiver.url).port or 0)) as slow:
+            # Somebody who never says hello delays nobody else.
+            assert post(receiver.url, make_body(), tls=ssl.create_default_context(cafile=authority)) == 200
+            slow.close()
+        code, stderr = receiver.end()
+    assert code == 0
+    assert stderr == (
+        "the harness trusts it when started with: --webhook-ca .truss-async/tls/authority.pem\n"
+    )
+
+
+def test_https_with_a_given_certificate(command_line: CommandLine) -> None:
+    made = own_certificate(command_line.folder / "made", host="127.0.0.1").authority_file
+    arguments = ["--webhook-secret", SECRET, "--tls-cert", "made/server.pem", "--json"]
+    with listening(command_line, *arguments) as receiver:
+        assert json.loads(receiver.first_line) == {"event": "listening", "url": receiver.url}
+        assert post(receiver.url, make_body(), tls=ssl.create_default_context(cafile=made)) == 200
+        with pytest.raises((http.client.HTTPException, OSError)):
+            post(receiver.url.replace("https", "http"), make_body())
+        assert post(receiver.url, make_body(), tls=ssl.create_default_context(cafile=made)) == 200
+
+
+def test_a_key_without_its_certificate_is_a_mistake(command_line: CommandLine) -> None:
+    outcome = command_line.run("listen", "--port", "0", "--tls-key", "key.pem")
+    assert (outcome.code, outcome.error_line) == (
+        2,
+        "--tls-key: the key of which certificate? give --tls-cert, too",
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import WebhookVerificationError
 from truss_async.webhooks import signature_header, verify_webhook
+from truss_async.webhooks.secrets import VARIABLES
 
 SIGNED, ROTATED = load_vectors()[:2]
 NEW, OLD = ROTATED.secrets
@@ -242,8 +244,54 @@ def test_the_ends_of_the_calendar_are_only_too_old_or_too_new(moment: str) -> No
 def test_none_in_any_place_is_refused(signed: Vector, place: int) -> None:
     arguments: list[Any] = [signed.body, signed.headers, signed.secrets]
     arguments[place] = None
-    with pytest.raises(WebhookVerificationError, match="must be"):
+    with pytest.raises(WebhookVerificationError, match=r"must be|no webhook secret"):
         verify_webhook(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_accepted"),
+    [
+        ({"TRUSS_ASYNC_WEBHOOK_SECRETS": NEW}, True),
+        ({"TRUSS_ASYNC_WEBHOOK_SECRETS": f" whsec_another ,, {NEW},"}, True),
+        ({"TRUSS_ASYNC_WEBHOOK_SECRET": NEW}, True),
+        ({"TRUSS_ASYNC_WEBHOOK_SECRETS": "", "TRUSS_ASYNC_WEBHOOK_SECRET": NEW}, True),
+        ({"TRUSS_ASYNC_WEBHOOK_SECRETS": OLD, "TRUSS_ASYNC_WEBHOOK_SECRET": NEW}, False),
+        ({"TRUSS_ASYNC_WEBHOOK_SECRETS": " , "}, False),
+        ({}, False),
+    ],
+)
+def test_secrets_come_from_the_environment_when_none_are_given(
+    signed: Vector, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], is_accepted: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with nullcontext() if is_accepted else pytest.raises(WebhookVerificationError):
+        assert verify_webhook(signed.body, signed.headers, now=signed.time)
+    with pytest.raises(WebhookVerificationError, match="no webhook secret"):
+        verify_webhook(signed.body, signed.headers, [], now=signed.time)
+
+
+def test_the_error_says_what_to_answer(signed: Vector) -> None:
+    changes: list[tuple[dict[str, Any], int]] = [
+        ({"headers": {}}, 401),
+        ({"now": signed.time + timedelta(days=1)}, 401),
+        ({"body": b"{}", "headers": sign(b"{}")}, 400),
+        ({"secrets": []}, 500),
+    ]
+    for change, status_code in changes:
+        with pytest.raises(WebhookVerificationError) as caught:
+            verify(signed, **change)
+        assert caught.value.status_code == status_code
+
+
+def test_a_huge_body_gets_a_verdict_too(signed: Vector) -> None:
+    huge = replaced(b'{"total":12}', b'"' + b"x" * 30_000_000 + b'"')
+    assert len(verify(signed, body=huge, headers=sign(huge)).data) == 30_000_000
+    with pytest.raises(WebhookVerificationError, match="does not match"):
+        verify(signed, body=huge)
+    noise = b"\xff" * 30_000_000
+    with pytest.raises(WebhookVerificationError, match="not an async predict result"):
+        verify(signed, body=noise, headers=sign(noise))
 
 
 def test_nothing_is_parsed_before_the_signature_is_proven() -> None:
@@ -280,6 +328,12 @@ def test_every_changed_byte_of_the_signature_is_refused() -> None:
             changed[place] ^= bit
             with pytest.raises(WebhookVerificationError):
                 verify(SIGNED, headers={HEADER.encode(): bytes(changed)})
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 scalars = st.one_of(
@@ -319,4 +373,20 @@ def test_any_signed_bytes_get_a_verdict(body: bytes) -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert webhooks.__all__ == ["Delivery", "WebhookReceiver", "signature_header", "verify_webhook"]
+    assert webhooks.__all__ == [
+        "Deduplicator",
+        "Delivery",
+        "FailedResult",
+        "HandledStore",
+        "MemoryHandledStore",
+        "ResultInbox",
+        "SqliteHandledStore",
+        "WebhookMiddleware",
+        "WebhookReceiver",
+        "flask_webhook",
+        "on_result",
+        "signature_header",
+        "starlette_webhook",
+        "verify_webhook",
+        "verify_wsgi",
+    ]

@@ -1,0 +1,181 @@
+"""A result that comes twice is handled once: in one process, in two, with any store."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK, ManualClock
+from truss_async.contract import AsyncPredictResult
+from truss_async.contract.limits import DELIVERY_TIMEOUT_SECONDS
+from truss_async.errors import ResultBusyError, WebhookReceiverError
+from truss_async.webhooks import Deduplicator, HandledStore, MemoryHandledStore, SqliteHandledStore
+from truss_async.webhooks.claims import kept_alive
+from truss_async.webhooks.deduplicator import CLAIM_SECONDS, WAIT_SECONDS
+
+WEEK_SECONDS = 7 * 24 * 3600
+
+
+def make_result(request_id: str = "ab12") -> AsyncPredictResult:
+    return AsyncPredictResult(request_id=request_id, time=SYSTEM_CLOCK.now(), data={"n": 1})
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> HandledStore:
+    if request.param == "memory":
+        return MemoryHandledStore(clock=clock)
+    return SqliteHandledStore(tmp_path / "made" / "handled.sqlite", clock=clock)
+
+
+def test_a_claim_belongs_to_one_owner_until_it_is_handled(store: HandledStore) -> None:
+    assert store.claim("r", "a", seconds=6) == "claimed"
+    assert store.claim("r", "b", seconds=6) == "busy"
+    assert store.claim("r", "a", seconds=6) == "claimed"
+    assert store.claim("other", "b", seconds=6) == "claimed"
+    store.finish("r", "a")
+    assert store.claim("r", "a", seconds=6) == "handled"
+    assert store.claim("r", "b", seconds=6) == "handled"
+
+
+def test_only_the_owner_gives_a_claim_back(store: HandledStore) -> None:
+    store.claim("r", "a", seconds=6)
+    store.release("r", "b")
+    assert store.claim("r", "b", seconds=6) == "busy"
+    store.release("r", "a")
+    assert store.claim("r", "b", seconds=6) == "claimed"
+
+
+def test_a_claim_that_is_not_renewed_runs_out(store: HandledStore, clock: ManualClock) -> None:
+    store.claim("r", "a", seconds=6)
+    clock.advance(5)
+    store.claim("r", "a", seconds=6)
+    clock.advance(5)
+    assert store.claim("r", "b", seconds=6) == "busy"
+    clock.advance(1)
+    assert store.claim("r", "b", seconds=6) == "claimed"
+    store.finish("r", "b")
+    store.release("r", "b")
+    assert store.claim("r", "a", seconds=6) == "handled"
+
+
+def test_what_was_handled_is_remembered_for_a_week(store: HandledStore, clock: ManualClock) -> None:
+    store.finish("r", "a")
+    clock.advance(WEEK_SECONDS - 1)
+    store.finish("later", "a")
+    assert store.claim("r", "b", seconds=6) == "handled"
+    clock.advance(1)
+    store.finish("last", "a")
+    assert store.claim("r", "b", seconds=6) == "claimed"
+    assert store.claim("later", "b", seconds=6) == "handled"
+
+
+def test_a_result_is_handled_once(store: HandledStore, clock: ManualClock) -> None:
+    handled: list[AsyncPredictResult] = []
+    deduplicator = Deduplicator(store, clock=clock)
+    assert deduplicator.handle(make_result(), handled.append)
+    assert not deduplicator.handle(make_result(), handled.append)
+    assert deduplicator.handle(make_result("another"), handled.append)
+    assert [result.request_id for result in handled] == ["ab12", "another"]
+
+
+def test_a_handler_that_raises_leaves_the_result_to_who_comes_next(store: HandledStore) -> None:
+    def fail(result: AsyncPredictResult) -> None:
+        raise KeyError("bug")
+
+    deduplicator = Deduplicator(store)
+    with pytest.raises(KeyError):
+        deduplicator.handle(make_result(), fail)
+    assert deduplicator.handle(make_result(), lambda result: None)
+
+
+def test_who_comes_while_it_is_being_handled_waits_for_the_outcome() -> None:
+    deduplicator = Deduplicator()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(result: AsyncPredictResult) -> None:
+        entered.set()
+        assert leave.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(deduplicator.handle, make_result(), hold)
+        assert entered.wait(30)
+        second = pool.submit(deduplicator.handle, make_result(), hold)
+        leave.set()
+        assert (first.result(30), second.result(30)) == (True, False)
+
+
+def test_waiting_has_an_end_that_makes_the_sender_come_again() -> None:
+    store = MemoryHandledStore()
+    store.claim("ab12", "somebody", seconds=60)
+    with pytest.raises(ResultBusyError, match="'ab12' is still being handled elsewhere"):
+        Deduplicator(store, wait_seconds=0).handle(make_result(), lambda result: None)
+
+
+def test_a_claim_is_renewed_while_work_goes_on() -> None:
+    renewed = threading.Event()
+    with kept_alive(renewed.set, claim_seconds=0.02):
+        assert renewed.wait(30)
+
+
+def test_a_renewal_that_fails_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[str] = []
+    twice = threading.Event()
+
+    def renew() -> None:
+        calls.append("")
+        if len(calls) > 1:
+            twice.set()
+        raise ConnectionError("no store")
+
+    with kept_alive(renew, claim_seconds=0.02):
+        assert twice.wait(30)
+    assert caplog.records[0].message == "a claim could not be renewed"
+
+
+def test_of_many_threads_one_handles(tmp_path: Path) -> None:
+    handled: list[AsyncPredictResult] = []
+    deduplicators = [Deduplicator(tmp_path / "handled.sqlite") for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda each: each.handle(make_result(), handled.append), deduplicators * 3))
+    assert (outcomes.count(True), len(handled)) == (1, 1)
+
+
+def test_a_process_that_dies_while_handling_leaves_the_result_to_the_repetition(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from datetime import datetime, timezone\n"
+        "from truss_async import AsyncPredictResult, Deduplicator\n"
+        "result = AsyncPredictResult(request_id='ab12', time=datetime.now(timezone.utc))\n"
+        "Deduplicator(sys.argv[1]).handle(result, lambda result: os._exit(7))"
+    )
+    path = tmp_path / "handled.sqlite"
+    died = subprocess.run([sys.executable, "-c", script, path], check=False, timeout=60)
+    assert died.returncode == 7
+    handled: list[AsyncPredictResult] = []
+    later = ManualClock(SYSTEM_CLOCK.now() + timedelta(seconds=CLAIM_SECONDS))
+    assert Deduplicator(path, clock=later).handle(make_result(), handled.append)
+    assert len(handled) == 1
+    assert CLAIM_SECONDS < WAIT_SECONDS < DELIVERY_TIMEOUT_SECONDS, "or the repetition would come in vain"
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(WebhookReceiverError, match=r"cannot use .*notes\.txt: file is not a database"):
+        Deduplicator(path)
+    with pytest.raises(WebhookReceiverError, match="cannot use"):
+        Deduplicator(path / "below")
+
+
+def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "handled.sqlite"
+    Deduplicator(path)
+    assert path.stat().st_mode & 0o777 == 0o600

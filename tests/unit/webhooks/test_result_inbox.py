@@ -1,0 +1,321 @@
+"""What was accepted is handled: once, later, again after a failure, and after the end of a process."""
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from truss_async.clock import SYSTEM_CLOCK, ManualClock
+from truss_async.contract import AsyncPredictResult
+from truss_async.errors import WebhookReceiverError
+from truss_async.webhooks import ResultInbox, on_result, result_inbox, sqlite_file
+from truss_async.webhooks.result_inbox import next_handling_delay
+from truss_async.webhooks.stored_results import StoredResults
+
+DEADLINE_SECONDS = 30
+
+
+def make_result(request_id: str = "ab12", data: Any = None) -> AsyncPredictResult:
+    return AsyncPredictResult(request_id=request_id, time=SYSTEM_CLOCK.now(), data=data)
+
+
+class Handler:
+    """Fails as often as it is told to; ``wait_for`` returns when it was called so often."""
+
+    def __init__(self, *, failures: int = 0) -> None:
+        self.failures = failures
+        self.calls: list[AsyncPredictResult] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, result: AsyncPredictResult) -> None:
+        with self._changed:
+            self.calls.append(result)
+            self._changed.notify_all()
+            if len(self.calls) <= self.failures:
+                raise RuntimeError(f"failure {len(self.calls)}")
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.calls) >= count, DEADLINE_SECONDS)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    deadline = SYSTEM_CLOCK.now().timestamp() + DEADLINE_SECONDS
+    while not condition():
+        assert SYSTEM_CLOCK.now().timestamp() < deadline
+        SYSTEM_CLOCK.block(0.01)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inbox.sqlite"
+
+
+@pytest.fixture
+def open_inbox(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ResultInbox]]:
+    """``on_result`` on one file; every inbox is closed at the end."""
+    monkeypatch.setattr(result_inbox, "_POLL_SECONDS", 0.02)
+    with ExitStack() as opened:
+        yield lambda handler, **options: opened.enter_context(on_result(handler, path=path, **options))
+
+
+def test_what_is_accepted_is_handled_once(open_inbox: Callable[..., ResultInbox]) -> None:
+    handler = Handler()
+    inbox = open_inbox(handler)
+    assert inbox.accept(make_result(data={"text": "é"}))
+    handler.wait_for(1)
+    until(lambda: inbox.count_waiting() == 0)
+    assert not inbox.accept(make_result(data="again"))
+    assert inbox.accept(make_result("last"))
+    handler.wait_for(2)
+    assert [(each.request_id, each.data) for each in handler.calls] == [
+        ("ab12", {"text": "é"}),
+        ("last", None),
+    ]
+
+
+def test_it_is_accepted_before_it_is_handled(open_inbox: Callable[..., ResultInbox]) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold(result: AsyncPredictResult) -> None:
+        entered.set()
+        assert leave.wait(DEADLINE_SECONDS)
+
+    inbox = open_inbox(hold)
+    inbox.accept(make_result())
+    assert entered.wait(DEADLINE_SECONDS)
+    assert not inbox.accept(make_result())
+    assert inbox.count_waiting() == 1
+    leave.set()
+    until(lambda: inbox.count_waiting() == 0)
+
+
+def test_a_coroutine_function_may_handle(open_inbox: Callable[..., ResultInbox]) -> None:
+    handler = Handler()
+
+    async def handle(result: AsyncPredictResult) -> None:
+        await asyncio.sleep(0)
+        handler(result)
+
+    open_inbox(handle).accept(make_result())
+    handler.wait_for(1)
+
+
+def test_a_handler_that_fails_is_called_again_after_a_while(open_inbox: Callable[..., ResultInbox]) -> None:
+    clock, handler = ManualClock(), Handler(failures=2)
+    inbox = open_inbox(handler, clock=clock)
+    inbox.accept(make_result())
+    for count in (1, 2):
+        handler.wait_for(count)
+        until(lambda: not busy(inbox))
+        clock.advance(10)
+    handler.wait_for(3)
+    until(lambda: inbox.count_waiting() == 0)
+    assert inbox.failed() == []
+
+
+def busy(inbox: ResultInbox) -> bool:
+    """Whether somebody has claimed something."""
+    query = "SELECT count(*) FROM results WHERE owner IS NOT NULL AND state = 'waiting'"
+    count = inbox._results._file.run(lambda connection: connection.execute(query).fetchone()[0])
+    return bool(count)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3), asyncio.CancelledError()])
+def test_a_result_that_always_fails_is_set_aside_and_can_be_tried_again(
+    open_inbox: Callable[..., ResultInbox], error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, handler, broken = ManualClock(), Handler(), [True]
+
+    def handle(result: AsyncPredictResult) -> None:
+        handler(result)
+        if broken:
+            raise error
+
+    inbox = open_inbox(handle, clock=clock)
+    inbox.accept(make_result(data=5))
+    for count in range(1, 6):
+        handler.wait_for(count)
+        until(lambda: not busy(inbox))
+        clock.advance(600)
+    (failed,) = inbox.failed()
+    assert (failed.request_id, failed.attempts) == ("ab12", 5)
+    assert failed.error.startswith(type(error).__name__)
+    assert AsyncPredictResult.model_validate_json(failed.body).data == 5
+    assert inbox.count_waiting() == 0
+    until(lambda: "is set aside" in caplog.text)
+    broken.clear()
+    assert inbox.retry("ab12")
+    assert not inbox.retry("unknown")
+    handler.wait_for(6)
+    until(lambda: inbox.count_waiting() == 0)
+    assert inbox.failed() == []
+
+
+def test_the_waits_between_attempts() -> None:
+    assert [next_handling_delay(attempts) for attempts in (1, 2, 3, 4, 5, 9)] == [1, 10, 60, 600, None, None]
+
+
+def test_what_nobody_handled_is_handled_by_the_next(
+    path: Path, open_inbox: Callable[..., ResultInbox]
+) -> None:
+    StoredResults(path, clock=SYSTEM_CLOCK).add("ab12", make_result().model_dump_json().encode())
+    handler = Handler()
+    open_inbox(handler)
+    handler.wait_for(1)
+
+
+def test_a_closed_inbox_still_stores(path: Path) -> None:
+    handler = Handler()
+    inbox = on_result(handler, path=path)
+    inbox.close()
+    inbox.close()
+    assert inbox.accept(make_result())
+    assert inbox.count_waiting() == 1
+    assert handler.calls == []
+
+
+CRASHING = """
+import os, sys
+from datetime import datetime, timezone
+from truss_async import AsyncPredictResult, on_result
+inbox = on_result(lambda result: os._exit(7), path=sys.argv[1])
+if len(sys.argv) > 2:
+    inbox.accept(AsyncPredictResult(request_id="ab12", time=datetime.now(timezone.utc), data=1))
+sys.stdin.read()
+"""
+
+
+def crash(path: Path, *arguments: str) -> None:
+    command = [sys.executable, "-c", CRASHING, str(path), *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        assert process.wait(60) == 7
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_crash_in_the_handler_loses_nothing(path: Path, open_inbox: Callable[..., ResultInbox]) -> None:
+    crash(path, "accept")
+    handler = Handler()
+    # Another process takes over when the claim of the dead has run out: at once, by this clock.
+    open_inbox(handler, clock=ManualClock(SYSTEM_CLOCK.now().replace(year=2100)))
+    handler.wait_for(1)
+    assert handler.calls[0].data == 1
+
+
+def test_a_result_that_ends_every_process_is_set_aside(
+    path: Path, open_inbox: Callable[..., ResultInbox]
+) -> None:
+    clock = ManualClock()
+    results = StoredResults(path, clock=clock)
+    results.add("ab12", make_result().model_dump_json().encode())
+    for attempt in range(1, 6):
+        claimed = results.claim(f"process {attempt}", seconds=6)
+        assert claimed is not None
+        assert claimed.attempts == attempt
+        clock.advance(6)  # it died
+    handler = Handler()
+    inbox = open_inbox(handler, clock=clock)
+    until(lambda: inbox.count_waiting() == 0)
+    assert inbox.failed()[0].error == "the process ended while the result was being handled"
+    assert handler.calls == []
+
+
+def test_a_claimed_result_is_nobody_elses(path: Path) -> None:
+    clock = ManualClock()
+    results = StoredResults(path, clock=clock)
+    results.add("ab12", b"{}")
+    assert results.claim("a", seconds=6) is not None
+    clock.advance(5)
+    results.renew("ab12", "a", seconds=6)
+    clock.advance(5)
+    assert results.claim("b", seconds=6) is None
+    clock.advance(1)
+    assert results.claim("b", seconds=6) is not None
+    # Who has lost the claim decides nothing any more, but what it has handled is handled.
+    results.put_off("ab12", "a", seconds=100, error="late")
+    results.give_up("ab12", "a", error="late")
+    assert results.failed() == []
+    results.finish("ab12")
+    clock.advance(6)
+    assert results.claim("c", seconds=6) is None
+
+
+def test_a_handled_result_leaves_no_output_and_is_forgotten_after_a_week(path: Path) -> None:
+    clock = ManualClock()
+    results = StoredResults(path, clock=clock)
+    results.add("ab12", b'{"secret output": 1}')
+    results.finish("ab12")
+    assert not results.add("ab12", b"again")
+    clock.advance(hours=7 * 24)
+    assert results.add("ab12", b"again")
+
+
+def test_what_was_changed_in_the_file_is_set_aside_at_once_and_not_logged(
+    path: Path, open_inbox: Callable[..., ResultInbox], caplog: pytest.LogCaptureFixture
+) -> None:
+    StoredResults(path, clock=SYSTEM_CLOCK).add("ab12", b'{"data": "confidential"}')
+    inbox = open_inbox(Handler())
+    until(lambda: len(inbox.failed()) == 1)
+    assert inbox.failed()[0].error.startswith("what is stored was changed: ")
+    assert "confidential" not in caplog.text
+
+
+def test_a_file_that_cannot_be_used_refuses_the_result_and_stops_nothing(
+    path: Path, open_inbox: Callable[..., ResultInbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_LOCK_SECONDS", 0.01)
+    handler = Handler()
+    inbox = open_inbox(handler)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(WebhookReceiverError, match=r"cannot use .*: database is locked"):
+            inbox.accept(make_result())
+    assert inbox.accept(make_result())
+    handler.wait_for(1)
+
+
+def test_a_file_that_was_removed_is_made_anew(path: Path, open_inbox: Callable[..., ResultInbox]) -> None:
+    handler = Handler()
+    inbox = open_inbox(handler)
+    inbox.accept(make_result())
+    handler.wait_for(1)
+    until(lambda: inbox.count_waiting() == 0)
+    path.unlink()
+    assert inbox.accept(make_result())
+    handler.wait_for(2)
+    assert path.is_file()
+
+
+def test_an_inbox_works_on_in_a_forked_process(path: Path) -> None:
+    script = """
+import os, sys
+from datetime import datetime, timezone
+from truss_async import AsyncPredictResult, on_result
+import threading
+done = threading.Event()
+inbox = on_result(lambda result: (print(os.getpid(), flush=True), done.set()), path=sys.argv[1])
+inbox.close()  # of the parent, which a preloading server would keep
+inbox._is_closing = False
+child = os.fork()
+if child == 0:
+    inbox.accept(AsyncPredictResult(request_id="ab12", time=datetime.now(timezone.utc)))
+    os._exit(0 if done.wait(30) else 1)
+assert os.waitpid(child, 0)[1] == 0
+print(child)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script, str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert shown[0] == shown[1]
+    assert shown[0] != str(os.getpid())

@@ -1,0 +1,93 @@
+"""``truss-async test-webhook``"""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..client.refusals import one_line
+from ..endpoint.trial import EndpointTrial, Row
+from .options import WEBHOOK_SECRET, AsJson, variable
+
+_WIDTH = 80
+_INDENT = " " * 9
+
+
+def test_webhook(
+    url: Annotated[str, Parameter(name="URL", help="The webhook endpoint to try.")],
+    /,
+    *,
+    webhook_secret: Annotated[
+        tuple[str, ...],
+        WEBHOOK_SECRET,
+        Parameter(help="A secret that the endpoint holds; may be given more than once, newest first."),
+    ] = (),
+    webhook_ca: Annotated[
+        Path | None,
+        Parameter(
+            help="PEM file of certificate authorities that it may use, besides the system's.",
+            env_var=variable("webhook_ca"),
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Play the platform against a webhook endpoint: good, broken and forged webhooks, and what it does about each.
+
+    Fails when the endpoint refuses what it ought to accept, accepts what is forged or stale, or is too slow. The
+    endpoint gets results of requests that never were; their model id is truss_async_test.
+
+    Example:
+        truss-async test-webhook http://localhost:8000 --webhook-secret whsec_abc
+        truss-async test-webhook https://localhost:8099 --webhook-ca ca.pem --json
+    """
+    rows: list[Row] = []
+    for row in EndpointTrial(url, secrets=webhook_secret, ca_file=webhook_ca).run():
+        rows.append(row)
+        if not as_json:
+            print(_shown(row), flush=True)
+    passed = all(row.outcome != "failed" for row in rows)
+    if as_json:
+        print(json.dumps({"url": url, "passed": passed, "rows": [_facts(row) for row in rows]}))
+    else:
+        print(f"\n{_summary(rows)}")
+    return 0 if passed else 1
+
+
+def _shown(row: Row) -> str:
+    outcome = "FAILED" if row.outcome == "failed" else row.outcome
+    answers = ", ".join(str(attempt.status_code or "none") for attempt in row.attempts)
+    slowest = max((attempt.took_seconds for attempt in row.attempts), default=None)
+    took = "" if slowest is None else f"{slowest * 1000:>9.0f} ms"
+    line = f"{outcome:<9}{row.name:<33}{row.expects:<9}{answers:<14}{took}".rstrip()
+    if not row.remark:
+        return line
+    return (
+        line
+        + "\n"
+        + textwrap.fill(one_line(row.remark), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    )
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    counts = {name: sum(row.outcome == name for row in rows) for name in ("ok", "failed", "skipped")}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "expects": row.expects,
+        "outcome": row.outcome,
+        "attempts": [
+            {
+                "status_code": attempt.status_code,
+                "latency_ms": round(attempt.took_seconds * 1000, 1),
+                "problem": attempt.problem,
+            }
+            for attempt in row.attempts
+        ],
+        "remark": row.remark,
+    }

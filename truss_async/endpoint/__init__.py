@@ -1,0 +1,1 @@
+"""What the commands do for those who write a webhook endpoint: stand in for it, and try it."""

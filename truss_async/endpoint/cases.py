@@ -1,0 +1,132 @@
+"""The webhooks that an endpoint is tried with: what each one is, and what a good endpoint does about it."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from ..contract import AsyncPredictResult, ErrorCode, ErrorDetail
+from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from ..webhooks import signature_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from typing import TypeAlias
+
+    Signing: TypeAlias = Literal["newest", "newer too", "oldest", "unknown", "another body", "none"]
+
+LARGE_CHARACTERS: Final = 2_000_000
+STALE: Final = timedelta(hours=1)
+# Of the model and the deployment, so that nobody takes it for a real result.
+TEST_ID: Final = "truss_async_test"
+
+_RAW = "compute the HMAC over the raw bytes that came, not over JSON that was parsed and written again"
+_ANY = (
+    "the header holds one signature for each active secret, newest first: accept when any of them fits any secret "
+    "that you hold; after a rotation the first may be of one that you do not hold yet"
+)
+_AGAIN = "acknowledge what you have handled already: any other answer counts as a failed delivery"
+_PROVE = (
+    "refuse with 401 unless an HMAC-SHA256 of the raw body, keyed with one of your secrets, is in the header"
+)
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """One POST, ready to be sent."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is sent, once for each of ``signings``; and what to do when the endpoint does not do what it ought to.
+
+    ``repeats``: how it comes again afterwards: the very same bytes, or as the platform's retry, with a new time and
+    signature. ``needs_secrets``: how many must be known for it to make sense. ``remark``: what the answers leave open.
+    """
+
+    name: str
+    advice: str
+    is_genuine: bool = True
+    data: Any = field(default_factory=lambda: {"text": "hello"})
+    errors: tuple[ErrorDetail, ...] = ()
+    age: timedelta = timedelta()
+    signings: tuple[Signing, ...] = ("newest",)
+    repeats: Literal["never", "same", "retry"] = "never"
+    needs_secrets: int = 1
+    remark: str = ""
+
+    def webhook(self, signing: Signing, *, request_id: str, secrets: Sequence[str], now: datetime) -> Webhook:
+        """The POST as the platform would send it at that moment, or a forger."""
+        result = AsyncPredictResult(
+            request_id=request_id,
+            model_id=TEST_ID,
+            deployment_id=TEST_ID,
+            time=now - self.age,
+            data=None if self.errors else self.data,
+            errors=list(self.errors),
+        )
+        body = result.model_dump_json().encode()
+        headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: request_id}
+        if signing != "none":
+            signed = body + b" " if signing == "another body" else body
+            headers[SIGNATURE] = signature_header(signed, _keys(signing, secrets))
+        return Webhook(body, headers)
+
+
+def _keys(signing: Signing, secrets: Sequence[str]) -> list[str]:
+    unknown = "whsec_" + randomness.token_hex(19)
+    match signing:
+        case "newer too":
+            return [unknown, *secrets]
+        case "oldest":
+            return [secrets[-1]]
+        case "unknown":
+            return [unknown]
+        case _:
+            return [secrets[0]]
+
+
+CASES: Final = (
+    Case("good result", _RAW),
+    Case(
+        "error result",
+        "a failed request comes as a webhook, too: data is null, and errors says why",
+        errors=(ErrorDetail(code=ErrorCode.MODEL_PREDICT_ERROR.value, message="a test: “no” model"),),
+    ),
+    Case(
+        "large result",
+        "raise the limit on request bodies, of your server and of the proxy before it: this one has 2 MB",
+        data={"text": "x" * LARGE_CHARACTERS},
+    ),
+    Case(
+        "unicode", _RAW, data={"Straße": 'naïve 日本 🙂 \u2028 "\\/', "numbers": [0.1, 3.0, 1e-7, 2**53 + 1]}
+    ),
+    Case("both signatures during rotation", _ANY, signings=("newer too",)),
+    Case("old secret only", _ANY, signings=("oldest",), needs_secrets=2),
+    Case("wrong signature", _PROVE, is_genuine=False, signings=("unknown", "another body")),
+    Case("no signature", _PROVE, is_genuine=False, signings=("none",)),
+    Case(
+        "old timestamp",
+        "compare `time` in the body with now, and refuse with 401 what is more than 300 s away; this one is an hour old",
+        is_genuine=False,
+        age=STALE,
+    ),
+    Case(
+        "same result twice",
+        _AGAIN,
+        repeats="same",
+        remark="both acknowledged; that it was handled only once cannot be seen from outside",
+    ),
+    Case(
+        "retry after a 500",
+        _AGAIN,
+        repeats="retry",
+        remark="the endpoint answered no 500; what the platform's retry looks like was acknowledged",
+    ),
+)

@@ -1,0 +1,77 @@
+"""A result that comes twice is handled once."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import ResultBusyError
+from .claims import kept_alive
+from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..contract import AsyncPredictResult
+
+# The platform repeats a webhook within seconds after a crash: by then the claim of the dead must soon be free.
+CLAIM_SECONDS: Final = 6.0
+# Longer than the claim of a process that died, shorter than the platform waits for an answer.
+WAIT_SECONDS: Final = 8.5
+_POLL_SECONDS: Final = 0.05
+
+
+class Deduplicator:
+    """Remembers which results were handled: in memory, in the SQLite file at that path, or in a ``HandledStore``.
+
+    Safe between threads and, with a store that they share, between processes.
+    """
+
+    def __init__(
+        self,
+        store: HandledStore | Path | str | None = None,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if store is None:
+            store = MemoryHandledStore(clock=clock)
+        self._store = SqliteHandledStore(store, clock=clock) if isinstance(store, (str, Path)) else store
+        self._wait_seconds = wait_seconds
+        self._clock = clock
+
+    def handle(self, result: AsyncPredictResult, handler: Callable[[AsyncPredictResult], object]) -> bool:
+        """Call the handler, unless the result was handled already; True when it was called, and has returned.
+
+        Whoever comes while it is being handled waits for the outcome. When the handler raises, or its process dies,
+        the result counts as not handled, and who comes next is to handle it. So acknowledge the webhook when this
+        returns, and not when it raises.
+
+        Raises:
+            ResultBusyError: it was still being handled elsewhere after ``wait_seconds``.
+        """
+        owner = uuid.uuid4().hex
+        if not self._claim(result.request_id, owner):
+            return False
+        try:
+            with kept_alive(
+                lambda: self._store.claim(result.request_id, owner, seconds=CLAIM_SECONDS),
+                claim_seconds=CLAIM_SECONDS,
+            ):
+                handler(result)
+        except BaseException:
+            self._store.release(result.request_id, owner)
+            raise
+        self._store.finish(result.request_id, owner)
+        return True
+
+    def _claim(self, request_id: str, owner: str) -> bool:
+        """True: it is the owner's now; False: it was handled already."""
+        start = self._clock.now()
+        while (claim := self._store.claim(request_id, owner, seconds=CLAIM_SECONDS)) == "busy":
+            if (self._clock.now() - start).total_seconds() >= self._wait_seconds:
+                raise ResultBusyError(f"the result of {request_id!a} is still being handled elsewhere")
+            self._clock.block(_POLL_SECONDS)
+        return claim == "claimed"

@@ -1,0 +1,212 @@
+"""Handling a result after it was acknowledged: stored first, then handled, again if need be."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import logging
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import WebhookReceiverError, WebhookVerificationError
+from .claims import kept_alive
+from .forks import in_forked_process
+from .stored_results import StoredResults
+from .verification import parse_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from ..contract import AsyncPredictResult
+    from .stored_results import ClaimedResult, FailedResult
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PATH: Final = "webhook-inbox.sqlite"
+RETRY_DELAYS_SECONDS: Final = (1.0, 10.0, 60.0, 600.0)
+# Nobody waits for it, so it may outlive a process that stands still for a while.
+CLAIM_SECONDS: Final = 30.0
+# How soon what another process left behind, or a retry, is noticed.
+_POLL_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 10.0
+
+
+def on_result(
+    handler: Callable[[AsyncPredictResult], Any],
+    *,
+    path: str | Path = DEFAULT_PATH,
+    threads: int = 1,
+    clock: Clock = SYSTEM_CLOCK,
+) -> ResultInbox:
+    """Handle each result once, after it was stored in the SQLite file at ``path``; returns the running inbox.
+
+    ``inbox.accept(result)`` stores; then acknowledge. ``handler`` is called from a thread of the inbox, ``threads`` at a
+    time; a coroutine function runs in an event loop of its own. When it raises, it is called again after 1 s, 10 s,
+    1 min and 10 min; then the result is set aside, and ``inbox.failed()`` shows it. What a process that died had not
+    finished is handled by the next one, or by another that uses the file.
+    """
+    inbox = ResultInbox(handler, path=path, threads=threads, clock=clock)
+    inbox.start()
+    return inbox
+
+
+class ResultInbox:
+    """What ``on_result`` returns. Safe to share between threads; processes of one machine may share the file.
+
+    Exactly once for a handler that ends; one whose process dies in the middle is called again, elsewhere or at the next
+    start. A result that ends the process each time is set aside like one whose handler raises.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[AsyncPredictResult], Any],
+        *,
+        path: str | Path,
+        threads: int = 1,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._handler = handler
+        self._results = StoredResults(path, clock=clock)
+        self._thread_count = threads
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._wake = threading.Event()
+        self._is_closing = False
+        in_forked_process(self._leave_parent)
+
+    def accept(self, result: AsyncPredictResult) -> bool:
+        """Store it; acknowledge the webhook when this returns. False: it was here already, and is not handled again.
+
+        Raises:
+            WebhookReceiverError: it could not be stored; do not acknowledge it, and the sender comes again.
+        """
+        is_new = self._results.add(result.request_id, result.model_dump_json().encode())
+        self.start()
+        self._wake.set()
+        return is_new
+
+    def start(self) -> None:
+        """Handle what is waiting, and what comes. Twice is harmless; ``accept`` does it, too."""
+        with self._lock:
+            if self._threads or self._is_closing:
+                return
+            atexit.register(self.close)
+            for _ in range(self._thread_count):
+                thread = threading.Thread(target=self._run, name="truss-async-inbox", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _leave_parent(self) -> None:
+        """In a forked process: none of the parent's threads are here, whatever they hold."""
+        self._lock, self._wake, self._threads = threading.Lock(), threading.Event(), []
+
+    def close(self, *, timeout_seconds: float = _CLOSE_SECONDS) -> None:
+        """Let the handler that runs end, and start no other; the rest waits for the next start. Twice is harmless."""
+        with self._lock:
+            self._is_closing = True
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> ResultInbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def failed(self) -> list[FailedResult]:
+        """What was set aside after its last attempt, oldest first."""
+        return self._results.failed()
+
+    def retry(self, request_id: str) -> bool:
+        """Handle again what was set aside, once its cause is mended; False when there is no such result."""
+        is_found = self._results.retry(request_id)
+        self._wake.set()
+        return is_found
+
+    def count_waiting(self) -> int:
+        """How many are still to be handled, in this process or another."""
+        return self._results.count_waiting()
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._wake.clear()
+            try:
+                while not self._is_closing and self._handle_next():
+                    pass
+            except WebhookReceiverError as error:
+                logger.error("%s", error)  # what is in the file stays there; try again
+            if not self._is_closing:
+                self._wake.wait(_POLL_SECONDS)
+
+    def _handle_next(self) -> bool:
+        """False when there is nothing to do now."""
+        owner = uuid.uuid4().hex
+        claimed = self._results.claim(owner, seconds=CLAIM_SECONDS)
+        if claimed is None:
+            return False
+        if claimed.attempts > len(RETRY_DELAYS_SECONDS) + 1:
+            self._give_up(claimed, owner, "the process ended while the result was being handled")
+            return True
+        try:
+            result = parse_result(claimed.body)
+        except WebhookVerificationError as error:
+            self._give_up(claimed, owner, f"what is stored was changed: {error}")
+            return True
+        try:
+            with kept_alive(
+                lambda: self._results.renew(claimed.request_id, owner, seconds=CLAIM_SECONDS),
+                claim_seconds=CLAIM_SECONDS,
+            ):
+                self._call(result)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # whatever it is, the result stays
+            logger.exception("the handler failed on the result of %a", claimed.request_id)
+            self._fail(claimed, owner, f"{type(error).__name__}: {error}")
+        else:
+            self._finish(claimed.request_id)
+        return True
+
+    def _call(self, result: AsyncPredictResult) -> None:
+        outcome = self._handler(result)
+        if inspect.iscoroutine(outcome):
+            asyncio.run(outcome)
+
+    def _finish(self, request_id: str) -> None:
+        """Try until it is stored that the result was handled: else it would be handled again."""
+        while True:
+            try:
+                return self._results.finish(request_id)
+            except WebhookReceiverError as error:
+                if self._is_closing:
+                    raise
+                logger.error("%s", error)
+                self._wake.wait(_POLL_SECONDS)
+
+    def _fail(self, claimed: ClaimedResult, owner: str, error: str) -> None:
+        delay = next_handling_delay(claimed.attempts)
+        if delay is None:
+            self._give_up(claimed, owner, error)
+        else:
+            self._results.put_off(claimed.request_id, owner, seconds=delay, error=error)
+
+    def _give_up(self, claimed: ClaimedResult, owner: str, error: str) -> None:
+        self._results.give_up(claimed.request_id, owner, error=error)
+        logger.error("the result of %a is set aside: %s", claimed.request_id, error)
+
+
+def next_handling_delay(attempts_made: int) -> float | None:
+    """The seconds until a result is handled again; None when it is to be set aside."""
+    if attempts_made > len(RETRY_DELAYS_SECONDS):
+        return None
+    return RETRY_DELAYS_SECONDS[attempts_made - 1]
