@@ -9,8 +9,8 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..errors import OutputError, OutputStoreError
-from .construction import saver_of
 from .failures import record_failure
+from .preparation import saver_of
 from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
 from .responses import is_response, is_stream
 from .user_methods import UserMethod, read_method

@@ -17,7 +17,8 @@ from .artifacts import ArtifactWriter, FilePart
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
 from .object_writer import ObjectWriter
-from .responses import FIRST_ERROR_STATUS, is_response, is_stream, response_content
+from .response_content import response_content
+from .responses import FIRST_ERROR_STATUS, STREAM_REFUSED, is_response, is_stream
 from .result_json import output_json, result_json
 from .retries import RetryPolicy
 from .settings import OutputSettings
@@ -26,10 +27,6 @@ from .uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
-STREAM_REFUSED = (
-    "a stream cannot be saved: return the whole output (an async request could not stream it either), "
-    'or set streaming to "pass", which serves the stream and saves nothing of it'
-)
 JSON = "application/json"
 ERROR_SECONDS = 5.0  # the model's exception waits no longer
 
