@@ -42,12 +42,12 @@ class ArtifactWriter:
         """The value with references in the place of its artifacts; the very same object if it holds none."""
         if type(value) in _PLAIN:
             return value
-        if (part := _file_part(value, place)) is not None:
-            return self._store(_artifact_name(part, place, self._taken), part).model_dump()
         if isinstance(value, dict):
             return self._replace_values(value, value, place)
         if isinstance(value, list | tuple):
             return self._replace_items(value, place)
+        if (part := _file_part(value, place)) is not None:
+            return self._store(_artifact_name(part, place, self._taken), part).model_dump()
         if isinstance(value, BaseModel):
             return self._replace_fields(value, value.model_dump(), place)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,6 +1,5 @@
 """What Truss calls in the place of a user's preprocess, predict and postprocess."""
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from ..errors import OutputError, OutputStoreError
 from .failures import record_failure
 from .preparation import saver_of
-from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
+from .requests import ServedRequest, Serving, find_request, heed_caller, outlive_caller
 from .responses import is_response, is_stream
+from .saving_threads import in_saving_thread
 from .user_methods import UserMethod, read_method
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def preprocess_hook(method: UserMethod) -> Hook:
     """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
 
     async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)) as served:
+        with Serving(find_request(arguments, keywords)) as served:
             return await _call_async(method, self, served, arguments, keywords)
 
     def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)) as served:
+        with Serving(find_request(arguments, keywords)) as served:
             return _call(method, self, served, arguments, keywords)
 
     return _presented(preprocess_async if method.is_async else preprocess, method)
@@ -66,13 +66,13 @@ def predict_hook(method: UserMethod) -> Hook:
 
     async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             output = await _call_async(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
     def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             output = _call(method, self, served, arguments, keywords)
         return _leave_predict(self, output, request, served)
 
@@ -84,14 +84,14 @@ def postprocess_hook(method: UserMethod) -> Hook:
 
     async def postprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             heed_caller(request)
             output = await _call_async(method, self, served, arguments, keywords)
-            return output if served is None else await asyncio.to_thread(_save, self, output, served)
+            return output if served is None else await in_saving_thread(_save, self, output, served)
 
     def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             heed_caller(request)
             output = _call(method, self, served, arguments, keywords)
             return output if served is None else _save(self, output, served)
@@ -99,16 +99,19 @@ def postprocess_hook(method: UserMethod) -> Hook:
     return _presented(postprocess_async if method.is_async else postprocess, method)
 
 
-def added_postprocess_hook(return_annotation: Any) -> Hook:
+def added_postprocess_hook(return_annotation: Any, *, is_async: bool) -> Hook:
     """A postprocess for a model without one, so that saving is done outside of predict's concurrency slot.
 
-    Truss reads the output's schema from the last hook, so it returns what predict returns.
+    Truss reads the output's schema from the last hook, so it returns what predict returns, in predict's colour.
     """
+
+    async def postprocess_async(self: object, model_output: Any) -> Any:
+        return model_output
 
     def postprocess(self: object, model_output: Any) -> Any:
         return model_output
 
-    method = read_method(cast("FunctionType", postprocess))
+    method = read_method(cast("FunctionType", postprocess_async if is_async else postprocess))
     signature = method.signature.replace(return_annotation=return_annotation)
     hook = postprocess_hook(replace(method, signature=signature))
     vars(hook)[_OURS] = _ADDED
@@ -140,7 +143,7 @@ async def _call_async(
     try:
         return await method(model, arguments, keywords)
     except Exception as error:
-        await asyncio.to_thread(record_failure, model, served, error)
+        await in_saving_thread(record_failure, model, served, error)
         raise
 
 

@@ -114,7 +114,9 @@ def _add_postprocess(model_class: Any) -> None:
     outdated = "predict" in vars(model_class) and is_added_hook(getattr(model_class, "postprocess", None))
     if missing or outdated:
         returned = inspect.signature(predict).return_annotation
-        model_class.postprocess = added_postprocess_hook(returned)
+        model_class.postprocess = added_postprocess_hook(
+            returned, is_async=inspect.iscoroutinefunction(predict)
+        )
 
 
 def _finish_construction(model: object) -> None:

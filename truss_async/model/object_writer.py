@@ -55,8 +55,7 @@ class ObjectWriter:
         OutputStoreError when the store would not take it, and there is no folder for it to go to.
         """
         self.keys.add(key)
-        with opened_body(body) as (_, size_bytes):
-            pass
+        size_bytes = _size(body)
         if not self.has_spilled:
             try:
                 self._put_patiently(key, body, content_type, content_encoding)
@@ -93,8 +92,8 @@ class ObjectWriter:
                 delay = self._delay_after(error, attempts_made)
                 if delay is None:
                     raise
-                counts = self._counters.add("retried")
-                logger.warning("%s; again in %.1f s (%s)", error, delay, counts)
+                self._counters.add("retried")
+                logger.warning("%s; again in %.1f s (%s)", error, delay, self._counters.counts)
             self._clock.block(delay)
 
     def _delay_after(self, error: OutputStoreError, attempts_made: int) -> float | None:
@@ -104,3 +103,10 @@ class ObjectWriter:
         return retry_delay(
             self._policy, attempts_made=attempts_made, elapsed_seconds=elapsed, jitter=self._jitter()
         )
+
+
+def _size(body: bytes | Path) -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    with opened_body(body) as (_, size_bytes):
+        return size_bytes

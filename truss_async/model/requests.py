@@ -5,8 +5,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,20 +52,26 @@ def find_request(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> "Re
     return None
 
 
-@contextmanager
-def serving(request: "Request | None") -> Iterator[ServedRequest | None]:
+class Serving:
     """Work for a request; None is given to a hook that another hook calls, and outside of any request.
 
     A request id that cannot become an object key is refused here, before the model computes anything.
     """
-    if _serving.get() is not None:
-        yield None
-        return
-    token = _serving.set(_served_request(request))
-    try:
-        yield _serving.get()
-    finally:
-        _serving.reset(token)
+
+    def __init__(self, request: "Request | None") -> None:
+        self._request = request
+        self._token: Token[ServedRequest | None] | None = None
+
+    def __enter__(self) -> ServedRequest | None:
+        if _serving.get() is not None:
+            return None
+        served = _served_request(self._request)
+        self._token = _serving.set(served)
+        return served
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _serving.reset(self._token)
 
 
 def outlive_caller(request: "Request", served: ServedRequest) -> None:

@@ -12,7 +12,7 @@ from ..errors import OutputError
 
 def result_json(result: AsyncPredictResult, output: Any) -> bytes:
     """The result with the output as its data, as JSON that any parser reads: NaN and infinities are null."""
-    return _to_json(output, lambda data: {**dict(result), "data": data})
+    return _to_json(output, lambda data: {**vars(result), "data": data})
 
 
 def output_json(output: Any) -> bytes:

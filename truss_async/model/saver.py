@@ -2,7 +2,6 @@
 
 import gzip
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +44,8 @@ class OutputSaver:
         self._settings = settings
         self._destinations = destinations
         self._clock = clock
+        self._policy = RetryPolicy(settings.timeout_seconds)
+        self._error_policy = RetryPolicy(min(settings.timeout_seconds, ERROR_SECONDS))
         self._counters = SaveCounters()
         self._spill_folder = spill_folder
         self._uploader: Uploader | None = None
@@ -71,7 +72,7 @@ class OutputSaver:
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
         content = response_content(output) if is_response(output) else output
-        writer = self._writer(request_id)
+        writer = self._writer(request_id, self._policy)
         try:
             with self._counted(writer):
                 saved, reference = self._earlier(writer.destination) or self._write(writer, content)
@@ -96,7 +97,7 @@ class OutputSaver:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""
         if not self._settings.save_errors:
             return
-        writer = self._writer(request_id, at_most_seconds=ERROR_SECONDS)
+        writer = self._writer(request_id, self._error_policy)
         with self._counted(writer):
             body = self._result(request_id, None, errors=[detail])
             self._put_json(writer, writer.destination.error_key, body)
@@ -106,10 +107,10 @@ class OutputSaver:
         destination = self._destinations.of(request_id, now=self._clock.now())
         return destination.url_of(destination.result_key)
 
-    def _writer(self, request_id: str, *, at_most_seconds: float = math.inf) -> ObjectWriter:
+    def _writer(self, request_id: str, policy: RetryPolicy) -> ObjectWriter:
         return ObjectWriter(
             self._destinations.of(request_id, now=self._clock.now()),
-            policy=RetryPolicy(min(self._settings.timeout_seconds, at_most_seconds)),
+            policy=policy,
             spill=self._spill_folder,
             counters=self._counters,
             clock=self._clock,
@@ -122,12 +123,12 @@ class OutputSaver:
         try:
             yield
         except OutputStoreError:
-            counts = self._counters.add("failed")
-            logger.warning("request %s: not saved (%s)", request_id, counts)
+            self._counters.add("failed")
+            logger.warning("request %s: not saved (%s)", request_id, self.counts)
             raise
         if writer.has_spilled and self._uploader is not None:
-            counts = self._counters.add("spilled")
-            logger.warning("request %s: spilled (%s)", request_id, counts)
+            self._counters.add("spilled")
+            logger.warning("request %s: spilled (%s)", request_id, self.counts)
             self._uploader.start()
         else:
             self._counters.add("saved")
