@@ -186,6 +186,10 @@ class ModelServer:
         gate.unlink()
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def _port(self) -> int:
         assert self.process is not None
         return self.process.port
