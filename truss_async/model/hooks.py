@@ -163,7 +163,7 @@ def _save(model: object, output: Any, served: ServedRequest) -> Any:
         output = output.response
     try:
         saver = saver_of(model)
-        answer = saver.save(served.request_id, output)
+        answer = saver.save(served.request_id, output, is_binary=served.is_binary)
     except (OutputStoreError, OutputError) as error:
         logger.error("the output of request %s is not saved: %s", served.request_id, error)
         if isinstance(error, OutputError):

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
 from ..contract import ArtifactReference
@@ -15,6 +15,9 @@ from .counters import SaveCounters
 from .destination import Destination
 from .retries import RetryPolicy, retry_delay, worth_retrying
 from .spill import SpillFolder
+
+if TYPE_CHECKING:
+    from ..stores.protocol import Body
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class ObjectWriter:
         self.keys: set[str] = set()
 
     def put(
-        self, key: str, body: bytes | Path, *, content_type: str, content_encoding: str | None = None
+        self, key: str, body: "Body", *, content_type: str, content_encoding: str | None = None
     ) -> ArtifactReference:
         """Write the object; return a reference to where it lies, or is going to lie.
 
@@ -65,6 +68,7 @@ class ObjectWriter:
                 self.has_spilled = True
                 logger.warning("%s; it goes to %s", error, self._spill.url)
         if self._spill is not None and self.has_spilled:
+            _rewind(body)
             self._spill.add(
                 body,
                 store_url=self.destination.objects.url,
@@ -76,13 +80,12 @@ class ObjectWriter:
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
-    def _put_patiently(
-        self, key: str, body: bytes | Path, content_type: str, content_encoding: str | None
-    ) -> None:
+    def _put_patiently(self, key: str, body: "Body", content_type: str, content_encoding: str | None) -> None:
         metadata = {REQUEST_ID_METADATA: self.destination.request_id}
         attempts_made = 0
         while True:
             try:
+                _rewind(body)
                 self.destination.objects.put(
                     key, body, content_type=content_type, content_encoding=content_encoding, metadata=metadata
                 )
@@ -105,7 +108,12 @@ class ObjectWriter:
         )
 
 
-def _size(body: bytes | Path) -> int:
+def _rewind(body: "Body") -> None:
+    if not isinstance(body, bytes | Path):
+        body.seek(0)
+
+
+def _size(body: "Body") -> int:
     if isinstance(body, bytes):
         return len(body)
     with opened_body(body) as (_, size_bytes):

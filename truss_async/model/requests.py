@@ -26,6 +26,7 @@ class ServedRequest:
     """One request to the model server, shared by the hooks that Truss calls for it."""
 
     request_id: str
+    is_binary: bool = False  # the caller is answered in msgpack, not in JSON
     caller_has_gone: bool = False
 
 
@@ -135,7 +136,7 @@ def _served_request(request: "Request | None") -> ServedRequest | None:
     known = request.scope.get(_SCOPE_KEY)
     if isinstance(known, ServedRequest):
         return known
-    served = ServedRequest(_checked_id(request))
+    served = ServedRequest(_checked_id(request), is_binary=_is_binary(request))
     request.scope[_SCOPE_KEY] = served
     return served
 
@@ -151,6 +152,12 @@ def _checked_id(request: "Request") -> str:
         logger.error("a request is refused: %s", error)
         _refuse(error)
         raise
+
+
+def _is_binary(request: "Request") -> bool:
+    """As the Truss server tells it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    return media_type.strip().lower() == "application/octet-stream"
 
 
 def _refuse(error: UnsafeObjectKeyError) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from .artifacts import FilePart
+from .file_parts import FilePart
 
 
 def response_content(response: Any) -> Any:

@@ -12,9 +12,10 @@ from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..stores.result_objects import compressed
-from .artifacts import ArtifactWriter, FilePart
+from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
+from .file_parts import FilePart
 from .object_writer import ObjectWriter
 from .response_content import response_content
 from .responses import FIRST_ERROR_STATUS, STREAM_REFUSED, is_response, is_stream
@@ -60,9 +61,10 @@ class OutputSaver:
         """What became of the outputs so far."""
         return self._counters.counts
 
-    def save(self, request_id: str, output: Any) -> Any:
+    def save(self, request_id: str, output: Any, *, is_binary: bool = False) -> Any:
         """Save the output; return what to answer: the output itself, one that refers to its artifacts, or a reference.
 
+        What the server could not send as JSON is answered as it is saved, unless the caller wants msgpack.
         A response is saved as what it says, and answered as it is. One that reports an error is no output.
         """
         if is_stream(output):
@@ -75,7 +77,9 @@ class OutputSaver:
         writer = self._writer(request_id, self._policy)
         try:
             with self._counted(writer):
-                saved, reference = self._earlier(writer.destination) or self._write(writer, content)
+                saved, reference = self._earlier(writer.destination) or self._write(
+                    writer, content, is_binary=is_binary
+                )
         except OutputStoreError as error:
             # An artifact that is not stored would be lost: what is answered in its place only refers to it.
             is_answered_whole = is_response(output) or writer.keys <= {writer.destination.result_key}
@@ -133,12 +137,15 @@ class OutputSaver:
         else:
             self._counters.add("saved")
 
-    def _write(self, writer: ObjectWriter, output: Any) -> tuple[Any, ArtifactReference]:
+    def _write(self, writer: ObjectWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
         def store(name: str, part: FilePart) -> ArtifactReference:
             key = writer.destination.artifact_key(name)
             return writer.put(key, part.body, content_type=part.content_type)
 
-        answer = ArtifactWriter(store).replace(output)
+        artifacts = ArtifactWriter(store)
+        answer = artifacts.replace(output)
+        if not artifacts.is_sendable and not is_binary:
+            answer = from_json(output_json(answer))
         request_id = writer.destination.request_id
         body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
         return answer, self._put_json(writer, writer.destination.result_key, body)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,6 +16,9 @@ from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
 from ..stores import ObjectStore, OutputStore, object_store
 from ..stores.output_store import REQUEST_ID_METADATA
+
+if TYPE_CHECKING:
+    from ..stores.protocol import Body
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ class SpillFolder:
 
     def add(
         self,
-        body: bytes | Path,
+        body: "Body",
         *,
         store_url: str,
         key: str,

@@ -25,6 +25,7 @@ EXPECTED = {
         "preparation",
         "requests",
         "responses",
+        "saving_threads",
         "settings",
         "templates",
         "user_methods",
