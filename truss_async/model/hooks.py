@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -52,11 +52,11 @@ def preprocess_hook(method: UserMethod) -> Hook:
 
     async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         with Serving(find_request(arguments, keywords)) as served:
-            return await _call_async(method, self, served, arguments, keywords)
+            return await recorded_async(lambda: method(self, arguments, keywords), self, served)
 
     def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         with Serving(find_request(arguments, keywords)) as served:
-            return _call(method, self, served, arguments, keywords)
+            return recorded(lambda: method(self, arguments, keywords), self, served)
 
     return _presented(preprocess_async if method.is_async else preprocess, method)
 
@@ -67,13 +67,13 @@ def predict_hook(method: UserMethod) -> Hook:
     async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with Serving(request) as served:
-            output = await _call_async(method, self, served, arguments, keywords)
+            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
         return _leave_predict(self, output, request, served)
 
     def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with Serving(request) as served:
-            output = _call(method, self, served, arguments, keywords)
+            output = recorded(lambda: method(self, arguments, keywords), self, served)
         return _leave_predict(self, output, request, served)
 
     return _presented(predict_async if method.is_async else predict, method)
@@ -86,15 +86,15 @@ def postprocess_hook(method: UserMethod) -> Hook:
         request = find_request(arguments, keywords)
         with Serving(request) as served:
             heed_caller(request)
-            output = await _call_async(method, self, served, arguments, keywords)
-            return output if served is None else await in_saving_thread(_save, self, output, served)
+            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
+            return output if served is None else await in_saving_thread(save_for, self, output, served)
 
     def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
         with Serving(request) as served:
             heed_caller(request)
-            output = _call(method, self, served, arguments, keywords)
-            return output if served is None else _save(self, output, served)
+            output = recorded(lambda: method(self, arguments, keywords), self, served)
+            return output if served is None else save_for(self, output, served)
 
     return _presented(postprocess_async if method.is_async else postprocess, method)
 
@@ -118,30 +118,21 @@ def added_postprocess_hook(return_annotation: Any, *, is_async: bool) -> Hook:
     return hook
 
 
-def _call(
-    method: UserMethod,
-    model: object,
-    served: ServedRequest | None,
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
-) -> Any:
-    """What the user's method returns; what it raises is recorded and goes on unchanged."""
+def recorded(work: Callable[[], Any], model: object, served: ServedRequest | None) -> Any:
+    """What the user's code returns; what it raises is recorded and goes on unchanged."""
     try:
-        return method(model, arguments, keywords)
+        return work()
     except Exception as error:
         record_failure(model, served, error)
         raise
 
 
-async def _call_async(
-    method: UserMethod,
-    model: object,
-    served: ServedRequest | None,
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
+async def recorded_async(
+    work: Callable[[], Awaitable[Any]], model: object, served: ServedRequest | None
 ) -> Any:
+    """The same for a coroutine."""
     try:
-        return await method(model, arguments, keywords)
+        return await work()
     except Exception as error:
         await in_saving_thread(record_failure, model, served, error)
         raise
@@ -158,7 +149,7 @@ def _leave_predict(
     return output
 
 
-def _save(model: object, output: Any, served: ServedRequest) -> Any:
+def save_for(model: object, output: Any, served: ServedRequest) -> Any:
     if isinstance(output, CarriedResponse):
         output = output.response
     try:

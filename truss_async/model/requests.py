@@ -59,14 +59,15 @@ class Serving:
     A request id that cannot become an object key is refused here, before the model computes anything.
     """
 
-    def __init__(self, request: "Request | None") -> None:
+    def __init__(self, request: "Request | None", *, is_remote: bool = False) -> None:
         self._request = request
+        self._is_remote = is_remote  # there is a request, although nobody hands it on
         self._token: Token[ServedRequest | None] | None = None
 
     def __enter__(self) -> ServedRequest | None:
         if _serving.get() is not None:
             return None
-        served = _served_request(self._request)
+        served = ServedRequest(_checked_id(None)) if self._is_remote else _served_request(self._request)
         self._token = _serving.set(served)
         return served
 
@@ -121,7 +122,10 @@ def _current_request_id() -> str | None:
 
 
 def _truss_request_id() -> str | None:
-    """What the Truss server keeps for its log records, since 0.15.2; the module has had two names."""
+    """What the Truss server keeps for its log records, since 0.15.2; the module has had two names. Or what chains keep."""
+    chains = sys.modules.get("truss_chains.remote_chainlet.utils")
+    if chains is not None and (request_id := chains.get_request_id()):
+        return str(request_id)
     for name in ("_truss_shared.log_config", "shared.log_config"):
         variable = getattr(sys.modules.get(name), "request_id_context", None)
         if isinstance(variable, ContextVar) and (request_id := variable.get()):
@@ -141,8 +145,9 @@ def _served_request(request: "Request | None") -> ServedRequest | None:
     return served
 
 
-def _checked_id(request: "Request") -> str:
-    request_id = request.headers.get(headers.REQUEST_ID) or _truss_request_id()
+def _checked_id(request: "Request | None") -> str:
+    given = None if request is None else request.headers.get(headers.REQUEST_ID)
+    request_id = given or _truss_request_id()
     if request_id is None:
         request_id = uuid.uuid4().hex
         logger.warning("a request came without %s; its output is saved as %s", headers.REQUEST_ID, request_id)

@@ -17,6 +17,7 @@ EXPECTED = {
     "truss_async": {"errors", "lazy_names", "contract", "model", "stores"},
     "truss_async.contract": {"headers", "results"},
     "truss_async.model": {
+        "chainlets",
         "construction",
         "failures",
         "hooks",
