@@ -2,6 +2,7 @@
 
 import logging
 import random
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ATTEMPT_ID_METADATA: Final = "attempt-id"
+MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
 
 class ObjectWriter:
     """Writes the objects of one save. All of them together have the time that the policy gives.
 
+    Each is marked with the request id, the model id if it is known, and an id of this attempt to save.
     After the first one is spilled all are, so that a result never lies in the store before its artifacts.
     """
 
@@ -38,9 +42,13 @@ class ObjectWriter:
         spill: SpillFolder | None,
         counters: SaveCounters,
         clock: Clock,
+        model_id: str | None = None,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
+        self._metadata = {REQUEST_ID_METADATA: destination.request_id, ATTEMPT_ID_METADATA: uuid.uuid4().hex}
+        if model_id is not None:
+            self._metadata[MODEL_ID_METADATA] = model_id
         self._policy = policy
         self._spill = spill
         self._counters = counters
@@ -76,18 +84,22 @@ class ObjectWriter:
                 request_id=self.destination.request_id,
                 content_type=content_type,
                 content_encoding=content_encoding,
+                metadata=self._metadata,
             )
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
     def _put_patiently(self, key: str, body: "Body", content_type: str, content_encoding: str | None) -> None:
-        metadata = {REQUEST_ID_METADATA: self.destination.request_id}
         attempts_made = 0
         while True:
             try:
                 _rewind(body)
                 self.destination.objects.put(
-                    key, body, content_type=content_type, content_encoding=content_encoding, metadata=metadata
+                    key,
+                    body,
+                    content_type=content_type,
+                    content_encoding=content_encoding,
+                    metadata=self._metadata,
                 )
                 return
             except OutputStoreError as error:
