@@ -97,8 +97,9 @@ def _file_part(value: Any, place: Place) -> FilePart | None:
     pillow = sys.modules.get("PIL.Image")  # whoever made an image has imported it
     if pillow is not None and isinstance(value, pillow.Image):
         return _image_part(value)
-    if callable(getattr(value, "read", None)) and callable(getattr(value, "seek", None)):
-        return open_file_part(value)
+    if all(hasattr(value, each) for each in ("read", "seek", "closed")):
+        found = open_file_part(value)
+        return _path_part(found, place) if isinstance(found, Path) else found
     return None
 
 

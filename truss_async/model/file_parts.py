@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from ..errors import OutputError
 from .content_types import content_type_of_bytes, content_type_of_name
 
 _LONGEST_SIGNATURE = 16
@@ -31,20 +32,22 @@ class FilePart:
             self.body.close()
 
 
-def open_file_part(file: Any) -> FilePart:
+def open_file_part(file: Any) -> FilePart | Path:
     """All that is in the open file, wherever it stands; one that cannot go back gives what is left of it.
 
-    It is left open.
+    It is left open. One that can be read by its name alone is that path.
     """
     if isinstance(file, io.StringIO):
         return FilePart(file.getvalue().encode(), "text/plain")
-    if callable(flush := getattr(file, "flush", None)):
+    if not file.closed and callable(flush := getattr(file, "flush", None)):
         flush()
-    file = getattr(file, "buffer", file)
+    file = getattr(file, "buffer", file)  # the bytes below a text
     name = getattr(file, "name", None)
     path = Path(name) if isinstance(name, str) else Path()
-    if path.name and not file.readable():
-        return FilePart(path, content_type_of_name(path.name), path.name)
+    if file.closed and not path.name:
+        raise OutputError("a file in the output is closed, and has no name: return it open")
+    if path.name and (file.closed or not file.readable()):
+        return path
     body = _rewound(file)
     has_copy = body is not file
     if path.name:

@@ -67,7 +67,7 @@ def save_output(
     check_setting_names(arguments)
 
     def decorate(decorated: Method) -> Method:
-        if decorated.__name__ == RUN_REMOTE:
+        if getattr(decorated, "__name__", "") == RUN_REMOTE:
             check_run_remote(decorated, streaming=settings.get("streaming", "refuse"))
         return cast("Method", _Decorated(decorated, arguments))
 

@@ -168,6 +168,21 @@ def test_an_open_file_is_stored_as_a_whole_and_left_open(tmp_path: Path) -> None
     }
 
 
+def test_a_closed_file_is_its_path_if_it_has_one(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as closed:
+        closed.write(PNG)
+    shelf = Shelf()
+    assert shelf.replace({"scan": closed}) == {"scan": reference("a.png", "image/png")}
+    assert shelf.contents == {"a.png": PNG}
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(OutputError, match=r"the output's part scan is the path .*a\.png, which is missing"):
+        shelf.replace({"scan": closed})
+    memory = io.BytesIO()
+    memory.close()
+    with pytest.raises(OutputError, match="closed, and has no name: return it open"):
+        shelf.replace([memory])
+
+
 def test_temporary_files_and_pipes_are_open_files(tmp_path: Path) -> None:
     shelf = Shelf()
     reading, writing = os.pipe()
