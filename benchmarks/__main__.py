@@ -5,7 +5,7 @@ from importlib import import_module
 
 from .report import publish
 
-BENCHMARKS = ("harness",)
+BENCHMARKS = ("harness", "plugin")
 
 
 def main(names: list[str]) -> None:

@@ -122,12 +122,12 @@ def serve_harness(model: Any, **settings: Any) -> None:
         ended.wait()
 
 
-def serve_truss() -> None:
-    """The real Truss server with a model that does nothing, as a harness starts it."""
+def serve_truss(model: str = TRUSS_MODEL) -> None:
+    """The real Truss server with this model.py, by default one that does nothing, as a harness starts it."""
     with tempfile.TemporaryDirectory() as folder:
         truss = Path(folder, "truss")
         (truss / "model").mkdir(parents=True)
-        (truss / "model" / "model.py").write_text(TRUSS_MODEL)
+        (truss / "model" / "model.py").write_text(model)
         (truss / "config.yaml").write_text(f"runtime:\n  predict_concurrency: {TRUSS_CONCURRENCY}\n")
         asyncio.run(_run_replica(truss, Path(folder, "work")))
 
@@ -171,6 +171,8 @@ def main(name: str, *arguments: str) -> None:
             serve_harness(never_answer, state_dir=state_dir, durability="full" if durability else "process")
         case "truss", []:
             serve_truss()
+        case "truss", [model_file]:
+            serve_truss(Path(model_file).read_text())
         case _:
             raise SystemExit(f"no such server: {name} {' '.join(arguments)}")
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from ..contract import ArtifactReference
 from ..errors import OutputError
 from ..stores import safe_artifact_name
 from .content_types import content_type_of_bytes, content_type_of_name, extension_of
+from .file_parts import FilePart, open_file_part
 from .result_json import plain_json
+from .sendable import is_sendable_key, is_sendable_model, is_sendable_value
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
@@ -22,40 +25,41 @@ _TIFF_MODES: Final = frozenset({"I", "F", "LAB"})  # a PNG would not hold all th
 Place = tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class FilePart:
-    """A part of an output that becomes a file; ``name`` is None where only its place in the output names it."""
-
-    body: bytes | Path
-    content_type: str
-    name: str | None = None
-
-
 class ArtifactWriter:
-    """Stores the artifacts of one output; each gets a name of its own."""
+    """Stores the artifacts of one output; each gets a name of its own.
+
+    ``is_sendable`` tells whether the Truss server could send, as JSON, what ``replace`` has returned.
+    """
 
     def __init__(self, store: Callable[[str, FilePart], ArtifactReference]) -> None:
         self._store = store
         self._taken: set[str] = set()
+        self.is_sendable = True
 
     def replace(self, value: Any, place: Place = ()) -> Any:
         """The value with references in the place of its artifacts; the very same object if it holds none."""
         if type(value) in _PLAIN:
             return value
-        if (part := _file_part(value, place)) is not None:
-            return self._store(_artifact_name(part, place, self._taken), part).model_dump()
         if isinstance(value, dict):
             return self._replace_values(value, value, place)
         if isinstance(value, list | tuple):
             return self._replace_items(value, place)
+        if (part := _file_part(value, place)) is not None:
+            with closing(part):
+                return self._store(_artifact_name(part, place, self._taken), part).model_dump()
         if isinstance(value, BaseModel):
             return self._replace_fields(value, value.model_dump(), place)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
             return self._replace_fields(value, fields, place)
+        self.is_sendable = self.is_sendable and is_sendable_value(value)
         return value
 
     def _replace_values(self, original: Any, values: dict[Any, Any], place: Place) -> Any:
+        if not _PLAIN.issuperset(map(type, values)):
+            self.is_sendable = self.is_sendable and all(map(is_sendable_key, values))
+        if None in values:  # JSON has texts for keys; this one is what the Truss server makes of it
+            values = original = {"null" if key is None else key: each for key, each in values.items()}
         if _PLAIN.issuperset(map(type, values.values())):
             return original
         replaced = {key: self.replace(each, (*place, str(key))) for key, each in values.items()}
@@ -73,8 +77,13 @@ class ArtifactWriter:
     def _replace_fields(self, original: Any, fields: Any, place: Place) -> Any:
         # The Truss server knows how to send a pydantic model, but not every value that may stand in a field of one:
         # once taken apart, it is JSON all through.
+        so_far = self.is_sendable
         replaced = self.replace(fields, place)
-        return original if replaced is fields else plain_json(replaced)
+        if replaced is not fields:
+            self.is_sendable = so_far
+            return plain_json(replaced)
+        self.is_sendable = not place and is_sendable_model(original)
+        return original
 
 
 def _file_part(value: Any, place: Place) -> FilePart | None:
@@ -88,6 +97,9 @@ def _file_part(value: Any, place: Place) -> FilePart | None:
     pillow = sys.modules.get("PIL.Image")  # whoever made an image has imported it
     if pillow is not None and isinstance(value, pillow.Image):
         return _image_part(value)
+    if all(hasattr(value, each) for each in ("read", "seek", "closed")):
+        found = open_file_part(value)
+        return _path_part(found, place) if isinstance(found, Path) else found
     return None
 
 

@@ -1,7 +1,8 @@
 """How often saving went well, and how often not."""
 
 import threading
-from dataclasses import dataclass, fields, replace
+from collections import Counter
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class SaveCounters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = SaveCounts()
+        self._counts: Counter[str] = Counter()
 
     @property
     def counts(self) -> SaveCounts:
         """The counts at this moment."""
-        return self._counts
-
-    def add(self, name: str) -> SaveCounts:
-        """One more; the counts with it."""
         with self._lock:
-            self._counts = replace(self._counts, **{name: getattr(self._counts, name) + 1})
-            return self._counts
+            return SaveCounts(**self._counts)
+
+    def add(self, name: str) -> None:
+        """One more of the SaveCounts of that name."""
+        with self._lock:
+            self._counts[name] += 1

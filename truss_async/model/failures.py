@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from ..contract import ErrorCode, ErrorDetail
 from ..errors import OutputError, TrussAsyncError
-from .construction import saver_of
+from .preparation import saver_of
 from .requests import ServedRequest
 
 logger = logging.getLogger(__name__)

@@ -1,18 +1,18 @@
 """What Truss calls in the place of a user's preprocess, predict and postprocess."""
 
-import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..errors import OutputError, OutputStoreError
-from .construction import saver_of
 from .failures import record_failure
-from .requests import ServedRequest, find_request, heed_caller, outlive_caller, serving
+from .preparation import saver_of
+from .requests import ServedRequest, Serving, find_request, heed_caller, outlive_caller
 from .responses import is_response, is_stream
+from .saving_threads import in_saving_thread
 from .user_methods import UserMethod, read_method
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def preprocess_hook(method: UserMethod) -> Hook:
     """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
 
     async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)) as served:
-            return await _call_async(method, self, served, arguments, keywords)
+        with Serving(find_request(arguments, keywords)) as served:
+            return await recorded_async(lambda: method(self, arguments, keywords), self, served)
 
     def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with serving(find_request(arguments, keywords)) as served:
-            return _call(method, self, served, arguments, keywords)
+        with Serving(find_request(arguments, keywords)) as served:
+            return recorded(lambda: method(self, arguments, keywords), self, served)
 
     return _presented(preprocess_async if method.is_async else preprocess, method)
 
@@ -66,14 +66,14 @@ def predict_hook(method: UserMethod) -> Hook:
 
     async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
-            output = await _call_async(method, self, served, arguments, keywords)
+        with Serving(request) as served:
+            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
         return _leave_predict(self, output, request, served)
 
     def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
-            output = _call(method, self, served, arguments, keywords)
+        with Serving(request) as served:
+            output = recorded(lambda: method(self, arguments, keywords), self, served)
         return _leave_predict(self, output, request, served)
 
     return _presented(predict_async if method.is_async else predict, method)
@@ -84,63 +84,57 @@ def postprocess_hook(method: UserMethod) -> Hook:
 
     async def postprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             heed_caller(request)
-            output = await _call_async(method, self, served, arguments, keywords)
-            return output if served is None else await asyncio.to_thread(_save, self, output, served)
+            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
+            return output if served is None else await in_saving_thread(save_for, self, output, served)
 
     def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
         request = find_request(arguments, keywords)
-        with serving(request) as served:
+        with Serving(request) as served:
             heed_caller(request)
-            output = _call(method, self, served, arguments, keywords)
-            return output if served is None else _save(self, output, served)
+            output = recorded(lambda: method(self, arguments, keywords), self, served)
+            return output if served is None else save_for(self, output, served)
 
     return _presented(postprocess_async if method.is_async else postprocess, method)
 
 
-def added_postprocess_hook(return_annotation: Any) -> Hook:
+def added_postprocess_hook(return_annotation: Any, *, is_async: bool) -> Hook:
     """A postprocess for a model without one, so that saving is done outside of predict's concurrency slot.
 
-    Truss reads the output's schema from the last hook, so it returns what predict returns.
+    Truss reads the output's schema from the last hook, so it returns what predict returns, in predict's colour.
     """
+
+    async def postprocess_async(self: object, model_output: Any) -> Any:
+        return model_output
 
     def postprocess(self: object, model_output: Any) -> Any:
         return model_output
 
-    method = read_method(cast("FunctionType", postprocess))
+    method = read_method(cast("FunctionType", postprocess_async if is_async else postprocess))
     signature = method.signature.replace(return_annotation=return_annotation)
     hook = postprocess_hook(replace(method, signature=signature))
     vars(hook)[_OURS] = _ADDED
     return hook
 
 
-def _call(
-    method: UserMethod,
-    model: object,
-    served: ServedRequest | None,
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
-) -> Any:
-    """What the user's method returns; what it raises is recorded and goes on unchanged."""
+def recorded(work: Callable[[], Any], model: object, served: ServedRequest | None) -> Any:
+    """What the user's code returns; what it raises is recorded and goes on unchanged."""
     try:
-        return method(model, arguments, keywords)
+        return work()
     except Exception as error:
         record_failure(model, served, error)
         raise
 
 
-async def _call_async(
-    method: UserMethod,
-    model: object,
-    served: ServedRequest | None,
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
+async def recorded_async(
+    work: Callable[[], Awaitable[Any]], model: object, served: ServedRequest | None
 ) -> Any:
+    """The same for a coroutine."""
     try:
-        return await method(model, arguments, keywords)
+        return await work()
     except Exception as error:
-        await asyncio.to_thread(record_failure, model, served, error)
+        await in_saving_thread(record_failure, model, served, error)
         raise
 
 
@@ -155,12 +149,12 @@ def _leave_predict(
     return output
 
 
-def _save(model: object, output: Any, served: ServedRequest) -> Any:
+def save_for(model: object, output: Any, served: ServedRequest) -> Any:
     if isinstance(output, CarriedResponse):
         output = output.response
     try:
         saver = saver_of(model)
-        answer = saver.save(served.request_id, output)
+        answer = saver.save(served.request_id, output, is_binary=served.is_binary)
     except (OutputStoreError, OutputError) as error:
         logger.error("the output of request %s is not saved: %s", served.request_id, error)
         if isinstance(error, OutputError):

@@ -7,7 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any, Final, NoReturn
 
 from ..errors import UnsupportedModelError
-from .construction import is_remembering, remembering_init, saver_of, settings_of, state_of
+from .construction import is_remembering, remembering_init, settings_of, state_of
 from .hooks import (
     Hook,
     added_postprocess_hook,
@@ -17,8 +17,9 @@ from .hooks import (
     predict_hook,
     preprocess_hook,
 )
+from .preparation import prepare
 from .requests import RequestContext
-from .saver import STREAM_REFUSED
+from .responses import STREAM_REFUSED
 from .user_methods import UserMethod, read_method
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,9 @@ def _add_postprocess(model_class: Any) -> None:
     outdated = "predict" in vars(model_class) and is_added_hook(getattr(model_class, "postprocess", None))
     if missing or outdated:
         returned = inspect.signature(predict).return_annotation
-        model_class.postprocess = added_postprocess_hook(returned)
+        model_class.postprocess = added_postprocess_hook(
+            returned, is_async=inspect.iscoroutinefunction(predict)
+        )
 
 
 def _finish_construction(model: object) -> None:
@@ -130,7 +133,7 @@ def _finish_construction(model: object) -> None:
             raise _stream_refused(model, streaming)
         logger.warning("%s.%s streams its output, which is not saved", type(model).__qualname__, streaming)
     elif state_of(model).config:
-        saver_of(model)
+        prepare(model)
 
 
 def _streaming_hook(model_class: type) -> str | None:

@@ -2,9 +2,10 @@
 
 import logging
 import random
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
 from ..contract import ArtifactReference
@@ -16,14 +17,20 @@ from .destination import Destination
 from .retries import RetryPolicy, retry_delay, worth_retrying
 from .spill import SpillFolder
 
+if TYPE_CHECKING:
+    from ..stores.protocol import Body
+
 logger = logging.getLogger(__name__)
 
+ATTEMPT_ID_METADATA: Final = "attempt-id"
+MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
 
 class ObjectWriter:
     """Writes the objects of one save. All of them together have the time that the policy gives.
 
+    Each is marked with the request id, the model id if it is known, and an id of this attempt to save.
     After the first one is spilled all are, so that a result never lies in the store before its artifacts.
     """
 
@@ -35,9 +42,13 @@ class ObjectWriter:
         spill: SpillFolder | None,
         counters: SaveCounters,
         clock: Clock,
+        model_id: str | None = None,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
+        self._metadata = {REQUEST_ID_METADATA: destination.request_id, ATTEMPT_ID_METADATA: uuid.uuid4().hex}
+        if model_id is not None:
+            self._metadata[MODEL_ID_METADATA] = model_id
         self._policy = policy
         self._spill = spill
         self._counters = counters
@@ -48,15 +59,14 @@ class ObjectWriter:
         self.keys: set[str] = set()
 
     def put(
-        self, key: str, body: bytes | Path, *, content_type: str, content_encoding: str | None = None
+        self, key: str, body: "Body", *, content_type: str, content_encoding: str | None = None
     ) -> ArtifactReference:
         """Write the object; return a reference to where it lies, or is going to lie.
 
         OutputStoreError when the store would not take it, and there is no folder for it to go to.
         """
         self.keys.add(key)
-        with opened_body(body) as (_, size_bytes):
-            pass
+        size_bytes = _size(body)
         if not self.has_spilled:
             try:
                 self._put_patiently(key, body, content_type, content_encoding)
@@ -66,6 +76,7 @@ class ObjectWriter:
                 self.has_spilled = True
                 logger.warning("%s; it goes to %s", error, self._spill.url)
         if self._spill is not None and self.has_spilled:
+            _rewind(body)
             self._spill.add(
                 body,
                 store_url=self.destination.objects.url,
@@ -73,19 +84,22 @@ class ObjectWriter:
                 request_id=self.destination.request_id,
                 content_type=content_type,
                 content_encoding=content_encoding,
+                metadata=self._metadata,
             )
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
-    def _put_patiently(
-        self, key: str, body: bytes | Path, content_type: str, content_encoding: str | None
-    ) -> None:
-        metadata = {REQUEST_ID_METADATA: self.destination.request_id}
+    def _put_patiently(self, key: str, body: "Body", content_type: str, content_encoding: str | None) -> None:
         attempts_made = 0
         while True:
             try:
+                _rewind(body)
                 self.destination.objects.put(
-                    key, body, content_type=content_type, content_encoding=content_encoding, metadata=metadata
+                    key,
+                    body,
+                    content_type=content_type,
+                    content_encoding=content_encoding,
+                    metadata=self._metadata,
                 )
                 return
             except OutputStoreError as error:
@@ -93,8 +107,8 @@ class ObjectWriter:
                 delay = self._delay_after(error, attempts_made)
                 if delay is None:
                     raise
-                counts = self._counters.add("retried")
-                logger.warning("%s; again in %.1f s (%s)", error, delay, counts)
+                self._counters.add("retried")
+                logger.warning("%s; again in %.1f s (%s)", error, delay, self._counters.counts)
             self._clock.block(delay)
 
     def _delay_after(self, error: OutputStoreError, attempts_made: int) -> float | None:
@@ -104,3 +118,15 @@ class ObjectWriter:
         return retry_delay(
             self._policy, attempts_made=attempts_made, elapsed_seconds=elapsed, jitter=self._jitter()
         )
+
+
+def _rewind(body: "Body") -> None:
+    if not isinstance(body, bytes | Path):
+        body.seek(0)
+
+
+def _size(body: "Body") -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    with opened_body(body) as (_, size_bytes):
+        return size_bytes

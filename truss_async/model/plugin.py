@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 from ..errors import UnsupportedModelError
+from .chainlets import RUN_REMOTE, check_run_remote, install_in_chainlet
 from .construction import ARGUMENTS_ATTRIBUTE, accepted_keywords
 from .installation import REQUEST_CONTEXT, install, install_in_subclasses, refuse_construction
 from .settings import check_setting_names
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_DECORATED = ("predict", "postprocess")
+_DECORATED = ("predict", "postprocess", RUN_REMOTE)
 
 
 class AsyncOutputModel:
@@ -59,13 +60,15 @@ def save_output(
 ) -> Method | Callable[[Method], Method]:
     """Save what this ``postprocess`` (or ``predict``, in a class without one) returns, under its request id.
 
-    It makes the class what a subclass of AsyncOutputModel is; classes derived from it save too. ``settings`` are
-    those of OutputSettings.
+    It makes the class what a subclass of AsyncOutputModel is; classes derived from it save too. On a chainlet's
+    ``run_remote`` it saves what that returns. ``settings`` are those of OutputSettings.
     """
     arguments = {name: value for name, value in {"url": url, **settings}.items() if value is not None}
     check_setting_names(arguments)
 
     def decorate(decorated: Method) -> Method:
+        if getattr(decorated, "__name__", "") == RUN_REMOTE:
+            check_run_remote(decorated, streaming=settings.get("streaming", "refuse"))
         return cast("Method", _Decorated(decorated, arguments))
 
     return decorate if method is None else decorate(method)
@@ -82,9 +85,14 @@ class _Decorated:
         setattr(owner, name, self._method)
         inherited = getattr(owner, ARGUMENTS_ATTRIBUTE, {})
         setattr(owner, ARGUMENTS_ATTRIBUTE, {**inherited, **self._arguments})
+        if name == RUN_REMOTE:
+            install_in_chainlet(owner, self._method)
+            return
         try:
             if name not in _DECORATED:
-                raise UnsupportedModelError(f"@save_output goes on {' or '.join(_DECORATED)}, not on {name}")
+                raise UnsupportedModelError(
+                    f"@save_output goes on {', '.join(_DECORATED[:-1])} or {RUN_REMOTE}, not on {name}"
+                )
             if not any(isinstance(each, _Decorated) for each in vars(owner).values()):
                 install(owner)
                 install_in_subclasses(owner)

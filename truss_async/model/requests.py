@@ -5,8 +5,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +26,7 @@ class ServedRequest:
     """One request to the model server, shared by the hooks that Truss calls for it."""
 
     request_id: str
+    is_binary: bool = False  # the caller is answered in msgpack, not in JSON
     caller_has_gone: bool = False
 
 
@@ -53,20 +53,27 @@ def find_request(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> "Re
     return None
 
 
-@contextmanager
-def serving(request: "Request | None") -> Iterator[ServedRequest | None]:
+class Serving:
     """Work for a request; None is given to a hook that another hook calls, and outside of any request.
 
     A request id that cannot become an object key is refused here, before the model computes anything.
     """
-    if _serving.get() is not None:
-        yield None
-        return
-    token = _serving.set(_served_request(request))
-    try:
-        yield _serving.get()
-    finally:
-        _serving.reset(token)
+
+    def __init__(self, request: "Request | None", *, is_remote: bool = False) -> None:
+        self._request = request
+        self._is_remote = is_remote  # there is a request, although nobody hands it on
+        self._token: Token[ServedRequest | None] | None = None
+
+    def __enter__(self) -> ServedRequest | None:
+        if _serving.get() is not None:
+            return None
+        served = ServedRequest(_checked_id(None)) if self._is_remote else _served_request(self._request)
+        self._token = _serving.set(served)
+        return served
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _serving.reset(self._token)
 
 
 def outlive_caller(request: "Request", served: ServedRequest) -> None:
@@ -115,7 +122,10 @@ def _current_request_id() -> str | None:
 
 
 def _truss_request_id() -> str | None:
-    """What the Truss server keeps for its log records, since 0.15.2; the module has had two names."""
+    """What the Truss server keeps for its log records, since 0.15.2; the module has had two names. Or what chains keep."""
+    chains = sys.modules.get("truss_chains.remote_chainlet.utils")
+    if chains is not None and (request_id := chains.get_request_id()):
+        return str(request_id)
     for name in ("_truss_shared.log_config", "shared.log_config"):
         variable = getattr(sys.modules.get(name), "request_id_context", None)
         if isinstance(variable, ContextVar) and (request_id := variable.get()):
@@ -130,13 +140,14 @@ def _served_request(request: "Request | None") -> ServedRequest | None:
     known = request.scope.get(_SCOPE_KEY)
     if isinstance(known, ServedRequest):
         return known
-    served = ServedRequest(_checked_id(request))
+    served = ServedRequest(_checked_id(request), is_binary=_is_binary(request))
     request.scope[_SCOPE_KEY] = served
     return served
 
 
-def _checked_id(request: "Request") -> str:
-    request_id = request.headers.get(headers.REQUEST_ID) or _truss_request_id()
+def _checked_id(request: "Request | None") -> str:
+    given = None if request is None else request.headers.get(headers.REQUEST_ID)
+    request_id = given or _truss_request_id()
     if request_id is None:
         request_id = uuid.uuid4().hex
         logger.warning("a request came without %s; its output is saved as %s", headers.REQUEST_ID, request_id)
@@ -146,6 +157,12 @@ def _checked_id(request: "Request") -> str:
         logger.error("a request is refused: %s", error)
         _refuse(error)
         raise
+
+
+def _is_binary(request: "Request") -> bool:
+    """As the Truss server tells it."""
+    media_type = request.headers.get("content-type", "").partition(";")[0]
+    return media_type.strip().lower() == "application/octet-stream"
 
 
 def _refuse(error: UnsafeObjectKeyError) -> None:

@@ -2,17 +2,16 @@
 
 import functools
 import inspect
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic_core import from_json
-
-from .artifacts import FilePart
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
 FIRST_ERROR_STATUS: Final = 300  # from here on, the Truss server marks a model's response as an error
+STREAM_REFUSED: Final = (
+    "a stream cannot be saved: return the whole output (an async request could not stream it either), "
+    'or set streaming to "pass", which serves the stream and saves nothing of it'
+)
 
 
 @functools.cache
@@ -35,23 +34,3 @@ def is_stream(output: object) -> bool:
     if inspect.isgenerator(output) or inspect.isasyncgen(output):
         return True
     return is_response(output) and hasattr(output, "body_iterator")
-
-
-def response_content(response: Any) -> Any:
-    """What a response says, as an output: parsed JSON, text, or a file."""
-    content_type = response.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    path = getattr(response, "path", None)
-    if path is not None:  # a FileResponse, whose body is read only while it is sent
-        return FilePart(Path(path), media_type, Path(path).name)
-    body = bytes(response.body)
-    if not body:
-        return None
-    try:
-        if media_type == "application/json" or media_type.endswith("+json"):
-            return from_json(body)
-        if media_type.startswith("text/"):
-            return body.decode(response.charset)
-    except ValueError:
-        pass  # it is not what it says it is: keep its bytes
-    return FilePart(body, media_type or "application/octet-stream")

@@ -2,7 +2,6 @@
 
 import gzip
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +12,13 @@ from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..stores.result_objects import compressed
-from .artifacts import ArtifactWriter, FilePart
+from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
+from .file_parts import FilePart
 from .object_writer import ObjectWriter
-from .responses import FIRST_ERROR_STATUS, is_response, is_stream, response_content
+from .response_content import response_content
+from .responses import FIRST_ERROR_STATUS, STREAM_REFUSED, is_response, is_stream
 from .result_json import output_json, result_json
 from .retries import RetryPolicy
 from .settings import OutputSettings
@@ -26,10 +27,6 @@ from .uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
-STREAM_REFUSED = (
-    "a stream cannot be saved: return the whole output (an async request could not stream it either), "
-    'or set streaming to "pass", which serves the stream and saves nothing of it'
-)
 JSON = "application/json"
 ERROR_SECONDS = 5.0  # the model's exception waits no longer
 
@@ -48,6 +45,8 @@ class OutputSaver:
         self._settings = settings
         self._destinations = destinations
         self._clock = clock
+        self._policy = RetryPolicy(settings.timeout_seconds)
+        self._error_policy = RetryPolicy(min(settings.timeout_seconds, ERROR_SECONDS))
         self._counters = SaveCounters()
         self._spill_folder = spill_folder
         self._uploader: Uploader | None = None
@@ -62,9 +61,10 @@ class OutputSaver:
         """What became of the outputs so far."""
         return self._counters.counts
 
-    def save(self, request_id: str, output: Any) -> Any:
+    def save(self, request_id: str, output: Any, *, is_binary: bool = False) -> Any:
         """Save the output; return what to answer: the output itself, one that refers to its artifacts, or a reference.
 
+        What the server could not send as JSON is answered as it is saved, unless the caller wants msgpack.
         A response is saved as what it says, and answered as it is. One that reports an error is no output.
         """
         if is_stream(output):
@@ -74,10 +74,12 @@ class OutputSaver:
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
         content = response_content(output) if is_response(output) else output
-        writer = self._writer(request_id)
+        writer = self._writer(request_id, self._policy)
         try:
             with self._counted(writer):
-                saved, reference = self._earlier(writer.destination) or self._write(writer, content)
+                saved, reference = self._earlier(writer.destination) or self._write(
+                    writer, content, is_binary=is_binary
+                )
         except OutputStoreError as error:
             # An artifact that is not stored would be lost: what is answered in its place only refers to it.
             is_answered_whole = is_response(output) or writer.keys <= {writer.destination.result_key}
@@ -99,7 +101,7 @@ class OutputSaver:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""
         if not self._settings.save_errors:
             return
-        writer = self._writer(request_id, at_most_seconds=ERROR_SECONDS)
+        writer = self._writer(request_id, self._error_policy)
         with self._counted(writer):
             body = self._result(request_id, None, errors=[detail])
             self._put_json(writer, writer.destination.error_key, body)
@@ -109,10 +111,11 @@ class OutputSaver:
         destination = self._destinations.of(request_id, now=self._clock.now())
         return destination.url_of(destination.result_key)
 
-    def _writer(self, request_id: str, *, at_most_seconds: float = math.inf) -> ObjectWriter:
+    def _writer(self, request_id: str, policy: RetryPolicy) -> ObjectWriter:
         return ObjectWriter(
             self._destinations.of(request_id, now=self._clock.now()),
-            policy=RetryPolicy(min(self._settings.timeout_seconds, at_most_seconds)),
+            policy=policy,
+            model_id=self._settings.model_id,
             spill=self._spill_folder,
             counters=self._counters,
             clock=self._clock,
@@ -125,22 +128,25 @@ class OutputSaver:
         try:
             yield
         except OutputStoreError:
-            counts = self._counters.add("failed")
-            logger.warning("request %s: not saved (%s)", request_id, counts)
+            self._counters.add("failed")
+            logger.warning("request %s: not saved (%s)", request_id, self.counts)
             raise
         if writer.has_spilled and self._uploader is not None:
-            counts = self._counters.add("spilled")
-            logger.warning("request %s: spilled (%s)", request_id, counts)
+            self._counters.add("spilled")
+            logger.warning("request %s: spilled (%s)", request_id, self.counts)
             self._uploader.start()
         else:
             self._counters.add("saved")
 
-    def _write(self, writer: ObjectWriter, output: Any) -> tuple[Any, ArtifactReference]:
+    def _write(self, writer: ObjectWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
         def store(name: str, part: FilePart) -> ArtifactReference:
             key = writer.destination.artifact_key(name)
             return writer.put(key, part.body, content_type=part.content_type)
 
-        answer = ArtifactWriter(store).replace(output)
+        artifacts = ArtifactWriter(store)
+        answer = artifacts.replace(output)
+        if not artifacts.is_sendable and not is_binary:
+            answer = from_json(output_json(answer))
         request_id = writer.destination.request_id
         body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
         return answer, self._put_json(writer, writer.destination.result_key, body)

@@ -1,5 +1,6 @@
 """Settings that are templates: which names they may hold, and what they become when an output is saved."""
 
+import functools
 import re
 import string
 from collections.abc import Collection, Mapping
@@ -38,13 +39,18 @@ def check_names(template: str, *, allowed: Collection[str]) -> str:
 def render(template: str, *, values: Mapping[str, str | None], now: datetime) -> str:
     """The template with its values. SettingsError when one of them is not set, or must not be in a key."""
     filled = []
-    for literal, name, spec, _ in string.Formatter().parse(template):
+    for literal, name, spec in _parsed(template):
         filled.append(literal)
         if name == DATE:
             filled.append(now.strftime(spec or DEFAULT_DATE_FORMAT))
         elif name is not None:
             filled.append(_value(template, name, values.get(name)))
     return "".join(filled)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(template: str) -> tuple[tuple[str, str | None, str | None], ...]:
+    return tuple((literal, name, spec) for literal, name, spec, _ in string.Formatter().parse(template))
 
 
 def _value(template: str, name: str, value: str | None) -> str:

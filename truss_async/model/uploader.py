@@ -104,6 +104,6 @@ class Uploader:
                 break
             else:
                 uploaded += 1
-                counts = self._counters.add("uploaded")
-                logger.info("%s/%s is uploaded (%s)", spilled.store_url, spilled.key, counts)
+                self._counters.add("uploaded")
+                logger.info("%s/%s is uploaded (%s)", spilled.store_url, spilled.key, self._counters.counts)
         return uploaded

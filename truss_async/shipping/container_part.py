@@ -22,6 +22,7 @@ CONTAINER_PART: Final = (
     "py.typed",
     "errors.py",
     "clock.py",
+    "lazy_names.py",
     "contract",
     "stores",
     "webhooks",

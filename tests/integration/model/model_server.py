@@ -47,8 +47,8 @@ class BackgroundLoop:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_SECONDS)
+    def run(self, work: Coroutine[Any, Any, Any], *, seconds: float = 2 * DEADLINE_SECONDS) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -111,14 +111,19 @@ class ModelServer:
         (app / "model" / "model.py").write_text(source)
         self.process = self.loop.run(self._launch(app))
 
-    async def _launch(self, app: Path) -> ServerProcess:
+    def start_truss(self, truss: Path) -> None:
+        """Serve a whole truss, with the packages that it brings."""
+        context = self.loop.run(build_context(truss, into=self.folder / "image"))
+        self.process = self.loop.run(self._launch(context.app_dir, context.packages_dir), seconds=90)
+
+    async def _launch(self, app: Path, packages_dir: Path | None = None) -> ServerProcess:
         output = ServerOutput("replica", log=self.log.append, clock=SYSTEM_CLOCK)
         folders = ServerFolders(
             app_dir=str(app),
             secrets_dir=str(self.folder / "secrets"),
             dynamic_config_dir=str(self.folder),
             crash_file=str(self.folder / "crashed"),
-            packages_dir=None,
+            packages_dir=None if packages_dir is None else str(packages_dir),
             plugin_dir=None,
         )
         process = await ServerProcess.launch(
@@ -184,6 +189,10 @@ class ModelServer:
         gate.write_text("go on")
         started.unlink()
         gate.unlink()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def _port(self) -> int:

@@ -121,10 +121,3 @@ def test_credentials_in_truss_secrets_reach_the_store(serve: Serve) -> None:
             config={"secrets": {"aws_access_key_id": None}},
             TRUSS_SECRET_aws_access_key_id="key",
         )
-
-
-def test_a_websocket_model_is_left_alone(serve: Serve) -> None:
-    server = serve(
-        HEADER + "class Model(AsyncOutputModel):\n    async def websocket(self, websocket):\n        pass\n"
-    )
-    assert server.get("/v1/models/model/loaded").status == 200

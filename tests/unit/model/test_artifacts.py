@@ -2,17 +2,24 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
+import tempfile
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from truss_async.contract import ArtifactReference
 from truss_async.errors import OutputError
-from truss_async.model.artifacts import ArtifactWriter, FilePart
+from truss_async.model.artifacts import ArtifactWriter
+from truss_async.model.file_parts import FilePart
+from truss_async.stores import check_artifact_name
+from truss_async.stores.bodies import read_body
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,12 +51,14 @@ class Shelf:
 
     def __init__(self) -> None:
         self.parts: dict[str, FilePart] = {}
+        self.contents: dict[str, bytes] = {}
 
     def replace(self, output: Any) -> Any:
         return ArtifactWriter(self._put).replace(output)
 
     def _put(self, name: str, part: FilePart) -> ArtifactReference:
         self.parts[name] = part
+        self.contents[name] = read_body(part.body)
         return ArtifactReference(url=f"memory://s/{name}", content_type=part.content_type, size_bytes=1)
 
 
@@ -101,6 +110,117 @@ def test_names_never_collide_and_never_leave_the_folder() -> None:
     assert len({name.lower() for name in shelf.parts}) == 7
     assert not [name for name in shelf.parts if "/" in name or name.startswith(".")]
     assert "p.png" in shelf.parts
+
+
+TREES = st.recursive(
+    st.just(PNG) | st.none(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=200), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def count_artifacts(output: Any) -> int:
+    if isinstance(output, dict):
+        return sum(count_artifacts(each) for each in output.values())
+    if isinstance(output, list):
+        return sum(count_artifacts(each) for each in output)
+    return int(output == PNG)
+
+
+@given(TREES)
+def test_so_it_is_with_any_names_at_any_depth(output: Any) -> None:
+    shelf = Shelf()
+    shelf.replace(output)
+    for name in shelf.parts:
+        assert check_artifact_name(name) == name
+    assert len({name.lower() for name in shelf.parts}) == count_artifacts(output)
+
+
+@given(st.lists(st.text(max_size=200)))
+def test_so_it_is_with_the_names_of_open_files(names: list[str]) -> None:
+    shelf = Shelf()
+    shelf.replace([FilePart(PNG, "image/png", name) for name in names])
+    for name in shelf.parts:
+        assert check_artifact_name(name) == name
+    assert len({name.lower() for name in shelf.parts}) == len(names)
+
+
+def test_an_open_file_is_stored_as_a_whole_and_left_open(tmp_path: Path) -> None:
+    shelf, file = Shelf(), tmp_path / "scan.png"
+    with file.open("wb+") as written, (tmp_path / "notes.txt").open("w") as text:
+        written.write(PNG)
+        text.write("h\u00e9")
+        memory = io.BytesIO()
+        memory.write(b"GIF89a")
+        output = {"scan": written, "notes": text, "memory": memory, "text": io.StringIO("x")}
+        assert shelf.replace(output) == {
+            "scan": reference("scan.png", "image/png"),
+            "notes": reference("notes.txt", "text/plain"),
+            "memory": reference("memory.gif", "image/gif"),
+            "text": reference("text.txt", "text/plain"),
+        }
+        assert not written.closed
+    assert shelf.contents == {
+        "scan.png": PNG,
+        "notes.txt": "h\u00e9".encode(),
+        "memory.gif": b"GIF89a",
+        "text.txt": b"x",
+    }
+
+
+def test_a_closed_file_is_its_path_if_it_has_one(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as closed:
+        closed.write(PNG)
+    shelf = Shelf()
+    assert shelf.replace({"scan": closed}) == {"scan": reference("a.png", "image/png")}
+    assert shelf.contents == {"a.png": PNG}
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(OutputError, match=r"the output's part scan is the path .*a\.png, which is missing"):
+        shelf.replace({"scan": closed})
+    memory = io.BytesIO()
+    memory.close()
+    with pytest.raises(OutputError, match="closed, and has no name: return it open"):
+        shelf.replace([memory])
+
+
+def test_temporary_files_and_pipes_are_open_files(tmp_path: Path) -> None:
+    shelf = Shelf()
+    reading, writing = os.pipe()
+    os.write(writing, b"%PDF-1")
+    os.close(writing)
+    with (
+        tempfile.TemporaryFile() as unnamed,
+        tempfile.NamedTemporaryFile(dir=tmp_path, suffix=".gif") as named,
+        os.fdopen(reading, "rb") as pipe,
+    ):
+        unnamed.write(PNG)
+        shelf.replace([unnamed, named, pipe])
+        (first, second, third) = shelf.parts
+        assert (first, second.endswith(".gif"), third) == ("0.png", True, "2.pdf")
+    assert list(shelf.contents.values()) == [PNG, b"", b"%PDF-1"]
+
+
+@pytest.mark.parametrize(
+    ("output", "is_sendable"),
+    [
+        ({"a": [1, np.float32(2), np.zeros(2), None], 1.5: "x", None: 0}, True),
+        (Page(number=1), True),
+        ([Page(number=1)], False),
+        (Page(number=1, image=np.zeros(2)), False),
+        (Page(number=1, image=PNG), True),
+        (Box("x"), False),
+        ({"box": Box("x", PNG)}, True),
+        ({"box": Box("x", PNG), "at": datetime(2026, 1, 1, tzinfo=timezone.utc)}, False),
+        ({np.int64(1): 2}, False),
+        (np.bool_(True), False),
+        (np.array(["2026"], dtype="datetime64[Y]"), False),
+        ({1, 2}, False),
+    ],
+)
+def test_what_the_server_cannot_send_is_known(output: Any, is_sendable: bool) -> None:
+    writer = ArtifactWriter(Shelf()._put)
+    writer.replace(output)
+    assert writer.is_sendable is is_sendable
 
 
 def test_an_output_that_is_an_artifact_is_called_output() -> None:

@@ -233,7 +233,9 @@ def test_a_decorated_class_of_the_wrong_shape_cannot_be_constructed() -> None:
         def predict(self, model_input: int) -> Iterator[int]:
             yield model_input
 
-    with pytest.raises(UnsupportedModelError, match="goes on predict or postprocess, not on load"):
+    with pytest.raises(
+        UnsupportedModelError, match="goes on predict, postprocess or run_remote, not on load"
+    ):
         Misplaced()
     with pytest.raises(UnsupportedModelError, match=r"Streaming\.predict streams its output"):
         Streaming()

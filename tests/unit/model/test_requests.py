@@ -11,7 +11,7 @@ import pytest
 from fastapi import HTTPException
 
 from truss_async.errors import UnsafeObjectKeyError
-from truss_async.model.requests import RequestContext, find_request, heed_caller, outlive_caller, serving
+from truss_async.model.requests import RequestContext, Serving, find_request, heed_caller, outlive_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def test_the_context_is_empty_outside_of_a_request() -> None:
 
 
 def test_the_context_holds_the_request_id_while_it_is_served(make_request: MakeRequest) -> None:
-    with serving(make_request("r1")):
+    with Serving(make_request("r1")):
         assert dict(CONTEXT) == {"request_id": "r1"}
         assert repr(CONTEXT) == "RequestContext({'request_id': 'r1'})"
     assert not CONTEXT
@@ -52,7 +52,7 @@ def test_the_context_holds_the_request_id_while_it_is_served(make_request: MakeR
 
 def test_the_context_follows_into_to_thread_and_not_into_a_bare_thread(make_request: MakeRequest) -> None:
     async def look() -> tuple[str | None, str | None]:
-        with serving(make_request("r1")), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with Serving(make_request("r1")), concurrent.futures.ThreadPoolExecutor(1) as pool:
             in_thread = await asyncio.to_thread(CONTEXT.get, "request_id")
             return in_thread, pool.submit(CONTEXT.get, "request_id").result()
 
@@ -68,10 +68,10 @@ def test_the_header_goes_before_what_truss_remembers(
     truss_variable: Variable, make_request: MakeRequest
 ) -> None:
     truss_variable.set("remembered")
-    with serving(make_request("header")) as served:
+    with Serving(make_request("header")) as served:
         assert served is not None
         assert served.request_id == "header"
-    with serving(make_request(None)) as served:
+    with Serving(make_request(None)) as served:
         assert served is not None
         assert served.request_id == "remembered"
 
@@ -82,7 +82,7 @@ def test_a_new_id_is_the_same_for_every_hook_of_the_request(
     request = make_request(None)
     ids = set()
     for _ in range(2):
-        with serving(request) as served:
+        with Serving(request) as served:
             assert served is not None
             ids.add(served.request_id)
     assert len(ids) == 1
@@ -91,18 +91,18 @@ def test_a_new_id_is_the_same_for_every_hook_of_the_request(
 
 def test_a_hook_inside_a_hook_serves_nothing_of_its_own(make_request: MakeRequest) -> None:
     request = make_request()
-    with serving(request), serving(request) as inner:
+    with Serving(request), Serving(request) as inner:
         assert inner is None
         assert CONTEXT["request_id"] == "request"
 
 
 def test_without_a_request_nothing_is_served() -> None:
-    with serving(None) as served:
+    with Serving(None) as served:
         assert served is None
 
 
 def test_an_unsafe_id_is_invalid_input(make_request: MakeRequest) -> None:
-    with pytest.raises(HTTPException) as caught, serving(make_request("../x")):
+    with pytest.raises(HTTPException) as caught, Serving(make_request("../x")):
         raise AssertionError("never reached")
     assert caught.value.status_code == 422
     assert isinstance(caught.value.__cause__, UnsafeObjectKeyError)
@@ -123,7 +123,7 @@ def test_a_caller_that_has_gone_is_denied_until_it_is_heeded(make_request: MakeR
 
     async def ask() -> None:
         vars(request)["_receive"] = hang_up
-        with serving(request) as served:
+        with Serving(request) as served:
             assert served is not None
             outlive_caller(request, served)
             assert not await request.is_disconnected()

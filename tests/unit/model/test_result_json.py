@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import OutputError
@@ -61,6 +61,25 @@ def test_it_is_the_json_that_the_webhook_carries() -> None:
 )
 def test_odd_values_become_plain_json(output: Any, data: Any) -> None:
     assert data_of(output) == data
+
+
+class Titled(BaseModel):
+    model_config = ConfigDict(ser_json_timedelta="float", ser_json_inf_nan="constants")
+
+    page_title: str = Field("x", alias="pageTitle")
+    took: timedelta = timedelta(seconds=90)
+    score: float = 0.5
+
+
+def test_a_pydantic_output_writes_itself_as_long_as_that_is_json() -> None:
+    assert data_of(Titled()) == json.loads(Titled().model_dump_json())
+    assert data_of(Titled()) == {"page_title": "x", "took": 90.0, "score": 0.5}
+    assert data_of(Titled(score=float("nan")))["score"] is None
+
+
+def test_a_text_that_looks_like_the_field_stays_where_it_is() -> None:
+    result = RESULT.model_copy(update={"model_id": '"data":null'})
+    assert json.loads(result_json(result, [1]))["data"] == [1]
 
 
 def test_half_a_character_does_not_lose_the_output() -> None:

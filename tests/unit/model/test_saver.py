@@ -39,7 +39,18 @@ def body(objects: ObjectStore, key: str) -> bytes:
 def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
     saver(objects, format="raw").save("r", {"n": float("nan"), "text": "\ud800"})
     assert json.loads(body(objects, "r.json")) == {"n": None, "text": "\ufffd"}
-    assert objects.head("r.json").metadata == {"request-id": "r"}
+
+
+def test_every_object_is_marked_with_its_request_model_and_attempt(objects: ObjectStore) -> None:
+    output = {"image": b"GIF89a"}
+    saver(objects, model_id="m").save("r", output)
+    first = objects.head("r.json").metadata
+    assert {**first, "attempt-id": ""} == {"request-id": "r", "model-id": "m", "attempt-id": ""}
+    assert objects.head("r/image.gif").metadata == first
+    saver(objects).save("r", output)
+    second = objects.head("r.json").metadata
+    assert second["attempt-id"] != first["attempt-id"]
+    assert "model-id" not in second
 
 
 @pytest.mark.parametrize("output", [{"n": 1}, JSONResponse({"n": 1})])

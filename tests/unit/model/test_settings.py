@@ -97,6 +97,39 @@ def test_a_wrong_setting_is_named_with_its_place(given: dict[str, Any], message:
         resolve(**{"section": {"url": "s3://b"}, **given})
 
 
+WRONG = {
+    "format": "'result' or 'raw'",
+    "respond_with": "'output' or 'reference'",
+    "compression": "'none'",
+    "overwrite": "true or false",
+    "save_errors": "true or false",
+    "on_failure": "'raise', 'spill' or 'log'",
+    "timeout_seconds": "a valid number",
+    "streaming": "'refuse' or 'pass'",
+    "check": "true or false",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_choice_names_the_key_and_what_is_allowed_wherever_it_stands(name: str) -> None:
+    variable = f"TRUSS_ASYNC_OUTPUT_{name.upper()}"
+    url: dict[str, Any] = {"section": {"url": "s3://b"}}
+    places: list[tuple[dict[str, Any], str]] = [
+        ({**url, "arguments": {name: "perhaps"}}, f"save_output({name}=…)"),
+        ({**url, "attributes": {f"output_{name}": "perhaps"}}, f"the attribute output_{name}"),
+        ({**url, "environ": {variable: "perhaps"}}, variable),
+        (
+            {"section": {"url": "s3://b", name: "perhaps"}},
+            f"model_metadata.async_output.{name} in config.yaml",
+        ),
+    ]
+    for place, key in places:
+        with pytest.raises(SettingsError) as caught:
+            resolve(**place)
+        assert key in str(caught.value)
+        assert WRONG[name] in str(caught.value)
+
+
 def test_the_text_of_the_environment_becomes_a_value_of_the_settings_type() -> None:
     environ = {"TRUSS_ASYNC_OUTPUT_OVERWRITE": "false", "TRUSS_ASYNC_OUTPUT_MODEL_ID": "7"}
     settings = resolve(environ=environ, section={"url": "s3://b", "overwrite": True})
