@@ -104,4 +104,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["stores"]:
+        from . import stores
+
+        sys.exit(stores.main())
     main()
