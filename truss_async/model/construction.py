@@ -150,7 +150,7 @@ def _make_saver(model: object, state: ModelState) -> OutputSaver:
     destinations = Destinations(
         settings,
         environment=_environment_name(state.environment),
-        open_store=functools.partial(object_store, credentials=credentials),
+        open_store=functools.partial(object_store, credentials=credentials, options=settings.store_options),
     )
     spill_folder = None
     if settings.on_failure == "spill":

@@ -8,9 +8,9 @@ from typing import Final
 
 from ..clock import Clock
 from ..contract import ArtifactReference
-from ..errors import OutputStoreError, UnsafeObjectKeyError
+from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
+from ..stores.attempts import with_attempt_id
 from ..stores.bodies import opened_body
-from ..stores.output_store import REQUEST_ID_METADATA
 from .counters import SaveCounters
 from .destination import Destination
 from .retries import RetryPolicy, retry_delay, worth_retrying
@@ -44,24 +44,32 @@ class ObjectWriter:
         self._clock = clock
         self._jitter = jitter
         self._started_at = clock.now()
+        self._metadata = with_attempt_id(destination.metadata)
         self.has_spilled = False
         self.keys: set[str] = set()
 
     def put(
-        self, key: str, body: bytes | Path, *, content_type: str, content_encoding: str | None = None
+        self,
+        key: str,
+        body: bytes | Path,
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        only_if_absent: bool = False,
     ) -> ArtifactReference:
         """Write the object; return a reference to where it lies, or is going to lie.
 
-        OutputStoreError when the store would not take it, and there is no folder for it to go to.
+        ObjectExistsError when it was to be written only if absent, and is not; OutputStoreError when the store would
+        not take it, and there is no folder for it to go to.
         """
         self.keys.add(key)
         with opened_body(body) as (_, size_bytes):
             pass
         if not self.has_spilled:
             try:
-                self._put_patiently(key, body, content_type, content_encoding)
+                self._put_patiently(key, body, content_type, content_encoding, only_if_absent)
             except OutputStoreError as error:
-                if self._spill is None or isinstance(error, UnsafeObjectKeyError):
+                if self._spill is None or isinstance(error, UnsafeObjectKeyError | ObjectExistsError):
                     raise
                 self.has_spilled = True
                 logger.warning("%s; it goes to %s", error, self._spill.url)
@@ -73,19 +81,29 @@ class ObjectWriter:
                 request_id=self.destination.request_id,
                 content_type=content_type,
                 content_encoding=content_encoding,
+                metadata=self._metadata,
             )
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
     def _put_patiently(
-        self, key: str, body: bytes | Path, content_type: str, content_encoding: str | None
+        self,
+        key: str,
+        body: bytes | Path,
+        content_type: str,
+        content_encoding: str | None,
+        only_if_absent: bool,
     ) -> None:
-        metadata = {REQUEST_ID_METADATA: self.destination.request_id}
         attempts_made = 0
         while True:
             try:
                 self.destination.objects.put(
-                    key, body, content_type=content_type, content_encoding=content_encoding, metadata=metadata
+                    key,
+                    body,
+                    content_type=content_type,
+                    content_encoding=content_encoding,
+                    metadata=self._metadata,
+                    only_if_absent=only_if_absent,
                 )
                 return
             except OutputStoreError as error:

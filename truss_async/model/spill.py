@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
 from ..stores import ObjectStore, OutputStore, object_store
 from ..stores.output_store import REQUEST_ID_METADATA
+from ..stores.protocol import NO_METADATA
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class SpilledObject(BaseModel):
     request_id: str
     content_type: str
     content_encoding: str | None = None
+    metadata: dict[str, str] = {}
     spilled_at: datetime
 
 
@@ -70,6 +72,7 @@ class SpillFolder:
         request_id: str,
         content_type: str,
         content_encoding: str | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> None:
         """Keep the object; when it returns, the object is on the disk."""
         now = self._clock.now()
@@ -79,6 +82,7 @@ class SpillFolder:
             request_id=request_id,
             content_type=content_type,
             content_encoding=content_encoding,
+            metadata=dict(metadata),
             spilled_at=now,
         )
         # By name, they are in the order in which they came.
@@ -116,7 +120,7 @@ class SpillFolder:
                     body,
                     content_type=spilled.content_type,
                     content_encoding=spilled.content_encoding,
-                    metadata={REQUEST_ID_METADATA: spilled.request_id},
+                    metadata={REQUEST_ID_METADATA: spilled.request_id, **spilled.metadata},
                 )
         self._files.delete(name + _NOTE)
         self._files.delete(name + _BODY)
