@@ -6,10 +6,10 @@ from datetime import datetime
 
 from ..stores import ObjectStore, OutputStore, check_artifact_name, check_request_id
 from ..stores.keys import check_object_key
+from ..stores.layout import artifact_prefix_beside, error_key_beside
+from ..stores.output_store import MODEL_ID_METADATA, REQUEST_ID_METADATA
+from ..stores.templates import REQUEST_ID, render
 from .settings import OutputSettings
-from .templates import REQUEST_ID, render
-
-_ENDING = ".json"
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,25 @@ class Destination:
     objects: ObjectStore
     request_id: str
     result_key: str
+    model_id: str | None = None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the objects tell of themselves, to who has no use for their content."""
+        metadata = {REQUEST_ID_METADATA: self.request_id}
+        # It may be any text, but metadata are headers.
+        if self.model_id and self.model_id.isascii() and self.model_id.isprintable():
+            metadata[MODEL_ID_METADATA] = self.model_id
+        return metadata
 
     @property
     def error_key(self) -> str:
         """Beside the result, so that neither replaces the other."""
-        return f"{self.result_key.removesuffix(_ENDING)}.error{_ENDING}"
+        return error_key_beside(self.result_key)
 
     def artifact_key(self, name: str) -> str:
         """In the request's own folder, beside the result."""
-        folder, slash, _ = self.result_key.rpartition("/")
-        return f"{folder}{slash}{self.request_id}/{check_artifact_name(name)}"
+        return artifact_prefix_beside(self.result_key, self.request_id) + check_artifact_name(name)
 
     def url_of(self, key: str) -> str:
         """The URL of an object in the store."""
@@ -54,7 +63,9 @@ class Destinations:
         """Where the request's output goes, if it is saved now."""
         values = {**self._values, REQUEST_ID: check_request_id(request_id)}
         key = render(self._settings.key, values=values, now=now)
-        return Destination(self._store(now), request_id, check_object_key(key))
+        return Destination(
+            self._store(now), request_id, check_object_key(key), model_id=self._settings.model_id
+        )
 
     def check(self, *, now: datetime, write: bool) -> str:
         """The store's URL, when the templates hold nothing unset and, if asked for, the store can be written."""

@@ -1,6 +1,5 @@
 """Saves one output: artifacts first, so that a result never refers to something missing, then the result."""
 
-import gzip
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +9,8 @@ from pydantic_core import from_json
 
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
-from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
-from ..stores.result_objects import compressed
+from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
+from ..stores.compression import compressed, decompressed
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
@@ -115,7 +114,6 @@ class OutputSaver:
         return ObjectWriter(
             self._destinations.of(request_id, now=self._clock.now()),
             policy=policy,
-            model_id=self._settings.model_id,
             spill=self._spill_folder,
             counters=self._counters,
             clock=self._clock,
@@ -149,7 +147,14 @@ class OutputSaver:
             answer = from_json(output_json(answer))
         request_id = writer.destination.request_id
         body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
-        return answer, self._put_json(writer, writer.destination.result_key, body)
+        key, is_to_stay = writer.destination.result_key, not self._settings.overwrite
+        try:
+            return answer, self._put_json(writer, key, body, only_if_absent=is_to_stay)
+        except ObjectExistsError:
+            # Another attempt at the request was first, since we looked.
+            if (earlier := self._earlier(writer.destination)) is None:
+                raise
+            return earlier
 
     def _result(self, request_id: str, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
         result = AsyncPredictResult(
@@ -161,10 +166,18 @@ class OutputSaver:
         )
         return result_json(result, output)
 
-    def _put_json(self, writer: ObjectWriter, key: str, body: bytes) -> ArtifactReference:
-        if self._settings.compression == "gzip":
-            return writer.put(key, compressed(body), content_type=JSON, content_encoding="gzip")
-        return writer.put(key, body, content_type=JSON)
+    def _put_json(
+        self, writer: ObjectWriter, key: str, body: bytes, *, only_if_absent: bool = False
+    ) -> ArtifactReference:
+        compression = self._settings.compression
+        encoding = None if compression == "none" else compression
+        return writer.put(
+            key,
+            compressed(body, compression),
+            content_type=JSON,
+            content_encoding=encoding,
+            only_if_absent=only_if_absent,
+        )
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""
@@ -178,9 +191,9 @@ class OutputSaver:
             return None
         reference = ArtifactReference(url=url, content_type=JSON, size_bytes=len(stored))
         try:
-            said = from_json(gzip.decompress(stored) if stored.startswith(b"\x1f\x8b") else stored)
+            said = from_json(decompressed(stored))
             data = said if self._settings.format == "raw" else said["data"]
-        except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
         logger.info("request %s has an output already, which stays and is answered", destination.request_id)
         return data, reference

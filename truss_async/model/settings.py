@@ -7,13 +7,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
-from .templates import DATE, REQUEST_ID, check_names, template_names
+from ..stores import StoreOptions
+from ..stores.compression import Compression, check_compression
+from ..stores.templates import check_key, check_url
 
 ENVIRONMENT_PREFIX = "TRUSS_ASYNC_OUTPUT_"
 ATTRIBUTE_PREFIX = "output_"
 CONFIG_SECTION = "model_metadata.async_output"
-
-_URL_NAMES = ("model_id", "deployment_id", "environment", DATE)
 
 
 class OutputSettings(BaseModel):
@@ -40,7 +40,7 @@ class OutputSettings(BaseModel):
     respond_with: Literal["output", "reference"] = Field(
         "output", description="What the answer, and so the webhook, carries: the output, or where it lies."
     )
-    compression: Literal["none", "gzip"] = Field("none", description="How result objects are compressed.")
+    compression: Compression = Field("none", description="How result objects are compressed.")
     overwrite: bool = Field(
         True,
         description="Whether another output of the same request id takes the place of the first; if not, the first "
@@ -50,6 +50,15 @@ class OutputSettings(BaseModel):
         True,
         description="Whether the error of a request that failed in the model is saved beside the result's place.",
     )
+    storage_class: str | None = Field(
+        None, description="The cloud's class of the objects: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure)."
+    )
+    kms_key_id: str | None = Field(
+        None,
+        description="The key that the objects are encrypted with: id, ARN or alias (S3), resource name (GCS).",
+    )
+    tags: dict[str, str] = Field({}, description="The objects' tags, on S3 and Azure.")
+    headers: dict[str, str] = Field({}, description="Sent with each object, such as Cache-Control.")
     on_failure: Literal["raise", "spill", "log"] = Field(
         "raise",
         description="When the store cannot be written: fail the request, which the platform may then try again; keep "
@@ -69,10 +78,23 @@ class OutputSettings(BaseModel):
     )
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
 
+    @property
+    def store_options(self) -> StoreOptions:
+        """Those settings that are for the store; SettingsError when one of them is wrong."""
+        return StoreOptions(
+            storage_class=self.storage_class, kms_key_id=self.kms_key_id, tags=self.tags, headers=self.headers
+        )
+
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        return check_names(url, allowed=_URL_NAMES)
+        return check_url(url)
+
+    @field_validator("compression")
+    @classmethod
+    def _check_compression(cls, compression: Compression) -> Compression:
+        check_compression(compression)
+        return compression
 
     @field_validator("spill_dir")
     @classmethod
@@ -84,12 +106,7 @@ class OutputSettings(BaseModel):
     @field_validator("key")
     @classmethod
     def _check_key(cls, key: str) -> str:
-        check_names(key, allowed=(REQUEST_ID, *_URL_NAMES))
-        if REQUEST_ID not in template_names(key):
-            raise ValueError("must hold {request_id}, or outputs would replace each other")
-        if not key.endswith(".json"):
-            raise ValueError("must end with .json")
-        return key
+        return check_key(key)
 
 
 def resolve_settings(
@@ -144,14 +161,19 @@ def _parsed(name: str, text: str | None) -> Any:
         return None
     field_type: Any = OutputSettings.model_fields[name].annotation
     try:
+        if field_type == dict[str, str]:
+            return TypeAdapter[Any](field_type).validate_json(text)
         return TypeAdapter[Any](field_type).validate_python(text)
     except ValidationError:
         return text
 
 
 def _reason(name: str, error: Any) -> str:
-    if OutputSettings.model_fields[name].annotation is bool:
+    annotation: Any = OutputSettings.model_fields[name].annotation
+    if annotation is bool:
         return f"{error['msg']}: true or false"
+    if annotation == dict[str, str]:
+        return f'{error["msg"]}: texts by their names, in a variable as JSON, such as {{"name": "text"}}'
     return str(error["msg"]).removeprefix("Value error, ")
 
 

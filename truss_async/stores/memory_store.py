@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
-from ..errors import ObjectNotFoundError
+from ..errors import ObjectExistsError, ObjectNotFoundError
+from .attempts import ATTEMPT_ID_METADATA
 from .bodies import read_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -54,6 +55,7 @@ class MemoryStore:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         path = self._path(key)
         content = read_body(body)
@@ -61,6 +63,11 @@ class MemoryStore:
             key, len(content), content_type, dict(metadata), self._clock.now(), content_encoding
         )
         with self._objects.lock:
+            earlier = self._objects.by_key.get(path)
+            if only_if_absent and earlier is not None:
+                if earlier[1].metadata.get(ATTEMPT_ID_METADATA, "") == metadata.get(ATTEMPT_ID_METADATA):
+                    return
+                raise ObjectExistsError(f"there is an object {self._url}/{key} already")
             self._objects.by_key[path] = content, info
 
     def open(self, key: str) -> BinaryIO:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.responses import JSONResponse
@@ -16,6 +16,10 @@ from truss_async.model.destination import Destinations
 from truss_async.model.saver import OutputSaver
 from truss_async.model.settings import OutputSettings
 from truss_async.stores import ObjectStore, OutputStore, object_store
+from truss_async.stores.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from truss_async.stores.protocol import Body
 
 _NUMBERS = itertools.count()
 
@@ -39,18 +43,18 @@ def body(objects: ObjectStore, key: str) -> bytes:
 def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
     saver(objects, format="raw").save("r", {"n": float("nan"), "text": "\ud800"})
     assert json.loads(body(objects, "r.json")) == {"n": None, "text": "\ufffd"}
+    assert objects.head("r.json").metadata["request-id"] == "r"
 
 
-def test_every_object_is_marked_with_its_request_model_and_attempt(objects: ObjectStore) -> None:
-    output = {"image": b"GIF89a"}
-    saver(objects, model_id="m").save("r", output)
-    first = objects.head("r.json").metadata
-    assert {**first, "attempt-id": ""} == {"request-id": "r", "model-id": "m", "attempt-id": ""}
-    assert objects.head("r/image.gif").metadata == first
-    saver(objects).save("r", output)
-    second = objects.head("r.json").metadata
-    assert second["attempt-id"] != first["attempt-id"]
-    assert "model-id" not in second
+def test_objects_tell_request_model_and_attempt(objects: ObjectStore) -> None:
+    for model_id in ("m", "größer"):
+        saver(objects, model_id=model_id).save("r", {"image": b"GIF89a"})
+        found = [objects.head(key).metadata for key in ("r.json", "r/image.gif")]
+        assert found[0] == found[1]
+        assert found[0].get("model-id") == ("m" if model_id == "m" else None)
+        assert found[0]["request-id"] == "r"
+    saver(objects).save("r", {"image": b"GIF89a"})
+    assert objects.head("r.json").metadata["attempt-id"] != found[0]["attempt-id"]
 
 
 @pytest.mark.parametrize("output", [{"n": 1}, JSONResponse({"n": 1})])
@@ -94,6 +98,21 @@ def test_the_first_output_stays_and_is_answered_again(
     assert body(objects, "r.json") == before
     settings = {"overwrite": False, "format": format_, "compression": compression}
     assert saver(objects, respond_with="reference", **settings).save("r", 4)["size_bytes"] == len(before)
+
+
+def test_of_two_attempts_at_once_the_first_one_stays_and_both_answer_it(objects: ObjectStore) -> None:
+    other = saver(objects, overwrite=False)
+
+    class Racing(MemoryStore):
+        """Another attempt is through just before this one writes."""
+
+        def put(self, key: str, body: Body, **described: Any) -> None:
+            other.save("r", "theirs")
+            super().put(key, body, **described)
+
+    racing = Racing(objects.url.removeprefix("memory://"))
+    assert saver(racing, overwrite=False).save("r", "ours") == "theirs"
+    assert OutputStore(objects).get("r").data == "theirs"
 
 
 @pytest.mark.parametrize("foreign", [b"{", b"[]", b"\x1f\x8bcut off", b'{"result": 1}'])
