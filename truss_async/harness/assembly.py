@@ -21,6 +21,7 @@ from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .faults import StoreGates
 from .housekeeping import Housekeeping
+from .http_server import PromptServer
 from .metrics import Metrics
 from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
@@ -87,6 +88,7 @@ async def start_parts(
         state.queue_file,
         now=clock.now(),
         is_synced=settings.durability == "full",
+        is_kept=settings.state_dir is not None,
     )
     parts.push_async_callback(queue.close)
     workdir = Path(
@@ -115,7 +117,7 @@ async def start_parts(
         queue=queue,
         signing=webhook_secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
-        tls=webhook_tls(settings.webhook_ca),
+        tls=True if settings.webhook_ca is None else webhook_tls(settings.webhook_ca),
         session=session,
         activity=activity,
         metrics=metrics,
@@ -307,11 +309,11 @@ def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> as
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
 
     async def stop() -> None:
-        server.should_exit = True
+        server.stop()
         await serving
 
     parts.push_async_callback(stop)

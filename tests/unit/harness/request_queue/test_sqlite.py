@@ -361,10 +361,12 @@ def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
         queue.enqueue("a")
 
 
-@pytest.mark.parametrize(("is_synced", "level"), [(False, 1), (True, 2)])
-def test_a_commit_is_on_the_disk_when_it_is_asked_for(tmp_path: Path, is_synced: bool, level: int) -> None:
+@pytest.mark.parametrize(("options", "level"), [({"is_kept": False}, 0), ({}, 1), ({"is_synced": True}, 2)])
+def test_a_commit_is_on_the_disk_when_it_is_asked_for(
+    tmp_path: Path, options: dict[str, bool], level: int
+) -> None:
     async def synchronous() -> object:
-        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, is_synced=is_synced)
+        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, **options)
         try:
             return await queue._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
         finally:
