@@ -25,7 +25,7 @@ from .http_server import PromptServer
 from .metrics import Metrics
 from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
-from .request_queue import SqliteRequestQueue, until_stored
+from .request_queue import JournalingQueue, SqliteRequestQueue, until_stored
 from .state import StateFolder
 from .webhook_secrets import WebhookSecrets
 
@@ -36,14 +36,27 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from .faults import Faults
+    from .replicas import ReplicaLogLine
     from .request_queue import RequestQueue
     from .settings import DeploymentSettings, HarnessSettings
+    from .stories import Journal
 
 BACKLOG = 2048
 BUILDS_AT_ONCE = 2
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Running:
+    """A harness at work. ``tasks`` must not end."""
+
+    api: Api
+    activity: Activity
+    deployments: Sequence[Deployment]
+    dispatchers: Sequence[Dispatcher]
+    tasks: Sequence[asyncio.Task[Any]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class _Shared:
     report: Callable[[str], None]
     log: Callable[[str], None]
     environment: Mapping[str, str]
+    hear: Callable[[ReplicaLogLine], None]
 
 
 async def start_parts(
@@ -75,8 +89,10 @@ async def start_parts(
     report: Callable[[str], None],
     log: Callable[[str], None],
     environment: Mapping[str, str],
-) -> list[asyncio.Task[Any]]:
-    """Start every part; the stack stops them in reverse. Return the tasks that must not end.
+    journal: Journal | None,
+    hear: Callable[[ReplicaLogLine], None],
+) -> Running:
+    """Start every part; the stack stops them in reverse. With a journal, requests leave their stories there.
 
     Raises:
         HarnessError: a part cannot start.
@@ -84,13 +100,15 @@ async def start_parts(
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
     webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
-    queue = SqliteRequestQueue(
+    queue: RequestQueue = SqliteRequestQueue(
         state.queue_file,
         now=clock.now(),
         is_synced=settings.durability == "full",
         is_kept=settings.state_dir is not None,
     )
     parts.push_async_callback(queue.close)
+    if journal is not None:
+        queue = JournalingQueue(queue, journal, clock=clock)
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
     )
@@ -139,14 +157,15 @@ async def start_parts(
         report=report,
         log=log,
         environment=environment,
+        hear=hear,
     )
     deployments: list[Deployment] = []
-    workers: list[Dispatcher | Autoscaler] = []
+    dispatchers: list[Dispatcher] = []
     for each in settings.all_deployments:
         prefix = f"{each.deployment_id}-" if settings.deployments else ""
         deployment, dispatcher = _make_deployment(each, shared, prefix=prefix)
         deployments.append(deployment)
-        workers.append(dispatcher)
+        dispatchers.append(dispatcher)
     await _tell_of_unserved(queue, {each.id for each in deployments}, report=report)
 
     async def exposition() -> bytes:
@@ -178,6 +197,7 @@ async def start_parts(
         ),
         health=lambda: _health(deployments),
     )
+    workers: list[Dispatcher | Autoscaler] = [*dispatchers]
     for deployment in deployments:
         scale = ScaleLimits.of(deployment.settings)
         await deployment.pool.start(scale.initial)
@@ -192,7 +212,7 @@ async def start_parts(
     tasks.append(_serve_http(parts, api, listening))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, activity))
-    return tasks
+    return Running(api, activity, deployments, dispatchers, tasks)
 
 
 def _make_deployment(
@@ -209,6 +229,7 @@ def _make_deployment(
         environment=shared.environment,
         lead=functools.partial(shared.gates.lead, deployment_id=settings.deployment_id),
         builds=shared.builds,
+        hear=shared.hear,
     )
     work = asyncio.Event()
     # Processes start in the system's time, whatever the clock of the requests shows.
@@ -227,6 +248,7 @@ def _make_deployment(
         settings,
         pool=pool,
         sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
+        replicas=replicas,
         metrics=metrics,
         on_queued=on_queued,
     )

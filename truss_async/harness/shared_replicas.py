@@ -1,0 +1,88 @@
+"""Replicas that outlive the harnesses that call them, so that the next harness need not wait for a model to load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from .replicas import read_truss_folder
+from .server import Harness
+from .settings import HarnessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from .replicas import ReplicaLogLine
+
+__all__ = ["SharedReplicas"]
+
+_OF_THE_PROCESS: Final = (
+    "truss_dir",
+    "environment",
+    "secrets_dir",
+    "python",
+    "install",
+    "cache_dir",
+)
+
+
+class SharedReplicas:
+    """One replica for each truss, started when it is first asked for.
+
+    ``environment`` is added to that of the replicas. What they log becomes a part of ``hearer``'s stories.
+    """
+
+    def __init__(self, *, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._hosts: dict[tuple[Any, ...], Harness] = {}
+        self.hearer: Harness | None = None
+
+    def lend(self, settings: HarnessSettings) -> HarnessSettings:
+        """Settings that serve the same by the URL of a replica that is loaded; as they are, where none is shared.
+
+        Raises:
+            HarnessError: the model does not load.
+        """
+        if settings.truss_dir is None or settings.least_replicas != 1 or settings.replicas != 1:
+            return settings
+        host = self._host(settings)
+        host.wait_ready()
+        given = {name: getattr(settings, name) for name in settings.model_fields_set}
+        shared = {
+            "truss_dir": None,
+            "model_url": host.model_server_url,
+            "predict_concurrency": read_truss_folder(settings.truss_dir).predict_concurrency,
+        }
+        return HarnessSettings(**{**given, **shared})
+
+    def close(self) -> None:
+        """Stop all replicas; harmless when done twice."""
+        for host in self._hosts.values():
+            host.close()
+        self._hosts.clear()
+
+    def __enter__(self) -> SharedReplicas:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _host(self, settings: HarnessSettings) -> Harness:
+        options = {name: getattr(settings, name) for name in _OF_THE_PROCESS}
+        key = tuple(options.values())
+        if key not in self._hosts:
+            host = Harness(
+                HarnessSettings(**options, port=0),
+                environment=self._environment,
+                stories=False,
+                on_line=self._hear,
+            )
+            host.start()
+            self._hosts[key] = host
+        return self._hosts[key]
+
+    def _hear(self, line: ReplicaLogLine) -> None:
+        if self.hearer is not None:
+            self.hearer.hear(line)
