@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from .harness.server import Harness
     from .harness.settings import HarnessSettings
@@ -110,28 +110,28 @@ def _unstarted_async_harness(
 ) -> Harness:
     options = _options(request, async_harness_settings)
     allowed = options.pop("allow", ())
-    from .harness.server import Harness, print_to_stderr
+    from .harness.server import Harness
     from .harness.settings import HarnessSettings
 
     monkeypatch.setenv(OUTPUT_URL, async_output_url)
     _empty(async_output_url, tmp_path_factory.getbasetemp())
     settings = HarnessSettings(**options)
-    # What replicas say becomes a part of the stories; there is no need to capture it, too.
-    log = print_to_stderr if request.config.getoption("capture") == "no" else _drop
     if settings.truss_dir is None:
-        harness = Harness(settings, log=log)
+        harness = Harness(settings, log=_log_of(request.config))
     else:
         shared: SharedReplicas = request.getfixturevalue("_shared_async_replicas")
-        harness = shared.hearer = Harness(shared.lend(settings), log=log)
+        harness = Harness(shared.lend(settings), log=_log_of(request.config))
+        shared.tell(harness)
     harness.allow(*([allowed] if isinstance(allowed, str) else allowed))
     return harness
 
 
 @pytest.fixture(scope="session")
-def _shared_async_replicas(async_output_url: str) -> Iterator[SharedReplicas]:
+def _shared_async_replicas(pytestconfig: pytest.Config, async_output_url: str) -> Iterator[SharedReplicas]:
     from .harness.shared_replicas import SharedReplicas
 
-    with SharedReplicas(environment={OUTPUT_URL: async_output_url}) as shared:
+    log = _log_of(pytestconfig)
+    with SharedReplicas(environment={OUTPUT_URL: async_output_url}, log=log) as shared:
         yield shared
 
 
@@ -151,8 +151,13 @@ def _options(
     return options
 
 
-def _drop(line: str) -> None:
-    """Nobody reads it."""
+def _log_of(config: pytest.Config) -> Callable[[str], None]:
+    """What replicas say becomes a part of the stories; there is no need to capture it, too."""
+    if config.getoption("capture") == "no":
+        from .harness.server import print_to_stderr
+
+        return print_to_stderr
+    return lambda line: None
 
 
 def _as_options(settings: Mapping[str, Any] | HarnessSettings) -> Mapping[str, Any]:

@@ -222,6 +222,10 @@ class Harness:
             wait_for_rest(journal, is_paused=self._is_paused, timeout_seconds=patience_seconds)
         return find_problems(journal, allowed=self._allowed)
 
+    def knows(self, request_id: str | None) -> bool:
+        """Whether it is the id of a request that was accepted here."""
+        return self._journal is not None and self._journal.story(request_id or "") is not None
+
     def hear(self, line: ReplicaLogLine) -> None:
         """Let a line that a replica wrote become a part of its request's story."""
         if self._journal is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .replicas import read_truss_folder
@@ -9,12 +10,14 @@ from .server import Harness
 from .settings import HarnessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from .replicas import ReplicaLogLine
 
 __all__ = ["SharedReplicas"]
+
+KEPT_HEARERS: Final = 8
 
 _OF_THE_PROCESS: Final = (
     "truss_dir",
@@ -29,13 +32,18 @@ _OF_THE_PROCESS: Final = (
 class SharedReplicas:
     """One replica for each truss, started when it is first asked for.
 
-    ``environment`` is added to that of the replicas. What they log becomes a part of ``hearer``'s stories.
+    ``environment`` is added to that of the replicas; ``log`` gets each line that they write.
     """
 
-    def __init__(self, *, environment: Mapping[str, str]) -> None:
+    def __init__(self, *, environment: Mapping[str, str], log: Callable[[str], None]) -> None:
         self._environment = environment
+        self._log = log
         self._hosts: dict[tuple[Any, ...], Harness] = {}
-        self.hearer: Harness | None = None
+        self._hearers: deque[Harness] = deque(maxlen=KEPT_HEARERS)
+
+    def tell(self, hearer: Harness) -> None:
+        """From now on, what replicas write becomes a part of this harness's stories, save what still belongs to those before."""
+        self._hearers.appendleft(hearer)
 
     def lend(self, settings: HarnessSettings) -> HarnessSettings:
         """Settings that serve the same by the URL of a replica that is loaded; as they are, where none is shared.
@@ -76,6 +84,7 @@ class SharedReplicas:
             host = Harness(
                 HarnessSettings(**options, port=0),
                 environment=self._environment,
+                log=self._log,
                 stories=False,
                 on_line=self._hear,
             )
@@ -84,5 +93,6 @@ class SharedReplicas:
         return self._hosts[key]
 
     def _hear(self, line: ReplicaLogLine) -> None:
-        if self.hearer is not None:
-            self.hearer.hear(line)
+        for hearer in (*(each for each in self._hearers if each.knows(line.request_id)), *self._hearers):
+            hearer.hear(line)
+            return
