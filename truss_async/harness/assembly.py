@@ -108,7 +108,7 @@ async def start_parts(
     )
     parts.push_async_callback(queue.close)
     if journal is not None:
-        queue = JournalingQueue(queue, journal, clock=clock)
+        queue = JournalingQueue(queue, journal, now=clock.now)
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
     )

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
-    from ..clock import Clock
+    from ..clock import MovableClock
     from .assembly import Running
     from .replicas import ReplicaLogLine
     from .settings import HarnessSettings
@@ -58,7 +58,7 @@ class Harness:
         self,
         settings: HarnessSettings,
         *,
-        clock: Clock | None = None,
+        clock: MovableClock | None = None,
         report: Callable[[str], None] = print_to_stderr,
         log: Callable[[str], None] = print_to_stderr,
         environment: Mapping[str, str] | None = None,
@@ -66,7 +66,9 @@ class Harness:
         on_line: Callable[[ReplicaLogLine], None] | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock or (ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK)
+        self.clock: MovableClock = clock or (
+            ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK
+        )
         self.faults = Faults(clock=self.clock, report=report)
         for rule in settings.faults:
             self.faults.add(rule)

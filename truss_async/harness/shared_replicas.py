@@ -46,12 +46,13 @@ class SharedReplicas:
         self._hearers.appendleft(hearer)
 
     def lend(self, settings: HarnessSettings) -> HarnessSettings:
-        """Settings that serve the same by the URL of a replica that is loaded; as they are, where none is shared.
+        """Settings that serve the same by the URL of a replica that is loaded; as they are, where none can be shared.
 
         Raises:
             HarnessError: the model does not load.
         """
-        if settings.truss_dir is None or settings.least_replicas != 1 or settings.replicas != 1:
+        is_one = settings.least_replicas == settings.replicas == 1
+        if settings.truss_dir is None or not is_one or any(rule.kind.is_of_store for rule in settings.faults):
             return settings
         host = self._host(settings)
         host.wait_ready()

@@ -8,9 +8,9 @@ from ...contract import RequestStatus, WebhookStatus
 from ..stories import Story, tells_of_exception
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from ...clock import Clock
     from ...contract import ErrorDetail
     from ..stories import Journal
     from .protocol import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
@@ -21,10 +21,10 @@ __all__ = ["JournalingQueue"]
 class JournalingQueue:
     """A RequestQueue around another one, which does the keeping."""
 
-    def __init__(self, queue: RequestQueue, journal: Journal, *, clock: Clock) -> None:
+    def __init__(self, queue: RequestQueue, journal: Journal, *, now: Callable[[], datetime]) -> None:
         self._queue = queue
         self._journal = journal
-        self._clock = clock
+        self._now = now
         # What changes nothing that has a place in a story.
         self.in_progress = queue.in_progress
         self.forget = queue.forget
@@ -65,14 +65,14 @@ class JournalingQueue:
     async def resume(self, request_id: str) -> ClaimedRequest | None:
         request = await self._queue.resume(request_id)
         if request is not None:
-            self._note_attempt(request, self._clock.now())
+            self._note_attempt(request, self._now())
         return request
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
     ) -> None:
         await self._queue.retry_later(request_id, attempts=attempts, at=at, errors=errors)
-        now = self._clock.now()
+        now = self._now()
         what = _failed(attempts, errors) if errors else "the model is busy (429)"
         text = f"{what}; the next in {_seconds(at, now)}"
         self._journal.note(request_id, now, text, next_at=at, **_errors(errors))
@@ -118,9 +118,7 @@ class JournalingQueue:
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
         await self._queue.deliver_later(request_id, attempt, at=at)
-        self._note_delivery(
-            request_id, attempt, then=f"the next in {_seconds(at, self._clock.now())}", next_at=at
-        )
+        self._note_delivery(request_id, attempt, then=f"the next in {_seconds(at, self._now())}", next_at=at)
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
