@@ -11,13 +11,13 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "SystemClock", "wait_for_event", "within"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "MovableClock", "SystemClock", "wait_for_event", "within"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,13 @@ class Clock(Protocol):
         """Wait in a thread."""
 
 
+class MovableClock(Clock, Protocol):
+    """A clock that can be asked to move on, though a real one refuses."""
+
+    def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> datetime:
+        """Move time on; return the new moment."""
+
+
 class SystemClock:
     """The machine's own time."""
 
@@ -55,6 +62,9 @@ class SystemClock:
 
     def block(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
+
+    def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> NoReturn:
+        raise RuntimeError("this is real time, which cannot be moved; ask for a virtual clock")
 
 
 SYSTEM_CLOCK = SystemClock()

@@ -169,3 +169,8 @@ def test_many_abandoned_sleeps_leave_the_others_in_order() -> None:
         return woken
 
     assert asyncio.run(scenario()) == [float(second) for second in range(100, 1001, 100)]
+
+
+def test_real_time_cannot_be_moved() -> None:
+    with pytest.raises(RuntimeError, match="real time, which cannot be moved; ask for a virtual clock"):
+        SYSTEM_CLOCK.advance(seconds=1)

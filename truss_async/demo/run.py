@@ -27,7 +27,7 @@ from .screen import Screen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..clock import Clock
+    from ..clock import MovableClock
     from ..contract import AsyncRequestStatus
 
 BUCKET: Final = "demo"
@@ -47,7 +47,7 @@ def run_demo(
     output_dir: Path,
     cache_dir: Path | None = None,
     screen: Screen | None = None,
-    clock: Clock = SYSTEM_CLOCK,
+    clock: MovableClock = SYSTEM_CLOCK,
 ) -> list[str]:
     """Send every page of the truss's folder ``pages`` through async inference and show a table of what became of it.
 
@@ -145,7 +145,7 @@ def _watch(
     own: httpx.Client,
     *,
     screen: Screen,
-    clock: Clock,
+    clock: MovableClock,
 ) -> dict[str, AsyncRequestStatus]:
     """Say each change of status, until nothing more will happen; raise HarnessError when the model does not load."""
     known: dict[str, AsyncRequestStatus] = {}

@@ -21,10 +21,11 @@ from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .faults import StoreGates
 from .housekeeping import Housekeeping
+from .http_server import PromptServer
 from .metrics import Metrics
 from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
-from .request_queue import SqliteRequestQueue, until_stored
+from .request_queue import JournalingQueue, SqliteRequestQueue, until_stored
 from .state import StateFolder
 from .webhook_secrets import WebhookSecrets
 
@@ -35,14 +36,27 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from .faults import Faults
+    from .replicas import ReplicaLogLine
     from .request_queue import RequestQueue
     from .settings import DeploymentSettings, HarnessSettings
+    from .stories import Journal
 
 BACKLOG = 2048
 BUILDS_AT_ONCE = 2
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Running:
+    """A harness at work. ``tasks`` must not end."""
+
+    api: Api
+    activity: Activity
+    deployments: Sequence[Deployment]
+    dispatchers: Sequence[Dispatcher]
+    tasks: Sequence[asyncio.Task[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class _Shared:
     report: Callable[[str], None]
     log: Callable[[str], None]
     environment: Mapping[str, str]
+    hear: Callable[[ReplicaLogLine], None]
 
 
 async def start_parts(
@@ -74,8 +89,10 @@ async def start_parts(
     report: Callable[[str], None],
     log: Callable[[str], None],
     environment: Mapping[str, str],
-) -> list[asyncio.Task[Any]]:
-    """Start every part; the stack stops them in reverse. Return the tasks that must not end.
+    journal: Journal | None,
+    hear: Callable[[ReplicaLogLine], None],
+) -> Running:
+    """Start every part; the stack stops them in reverse. With a journal, requests leave their stories there.
 
     Raises:
         HarnessError: a part cannot start.
@@ -83,12 +100,15 @@ async def start_parts(
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
     webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
-    queue = SqliteRequestQueue(
+    queue: RequestQueue = SqliteRequestQueue(
         state.queue_file,
         now=clock.now(),
         is_synced=settings.durability == "full",
+        is_kept=settings.state_dir is not None,
     )
     parts.push_async_callback(queue.close)
+    if journal is not None:
+        queue = JournalingQueue(queue, journal, now=clock.now)
     workdir = Path(
         parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
     )
@@ -115,7 +135,7 @@ async def start_parts(
         queue=queue,
         signing=webhook_secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
-        tls=webhook_tls(settings.webhook_ca),
+        tls=True if settings.webhook_ca is None else webhook_tls(settings.webhook_ca),
         session=session,
         activity=activity,
         metrics=metrics,
@@ -137,14 +157,15 @@ async def start_parts(
         report=report,
         log=log,
         environment=environment,
+        hear=hear,
     )
     deployments: list[Deployment] = []
-    workers: list[Dispatcher | Autoscaler] = []
+    dispatchers: list[Dispatcher] = []
     for each in settings.all_deployments:
         prefix = f"{each.deployment_id}-" if settings.deployments else ""
         deployment, dispatcher = _make_deployment(each, shared, prefix=prefix)
         deployments.append(deployment)
-        workers.append(dispatcher)
+        dispatchers.append(dispatcher)
     await _tell_of_unserved(queue, {each.id for each in deployments}, report=report)
 
     async def exposition() -> bytes:
@@ -176,6 +197,7 @@ async def start_parts(
         ),
         health=lambda: _health(deployments),
     )
+    workers: list[Dispatcher | Autoscaler] = [*dispatchers]
     for deployment in deployments:
         scale = ScaleLimits.of(deployment.settings)
         await deployment.pool.start(scale.initial)
@@ -190,7 +212,7 @@ async def start_parts(
     tasks.append(_serve_http(parts, api, listening))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, activity))
-    return tasks
+    return Running(api, activity, deployments, dispatchers, tasks)
 
 
 def _make_deployment(
@@ -207,6 +229,7 @@ def _make_deployment(
         environment=shared.environment,
         lead=functools.partial(shared.gates.lead, deployment_id=settings.deployment_id),
         builds=shared.builds,
+        hear=shared.hear,
     )
     work = asyncio.Event()
     # Processes start in the system's time, whatever the clock of the requests shows.
@@ -225,6 +248,7 @@ def _make_deployment(
         settings,
         pool=pool,
         sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
+        replicas=replicas,
         metrics=metrics,
         on_queued=on_queued,
     )
@@ -307,11 +331,11 @@ def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> as
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
 
     async def stop() -> None:
-        server.should_exit = True
+        server.stop()
         await serving
 
     parts.push_async_callback(stop)

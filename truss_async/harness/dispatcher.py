@@ -69,6 +69,16 @@ class Dispatcher:
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._order = itertools.count()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._is_paused = False
+
+    def pause(self) -> None:
+        """Begin no inference attempt any more; what runs, runs on."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._is_paused = False
+        self._work.set()
 
     async def run(self) -> None:
         """Dispatch until cancelled; what is running then stays in progress and is taken up at the next start."""
@@ -88,12 +98,12 @@ class Dispatcher:
 
     async def _dispatch(self) -> None:
         slots: list[Replica] = []
-        while (replica := self._pool.try_acquire()) is not None:
+        while not self._is_paused and (replica := self._pool.try_acquire()) is not None:
             slots.append(replica)
         try:
-            while slots and (request := await self._next_retry()):
+            while slots and not self._is_paused and (request := await self._next_retry()):
                 self._start(request, slots.pop())
-            if slots:
+            if slots and not self._is_paused:
                 now = self._activity.now()
                 for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
                     self._metrics.left_the_queue(after=now - request.created_at)

@@ -11,21 +11,34 @@ import sys
 import threading
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from ..clock import SYSTEM_CLOCK, ManualClock
-from ..errors import HarnessError
+from ..clock import SYSTEM_CLOCK, ManualClock, within
+from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
+from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
+from ..errors import HarnessError, SettingsError
+from .api import MAX_DELIVERIES
 from .assembly import BACKLOG, start_parts
+from .dispatcher import Dispatcher
 from .faults import Faults
+from .inside_calls import call_api
+from .replicas import ProcessReplica, all_ready
+from .request_handle import RequestHandle
+from .stories import PROBLEM_KINDS, Journal, find_problems, wait_for_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
-    from ..clock import Clock
+    from ..clock import MovableClock
+    from .assembly import Running
+    from .replicas import ReplicaLogLine
     from .settings import HarnessSettings
+    from .stories import Problem, ProblemKind
+
+T = TypeVar("T")
 
 
 def print_to_stderr(line: str) -> None:
@@ -45,19 +58,28 @@ class Harness:
         self,
         settings: HarnessSettings,
         *,
-        clock: Clock | None = None,
+        clock: MovableClock | None = None,
         report: Callable[[str], None] = print_to_stderr,
         log: Callable[[str], None] = print_to_stderr,
         environment: Mapping[str, str] | None = None,
+        stories: bool = True,
+        on_line: Callable[[ReplicaLogLine], None] | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock or (ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK)
+        self.clock: MovableClock = clock or (
+            ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK
+        )
         self.faults = Faults(clock=self.clock, report=report)
         for rule in settings.faults:
             self.faults.add(rule)
         self._report = report
         self._log = log
         self._environment = dict(environment or {})
+        self._journal = Journal() if stories else None
+        self._on_line = on_line or self.hear
+        self._running: Running | None = None
+        self._is_paused = False
+        self._allowed: set[str] = set()
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -122,6 +144,154 @@ class Harness:
     ) -> None:
         self.close()
 
+    def submit(
+        self,
+        model_input: Any,
+        *,
+        webhook_endpoint: str | None = None,
+        priority: int = limits.DEFAULT_PRIORITY,
+        max_time_in_queue_seconds: int = limits.DEFAULT_TIME_IN_QUEUE_SECONDS,
+        inference_retry_config: InferenceRetryConfig | Mapping[str, int] | None = None,
+        deployment_id: str | None = None,
+    ) -> RequestHandle:
+        """Make an async request, as a caller does: of the one deployment, or of the one that is named.
+
+        Raises:
+            ApiError: it is refused.
+        """
+        asked = {
+            "model_input": model_input,
+            "webhook_endpoint": webhook_endpoint,
+            "priority": priority,
+            "max_time_in_queue_seconds": max_time_in_queue_seconds,
+            "inference_retry_config": inference_retry_config or InferenceRetryConfig(),
+        }
+        answer = self._ask("POST", self._async_path(deployment_id), asked)
+        return self._handle(AsyncPredictAccepted(**answer).request_id)
+
+    @property
+    def requests(self) -> tuple[RequestHandle, ...]:
+        """Every request that was accepted, in that order, whoever made it; of very many, the latest."""
+        return tuple(self._handle(story.request_id) for story in self._kept_stories.stories())
+
+    @property
+    def other_lines(self) -> tuple[str, ...]:
+        """The latest lines that replicas wrote outside of any request, while they loaded, say."""
+        return tuple(self._kept_stories.lines)
+
+    @property
+    def deliveries(self) -> tuple[DeliveryAttemptRecord, ...]:
+        """The latest delivery attempts, in the order in which they were made."""
+        answer = self._ask("GET", "/_harness/deliveries", query=f"limit={MAX_DELIVERIES}")
+        return tuple(reversed(DeliveryAttempts(**answer).deliveries))
+
+    def pause(self) -> None:
+        """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""
+        self._is_paused = True
+        self._do(_for_each(self._parts.dispatchers, Dispatcher.pause))
+
+    def resume(self) -> None:
+        """Begin inference attempts again."""
+        self._is_paused = False
+        self._do(_for_each(self._parts.dispatchers, Dispatcher.resume))
+
+    def wait_ready(self, *, timeout_seconds: float = 600) -> None:
+        """Return once every deployment has a replica that is loaded.
+
+        Raises:
+            HarnessError: one does not load, or not in time.
+        """
+        pools = [each.pool for each in self._parts.deployments]
+        try:
+            self._do(within(timeout_seconds, all_ready(pools), clock=SYSTEM_CLOCK))
+        except TimeoutError:
+            raise HarnessError(f"the model is not loaded after {timeout_seconds:g} s") from None
+
+    def allow(self, *kinds: ProblemKind) -> None:
+        """Let ``problems`` not mention these: they are meant to happen."""
+        for kind in kinds:
+            if kind not in PROBLEM_KINDS:
+                raise SettingsError(f"there is no problem {kind!r}; there are {', '.join(PROBLEM_KINDS)}")
+        self._allowed.update(kinds)
+
+    def problems(self, *, patience_seconds: float = 1) -> list[Problem]:
+        """What went wrong so far: exceptions of the model, webhooks that were not delivered, requests that are not over.
+
+        What is being worked on is awaited for ``patience_seconds`` of real time.
+        """
+        journal = self._kept_stories
+        if "unfinished_requests" not in self._allowed:
+            wait_for_rest(journal, is_paused=self._is_paused, timeout_seconds=patience_seconds)
+        return find_problems(journal, allowed=self._allowed)
+
+    def knows(self, request_id: str | None) -> bool:
+        """Whether it is the id of a request that was accepted here."""
+        return self._journal is not None and self._journal.story(request_id or "") is not None
+
+    def hear(self, line: ReplicaLogLine) -> None:
+        """Let a line that a replica wrote become a part of its request's story."""
+        if self._journal is not None:
+            self._journal.hear(line.message, self.clock.now(), request_id=line.request_id)
+
+    @property
+    def model_server_url(self) -> str:
+        """Where the first replica of the first deployment answers, if it is a Truss server of this harness's own.
+
+        Raises:
+            HarnessError: it is not, or is not running.
+        """
+        replica = self._parts.deployments[0].replicas[0]
+        if not isinstance(replica, ProcessReplica):
+            raise HarnessError(f"{replica.name} is no process of this harness")
+        return replica.base_url
+
+    @property
+    def _parts(self) -> Running:
+        if self._running is None:
+            raise HarnessError("the harness is not started")
+        return self._running
+
+    @property
+    def _kept_stories(self) -> Journal:
+        if self._journal is None:
+            raise HarnessError("this harness keeps no stories of its requests")
+        return self._journal
+
+    def _handle(self, request_id: str) -> RequestHandle:
+        story = self._kept_stories.story(request_id)
+        if story is None:
+            raise HarnessError(f"there is no story of request {request_id}")
+        return RequestHandle(
+            story,
+            journal=self._kept_stories,
+            clock=self.clock,
+            is_paused=lambda: self._is_paused,
+            cancel=self._cancel,
+        )
+
+    def _cancel(self, request_id: str) -> bool:
+        return CancelAnswer(**self._ask("DELETE", f"/async_request/{request_id}")).canceled
+
+    def _async_path(self, deployment_id: str | None) -> str:
+        for each in self._parts.deployments:
+            if deployment_id in (None, each.id):
+                word = "async_predict" if each.settings.chain_id is None else "async_run_remote"
+                served = each.served
+                place = f"/{served.kind.value}/{served.name}/deployment/{each.id}" if deployment_id else ""
+                return f"{place}/{word}"
+        raise HarnessError(f"there is no deployment {deployment_id}")
+
+    def _ask(self, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
+        call = call_api(self._parts.api, method, path, body, api_key=self.settings.api_key, query=query)
+        return self._do(call)
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have it done on the event loop of the harness."""
+        if self._loop is None or self._thread is None:
+            work.close()
+            raise HarnessError("the harness is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
     def _run_loop(self, listening: socket.socket, accepting: Future[None]) -> None:
         loop = uvloop.new_event_loop()
         self._loop = loop
@@ -141,7 +311,7 @@ class Harness:
         self._stopping = asyncio.Event()
         async with AsyncExitStack() as parts:
             try:
-                tasks = await start_parts(
+                running = await start_parts(
                     parts,
                     self.settings,
                     listening=listening,
@@ -150,16 +320,24 @@ class Harness:
                     report=self._report,
                     log=self._log,
                     environment=self._environment,
+                    journal=self._journal,
+                    hear=self._on_line,
                 )
             except HarnessError as error:
                 accepting.set_exception(error)
                 return
+            self._running = running
             accepting.set_result(None)
             stop = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
+            await asyncio.wait([stop, *running.tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in running.tasks:
                 if task.done() and not task.cancelled():
                     self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
+
+
+async def _for_each(dispatchers: Iterable[Dispatcher], change: Callable[[Dispatcher], None]) -> None:
+    for dispatcher in dispatchers:
+        change(dispatcher)
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -188,7 +366,7 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
         number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        with Harness(settings) as harness:
+        with Harness(settings, stories=False) as harness:
             gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
             announce(f"listening on {harness.url}")
             while not ended.wait(timeout=0.5):

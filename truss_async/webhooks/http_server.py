@@ -63,7 +63,7 @@ class HttpServer:
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://{shown}:{self._sockets.server_address[1]}"
         self._thread = threading.Thread(
-            target=self._sockets.serve_forever, args=(0.05,), name="webhook-receiver"
+            target=self._sockets.serve_forever, args=(0.01,), name="webhook-receiver"
         )
 
     def start(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
@@ -49,6 +49,13 @@ class Delivery:
     def accepted(self) -> bool:
         """Whether the sender was told that the result is safe here."""
         return self.status_code < 300
+
+
+class HasRequestId(Protocol):
+    """A request, in whatever form."""
+
+    @property
+    def request_id(self) -> str: ...
 
 
 class WebhookReceiver:
@@ -134,8 +141,14 @@ class WebhookReceiver:
         with self._changed:
             return tuple(self._deliveries)
 
-    def wait_for(self, request_id: str, *, timeout_seconds: float = 30) -> Delivery:
-        """The first accepted delivery for that request; TimeoutError when there is none in time."""
+    def answer_next(self, *status_codes: int | None) -> None:
+        """Give these answers to the next deliveries, to play a receiver that fails; None is the usual one."""
+        with self._changed:
+            self._scripted.extend(status_codes)
+
+    def wait_for(self, request: str | HasRequestId, *, timeout_seconds: float = 30) -> Delivery:
+        """The first accepted delivery for that request, or request id; TimeoutError when there is none in time."""
+        request_id = request if isinstance(request, str) else request.request_id
 
         def found() -> Delivery | None:
             return next((d for d in self._deliveries if d.accepted and d.request_id == request_id), None)

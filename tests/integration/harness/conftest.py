@@ -9,7 +9,7 @@ import pytest
 from tests.integration.harness.gate import Gate
 from tests.integration.harness.model_server import ModelServer
 from truss_async.client import PlatformClient
-from truss_async.clock import Clock
+from truss_async.clock import MovableClock
 from truss_async.harness.server import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks.receiver import WebhookReceiver
@@ -40,7 +40,7 @@ def serve(model: ModelServer, reports: list[str], tmp_path: Path) -> Iterator[Ca
     """Start a harness on the model server; options are those of HarnessSettings, and ``clock``."""
     with ExitStack() as running:
 
-        def start(*, clock: Clock | None = None, **options: Any) -> Harness:
+        def start(*, clock: MovableClock | None = None, **options: Any) -> Harness:
             options = {
                 "model_url": model.url,
                 "port": 0,

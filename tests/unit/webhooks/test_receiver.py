@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.webhooks.conftest import Vector
 from truss_async.clock import ManualClock
+from truss_async.contract import AsyncPredictAccepted
 from truss_async.errors import OutputStoreError, WebhookReceiverError
 from truss_async.webhooks import Delivery, WebhookReceiver
 
@@ -96,6 +97,17 @@ def test_a_body_that_is_no_result_is_a_bad_request() -> None:
     with WebhookReceiver() as receiver:
         status, answer = post(receiver, b"{}", {})
     assert (status, "request_id" in answer["error"]) == (400, True)
+
+
+def test_the_next_answers_can_be_set_while_it_runs(receiver: WebhookReceiver, signed: Vector) -> None:
+    receiver.answer_next(503)
+    assert [post(receiver, signed.body, signed.headers)[0] for _ in range(2)] == [503, 200]
+
+
+def test_it_waits_for_whatever_has_a_request_id(receiver: WebhookReceiver, signed: Vector) -> None:
+    post(receiver, signed.body, signed.headers)
+    (delivery,) = receiver.deliveries
+    assert receiver.wait_for(AsyncPredictAccepted(request_id=str(delivery.request_id))) == delivery
 
 
 def test_the_first_answers_can_be_scripted(signed: Vector, clock: ManualClock) -> None:

@@ -3,7 +3,7 @@
 from .app import Api
 from .async_calls import AsyncCalls
 from .deployments import Deployment, Deployments
-from .own_calls import OwnCalls
+from .own_calls import MAX_DELIVERIES, OwnCalls
 from .sync_calls import SyncCalls
 
-__all__ = ["Api", "AsyncCalls", "Deployment", "Deployments", "OwnCalls", "SyncCalls"]
+__all__ = ["MAX_DELIVERIES", "Api", "AsyncCalls", "Deployment", "Deployments", "OwnCalls", "SyncCalls"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..metrics import DeploymentMetrics
-    from ..replicas import ReplicaPool
+    from ..replicas import Replica, ReplicaPool
     from ..settings import DeploymentSettings
     from .routing import Call, Target
     from .sync_calls import SyncCalls
@@ -27,6 +27,7 @@ class Deployment:
 
     settings: DeploymentSettings
     pool: ReplicaPool
+    replicas: Sequence[Replica]
     sync_calls: SyncCalls
     metrics: DeploymentMetrics
     on_queued: Callable[[], None]

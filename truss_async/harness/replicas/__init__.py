@@ -13,7 +13,10 @@ from .protocol import (
     ReplicaLoadError,
     ReplicaUnreachableError,
 )
+from .readiness import all_ready
 from .scaling import ScaleLimits
+from .truss_folder import read_truss_folder
+from .truss_replica import ProcessReplica
 
 __all__ = [
     "Ask",
@@ -21,6 +24,7 @@ __all__ = [
     "FaultyCalls",
     "HttpCalls",
     "PoolState",
+    "ProcessReplica",
     "Replica",
     "ReplicaAnswer",
     "ReplicaCall",
@@ -29,6 +33,8 @@ __all__ = [
     "ReplicaPool",
     "ReplicaUnreachableError",
     "ScaleLimits",
+    "all_ready",
     "make_replicas",
+    "read_truss_folder",
     "render_log_line",
 ]

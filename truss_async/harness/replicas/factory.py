@@ -37,11 +37,12 @@ def make_replicas(
     environment: Mapping[str, str] | None = None,
     lead: Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]] | None = None,
     builds: asyncio.Semaphore | None = None,
+    hear: Callable[[ReplicaLogLine], None] | None = None,
 ) -> tuple[list[Replica], int]:
     """Return the replicas, not yet started, and the concurrency of each.
 
     ``workdir`` is theirs to fill and the caller's to remove. ``report`` gets what a person should know,
-    ``log`` each line that a replica wrote, with the time that ``clock`` shows; for everything else they
+    ``log`` each line that a replica wrote, with the time that ``clock`` shows, and ``hear`` the line as it is; for everything else they
     live in the system's time, as processes do. ``environment`` is added to that of this
     process and to the config's ``environment_variables``, and wins; ``lead`` has the last word on the whole.
     The name of each replica begins with ``prefix``.
@@ -59,6 +60,8 @@ def make_replicas(
     def print_line(line: ReplicaLogLine) -> None:
         if line.level != "debug":
             log(render_log_line(line, now=clock.now()))
+            if hear is not None:
+                hear(line)
 
     if settings.model is not None:
         return _in_process(

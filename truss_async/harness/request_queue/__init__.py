@@ -1,5 +1,6 @@
 """The durable priority queue: the interface, and SQLite as its embedded form."""
 
+from .journaling import JournalingQueue
 from .patience import until_stored
 from .protocol import (
     ClaimedRequest,
@@ -19,6 +20,7 @@ __all__ = [
     "ClaimedRequest",
     "DeliveryAttempt",
     "DueDelivery",
+    "JournalingQueue",
     "NewRequest",
     "QueueCounts",
     "RecordedDelivery",

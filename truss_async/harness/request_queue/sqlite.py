@@ -35,10 +35,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    def __init__(self, path: Path, *, now: datetime, is_synced: bool = False) -> None:
+    def __init__(self, path: Path, *, now: datetime, is_synced: bool = False, is_kept: bool = True) -> None:
         """Open the file, or make it; what was being delivered when it was last used is due again.
 
-        With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns.
+        With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns. A file that is
+        not to be kept is never waited for to reach the disk.
 
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
@@ -48,9 +49,13 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         self._last_place = 0
+        # NORMAL: what is committed survives the process, not the machine.
+        synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
         try:
             self._writer = DatabaseWriter(
-                path, lambda connection: _prepare(connection, path, now, is_synced), is_synced=is_synced
+                path,
+                lambda connection: _prepare(connection, path, now),
+                synchronous=synchronous,
             )
         except sqlite3.Error as error:
             raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
@@ -297,7 +302,7 @@ class SqliteRequestQueue:
 _SQL = queries()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synced: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > SCHEMA_VERSION:
         raise RequestQueueError(
@@ -305,8 +310,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime, is_synce
             "use that version, or another state folder"
         )
     connection.execute("PRAGMA journal_mode = WAL")
-    # NORMAL: what is committed survives the process, not the machine.
-    connection.execute(f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")
     for script, version in _steps_from(found):

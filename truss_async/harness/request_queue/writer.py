@@ -46,10 +46,14 @@ class DatabaseWriter:
     asked for; one that is synced is made in a thread, and what is asked for meanwhile shares the next one.
     """
 
-    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None], *, is_synced: bool) -> None:
+    def __init__(
+        self, path: Path, prepare: Callable[[sqlite3.Connection], None], *, synchronous: str
+    ) -> None:
+        """``synchronous`` is SQLite's setting of that name: FULL, NORMAL or OFF."""
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         try:
+            self._connection.execute(f"PRAGMA synchronous = {synchronous}")
             self._connection.execute(
                 "PRAGMA wal_autocheckpoint = 0"
             )  # the log is emptied aside, see WriteAheadLog
@@ -57,8 +61,8 @@ class DatabaseWriter:
         except BaseException:
             self._connection.close()
             raise
-        self._thread = ThreadPoolExecutor(1, "truss-async-queue") if is_synced else None
-        self._log = WriteAheadLog(path)
+        self._thread = ThreadPoolExecutor(1, "truss-async-queue") if synchronous == "FULL" else None
+        self._log = WriteAheadLog(path, is_kept=synchronous != "OFF")
         self._waiting: list[_Operation] = []
         self._is_busy = False
         self._closed = False
@@ -147,9 +151,11 @@ class WriteAheadLog:
     log is cut off, which takes no time; under a load that never pauses, a few last pages are copied then.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_kept: bool) -> None:
         # Never used by two threads at once; waits for nobody, for there is always a next time.
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        if not is_kept:
+            self._connection.execute("PRAGMA synchronous = OFF")
         self._thread = ThreadPoolExecutor(1, "truss-async-checkpoint")
         self._commits = 0
         self._commits_seen = 0

@@ -8,7 +8,15 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from truss_async.contract import InferenceRetryConfig
-from truss_async.harness.request_queue import DeliveryAttempt, NewRequest, RequestRecord, SqliteRequestQueue
+from truss_async.harness.request_queue import (
+    DeliveryAttempt,
+    JournalingQueue,
+    NewRequest,
+    RequestQueue,
+    RequestRecord,
+    SqliteRequestQueue,
+)
+from truss_async.harness.stories import Journal
 
 T = TypeVar("T")
 
@@ -16,11 +24,12 @@ DEPLOYMENT = "d1"
 
 
 class QueueDriver:
-    def __init__(self, path: Path, *, now: datetime) -> None:
+    def __init__(self, path: Path, *, now: datetime, journal: Journal | None = None) -> None:
         self.path = path
         self.now = now
+        self.journal = journal
         self._loop = asyncio.new_event_loop()
-        self.queue = SqliteRequestQueue(path, now=now)
+        self.queue = self._open()
 
     def __enter__(self) -> "QueueDriver":
         return self
@@ -31,7 +40,7 @@ class QueueDriver:
         self.run(lambda queue: queue.close())
         self._loop.close()
 
-    def run(self, call: Callable[[SqliteRequestQueue], Awaitable[T]]) -> T:
+    def run(self, call: Callable[[RequestQueue], Awaitable[T]]) -> T:
         async def awaited() -> T:
             return await call(self.queue)
 
@@ -39,7 +48,13 @@ class QueueDriver:
 
     def reopen(self) -> None:
         self.run(lambda queue: queue.close())
-        self.queue = SqliteRequestQueue(self.path, now=self.now)
+        self.queue = self._open()
+
+    def _open(self) -> RequestQueue:
+        self.kept = SqliteRequestQueue(self.path, now=self.now)
+        if self.journal is None:
+            return self.kept
+        return JournalingQueue(self.kept, self.journal, now=lambda: self.now)
 
     def request(
         self,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from truss_async.contract import ErrorDetail, RequestStatus
-from truss_async.harness.request_queue import RequestQueueError, SqliteRequestQueue
+from truss_async.harness.request_queue import RequestQueue, RequestQueueError, SqliteRequestQueue
 
 MINUTE = timedelta(minutes=1)
 VERSION_1 = Path(__file__).parents[3] / "vectors" / "queue_version_1.sql"
@@ -267,13 +267,13 @@ def test_two_queues_on_one_file_never_claim_twice(queue: QueueDriver) -> None:
         queue.enqueue(f"r{number}")
     other = SqliteRequestQueue(queue.path, now=queue.now)
 
-    async def claim_all(mine: SqliteRequestQueue) -> list[str]:
+    async def claim_all(mine: RequestQueue) -> list[str]:
         claimed: list[str] = []
         while found := await mine.claim(DEPLOYMENT, limit=3, now=queue.now):
             claimed += [request.request_id for request in found]
         return claimed
 
-    async def race(first: SqliteRequestQueue) -> list[list[str]]:
+    async def race(first: RequestQueue) -> list[list[str]]:
         return list(await asyncio.gather(claim_all(first), claim_all(other)))
 
     one, two = queue.run(race)
@@ -282,7 +282,7 @@ def test_two_queues_on_one_file_never_claim_twice(queue: QueueDriver) -> None:
 
 
 def test_many_at_once_share_commits_and_all_take_effect(queue: QueueDriver) -> None:
-    async def flood(q: SqliteRequestQueue) -> None:
+    async def flood(q: RequestQueue) -> None:
         await asyncio.gather(*(q.cancel("unknown", now=queue.now) for _ in range(2000)))
 
     queue.run(flood)
@@ -294,7 +294,7 @@ def test_one_failing_operation_does_not_take_others_with_it(queue: QueueDriver) 
     queue.enqueue("a")
     same_id = queue.request("a")
 
-    async def together(q: SqliteRequestQueue) -> list[object]:
+    async def together(q: RequestQueue) -> list[object]:
         return list(
             await asyncio.gather(q.cancel("a", now=queue.now), q.enqueue(same_id), return_exceptions=True)
         )
@@ -307,7 +307,7 @@ def test_one_failing_operation_does_not_take_others_with_it(queue: QueueDriver) 
 
 def test_a_full_disk_refuses_new_requests_and_loses_none(queue: QueueDriver) -> None:
     queue.enqueue("a")
-    writer = queue.queue._writer
+    writer = queue.kept._writer
 
     def shrink(connection: sqlite3.Connection) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -361,10 +361,12 @@ def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
         queue.enqueue("a")
 
 
-@pytest.mark.parametrize(("is_synced", "level"), [(False, 1), (True, 2)])
-def test_a_commit_is_on_the_disk_when_it_is_asked_for(tmp_path: Path, is_synced: bool, level: int) -> None:
+@pytest.mark.parametrize(("options", "level"), [({"is_kept": False}, 0), ({}, 1), ({"is_synced": True}, 2)])
+def test_a_commit_is_on_the_disk_when_it_is_asked_for(
+    tmp_path: Path, options: dict[str, bool], level: int
+) -> None:
     async def synchronous() -> object:
-        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, is_synced=is_synced)
+        queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, **options)
         try:
             return await queue._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
         finally:

@@ -34,7 +34,6 @@ class Surroundings:
 
 def load_model(given: Any, surroundings: Surroundings) -> ModelHooks:
     """The hooks of a loaded model. Raises whatever the model raises, or ModelDefinitionError."""
-    surroundings.data_dir.mkdir(parents=True, exist_ok=True)
     if not isinstance(given, type) and not is_model(given):
         return hooks_of_callable(given)
     model = _construct(given, surroundings) if isinstance(given, type) else given
@@ -74,6 +73,8 @@ def _construct(model_class: type, surroundings: Surroundings) -> Any:
     parameters = inspect.signature(model_class).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         arguments = {name: value for name, value in arguments.items() if name in parameters}
+    if "data_dir" in arguments:
+        surroundings.data_dir.mkdir(parents=True, exist_ok=True)
     return model_class(**arguments)
 
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["model_traceback"]
 
-_NOT_THE_MODELS: Final = (str(Path(__file__).parents[2]), str(Path(anyio.__file__).parent))
+_NOT_THE_MODELS: Final = (str(Path(__file__).parents[3]), str(Path(anyio.__file__).parent))
 
 
 def model_traceback(error: BaseException) -> str:
-    """The traceback without the frames in which the harness calls the model; all of them, if there are no others."""
+    """The traceback without the frames in which this package calls the model; all of them, if there are no others."""
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next

@@ -1,0 +1,105 @@
+"""An async request in the hands of the test that made it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ..clock import SYSTEM_CLOCK, ManualClock
+from ..errors import HarnessError
+from .stories import render_story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..clock import Clock
+    from ..contract import ErrorDetail, RequestStatus, WebhookStatus
+    from .stories import Journal, Story
+
+__all__ = ["RequestHandle"]
+
+
+class RequestHandle:
+    """Tells where a request stands, also when the platform would have forgotten it."""
+
+    def __init__(
+        self,
+        story: Story,
+        *,
+        journal: Journal,
+        clock: Clock,
+        is_paused: Callable[[], bool],
+        cancel: Callable[[str], bool],
+    ) -> None:
+        self._story = story
+        self._journal = journal
+        self._clock = clock
+        self._is_paused = is_paused
+        self._cancel = cancel
+
+    @property
+    def request_id(self) -> str:
+        """32 hexadecimal digits."""
+        return self._story.request_id
+
+    @property
+    def status(self) -> RequestStatus:
+        """As the status call tells it."""
+        return self._story.status
+
+    @property
+    def webhook_status(self) -> WebhookStatus:
+        """How the delivery of the result stands."""
+        return self._story.webhook_status
+
+    @property
+    def errors(self) -> list[ErrorDetail]:
+        """Those of the last inference attempt."""
+        return self._story.errors
+
+    @property
+    def is_over(self) -> bool:
+        """Whether inference and delivery are over."""
+        return self._story.is_over
+
+    @property
+    def story(self) -> str:
+        """Every transition, attempt and delivery with its time, a line each."""
+        return render_story(self._story)
+
+    def cancel(self) -> bool:
+        """Withdraw it; False when it is not queued any more."""
+        return self._cancel(self.request_id)
+
+    def wait(self, *, timeout_seconds: float = 30) -> RequestStatus:
+        """Return the status once inference and delivery are over.
+
+        On a virtual clock time passes as this request needs it: to its next inference attempt, or the next delivery
+        of its result. ``timeout_seconds`` are of real time.
+
+        Raises:
+            HarnessError: it is not over by then, or cannot be, since the harness is paused.
+        """
+        deadline = SYSTEM_CLOCK.now() + timedelta(seconds=timeout_seconds)
+        while not self._story.is_over:
+            remaining = (deadline - SYSTEM_CLOCK.now()).total_seconds()
+            if self._is_paused() and not self._story.status.is_final:
+                raise HarnessError(f"the harness is paused: resume() it first\n\n{self.story}")
+            if remaining <= 0:
+                raise HarnessError(f"not over within {timeout_seconds:g} s\n\n{self.story}")
+            self._let_something_happen(remaining)
+        return self._story.status
+
+    def _let_something_happen(self, timeout_seconds: float) -> None:
+        due = self._story.next_at
+        if due is not None and isinstance(self._clock, ManualClock):
+            seconds = (due - self._clock.now()).total_seconds()
+            if seconds > 0:
+                self._clock.advance(seconds, patience_seconds=timeout_seconds)
+                return
+        self._journal.wait_for(
+            lambda: self._story.is_over or self._story.next_at != due, timeout_seconds=timeout_seconds
+        )
+
+    def __repr__(self) -> str:
+        return f"<async request {self.request_id}: {self._story.status.value}>"

@@ -1,0 +1,175 @@
+"""A request queue that tells a journal of all that changes in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...contract import RequestStatus, WebhookStatus
+from ..stories import Story, tells_of_exception
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from ...contract import ErrorDetail
+    from ..stories import Journal
+    from .protocol import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
+
+__all__ = ["JournalingQueue"]
+
+
+class JournalingQueue:
+    """A RequestQueue around another one, which does the keeping."""
+
+    def __init__(self, queue: RequestQueue, journal: Journal, *, now: Callable[[], datetime]) -> None:
+        self._queue = queue
+        self._journal = journal
+        self._now = now
+        # What changes nothing that has a place in a story.
+        self.in_progress = queue.in_progress
+        self.forget = queue.forget
+        self.next_expiry = queue.next_expiry
+        self.next_over = queue.next_over
+        self.claim_deliveries = queue.claim_deliveries
+        self.claimed_delivery = queue.claimed_delivery
+        self.next_delivery = queue.next_delivery
+        self.record = queue.record
+        self.deliveries = queue.deliveries
+        self.latest_deliveries = queue.latest_deliveries
+        self.counts = queue.counts
+        self.open_by_deployment = queue.open_by_deployment
+        self.close = queue.close
+
+    async def enqueue(self, request: NewRequest) -> None:
+        story = Story(
+            request.request_id,
+            request.deployment_id,
+            request.created_at,
+            WebhookStatus.PENDING if request.webhook_endpoint else WebhookStatus.NO_WEBHOOK_PROVIDED,
+        )
+        # Before it can be claimed.
+        self._journal.begin(story)
+        self._journal.note(request.request_id, request.created_at, _accepted(request))
+        try:
+            await self._queue.enqueue(request)
+        except BaseException:
+            self._journal.discard(request.request_id)
+            raise
+
+    async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
+        claimed = await self._queue.claim(deployment_id, limit=limit, now=now)
+        for request in claimed:
+            self._note_attempt(request, now)
+        return claimed
+
+    async def resume(self, request_id: str) -> ClaimedRequest | None:
+        request = await self._queue.resume(request_id)
+        if request is not None:
+            self._note_attempt(request, self._now())
+        return request
+
+    async def retry_later(
+        self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
+    ) -> None:
+        await self._queue.retry_later(request_id, attempts=attempts, at=at, errors=errors)
+        now = self._now()
+        what = _failed(attempts, errors) if errors else "the model is busy (429)"
+        text = f"{what}; the next in {_seconds(at, now)}"
+        self._journal.note(request_id, now, text, next_at=at, **_errors(errors))
+
+    async def finish(
+        self,
+        request_id: str,
+        status: RequestStatus,
+        *,
+        attempts: int,
+        data: bytes | None,
+        errors: list[ErrorDetail],
+        now: datetime,
+        is_claimed: bool = False,
+    ) -> bool:
+        is_over = await self._queue.finish(
+            request_id,
+            status,
+            attempts=attempts,
+            data=data,
+            errors=errors,
+            now=now,
+            is_claimed=is_claimed,
+        )
+        if is_over:
+            what = _failed(attempts, errors) if errors else f"inference attempt {attempts} succeeded"
+            self._journal.note(
+                request_id, now, f"{what}: {status.value}", status=status, next_at=None, **_errors(errors)
+            )
+        return is_over
+
+    async def cancel(self, request_id: str, *, now: datetime) -> bool:
+        is_canceled = await self._queue.cancel(request_id, now=now)
+        if is_canceled:
+            self._note_end(request_id, now, RequestStatus.CANCELED)
+        return is_canceled
+
+    async def expire(self, *, now: datetime) -> list[str]:
+        expired = await self._queue.expire(now=now)
+        for request_id in expired:
+            self._note_end(request_id, now, RequestStatus.EXPIRED)
+        return expired
+
+    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
+        await self._queue.deliver_later(request_id, attempt, at=at)
+        self._note_delivery(request_id, attempt, then=f"the next in {_seconds(at, self._now())}", next_at=at)
+
+    async def finish_delivery(
+        self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
+    ) -> None:
+        await self._queue.finish_delivery(request_id, attempt, is_delivered=is_delivered, now=now)
+        story = self._journal.story(request_id)
+        changes: dict[str, Any] = {"webhook_status": WebhookStatus.SUCCEEDED, "next_at": None}
+        if not is_delivered:
+            changes["webhook_status"] = WebhookStatus.FAILED
+            if story is not None and story.status is RequestStatus.SUCCEEDED:
+                changes["status"] = RequestStatus.WEBHOOK_FAILED
+        self._note_delivery(request_id, attempt, then="delivered" if is_delivered else "given up", **changes)
+
+    def _note_attempt(self, request: ClaimedRequest, now: datetime) -> None:
+        text = f"inference attempt {request.attempts_made + 1} begins"
+        self._journal.note(request.request_id, now, text, status=RequestStatus.IN_PROGRESS, next_at=None)
+
+    def _note_end(self, request_id: str, now: datetime, status: RequestStatus) -> None:
+        changes: dict[str, Any] = {"status": status}
+        story = self._journal.story(request_id)
+        if story is not None and story.webhook_status is WebhookStatus.PENDING:
+            changes["webhook_status"] = WebhookStatus.CANCELED
+        self._journal.note(request_id, now, status.value, **changes)
+
+    def _note_delivery(self, request_id: str, attempt: DeliveryAttempt, *, then: str, **changes: Any) -> None:
+        story = self._journal.story(request_id)
+        number = 1 if story is None else story.deliveries + 1
+        outcome = f"answered {attempt.status_code}" if attempt.error is None else attempt.error
+        text = f"delivery attempt {number}: {outcome} ({attempt.latency_ms:.0f} ms); {then}"
+        self._journal.note(request_id, attempt.sent_at, text, deliveries=number, **changes)
+
+
+def _accepted(request: NewRequest) -> str:
+    seconds = (request.expires_at - request.created_at).total_seconds()
+    webhook = f"webhook to {request.webhook_endpoint}" if request.webhook_endpoint else "no webhook"
+    return (
+        f"accepted on {request.created_at:%Y-%m-%d at %H:%M:%S} UTC: priority {request.priority}, "
+        f"may wait {seconds:g} s, {webhook}"
+    )
+
+
+def _failed(attempts: int, errors: list[ErrorDetail]) -> str:
+    return f"inference attempt {attempts} failed: {errors[0].code}: {errors[0].message}"
+
+
+def _errors(errors: list[ErrorDetail]) -> dict[str, Any]:
+    changes: dict[str, Any] = {"errors": errors}
+    if tells_of_exception(errors):
+        changes["has_raised"] = True
+    return changes
+
+
+def _seconds(later: datetime, now: datetime) -> str:
+    return f"{(later - now).total_seconds():g} s"

@@ -1,0 +1,87 @@
+"""Keeps the stories of the latest requests, written on the harness's event loop and read from other threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from .story import MAX_SAID_LINES, Entry, Story
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+__all__ = ["Journal", "is_traceback"]
+
+MAX_STORIES: Final = 10_000
+MAX_LINES: Final = 500
+
+
+def is_traceback(line: str) -> bool:
+    """Whether the line is the first of a traceback."""
+    return line.lstrip().startswith("Traceback (most recent call last)")
+
+
+class Journal:
+    """``lines`` are those that replicas wrote outside of any request that is known."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # its lock may be taken again by who holds it
+        self._stories: dict[str, Story] = {}
+        self.lines: deque[str] = deque(maxlen=MAX_LINES)
+
+    def begin(self, story: Story) -> None:
+        """Keep a new story, and forget the oldest one when there are too many."""
+        with self._changed:
+            self._stories[story.request_id] = story
+            if len(self._stories) > MAX_STORIES:
+                del self._stories[next(iter(self._stories))]
+
+    def discard(self, request_id: str) -> None:
+        """It was no request after all."""
+        with self._changed:
+            self._stories.pop(request_id, None)
+
+    def note(self, request_id: str, at: datetime, text: str, **changes: Any) -> None:
+        """Something happened; ``changes`` are new values of the story's fields. Unknown requests have no story."""
+        with self._changed:
+            story = self._stories.get(request_id)
+            if story is None:
+                return
+            story.entries.append(Entry(at, text))
+            for name, value in changes.items():
+                setattr(story, name, value)
+            self._changed.notify_all()
+
+    def hear(self, line: str, at: datetime, *, request_id: str | None) -> None:
+        """A replica wrote a line, for a request or for none."""
+        with self._changed:
+            story = self._stories.get(request_id or "")
+            if story is None:
+                self.lines.append(line)
+                return
+            story.said_lines += 1
+            if is_traceback(line):
+                story.is_in_traceback = True
+            elif story.is_in_traceback and line[:1].strip():
+                story.is_in_traceback = False
+                story.raised.append(line)
+            if story.said_lines <= MAX_SAID_LINES:
+                story.entries.append(Entry(at, line, is_said=True))
+            self._changed.notify_all()
+
+    def story(self, request_id: str) -> Story | None:
+        """The story of one request, which goes on while it is looked at."""
+        with self._changed:
+            return self._stories.get(request_id)
+
+    def stories(self) -> list[Story]:
+        """All that are kept, in the order in which the requests were accepted."""
+        with self._changed:
+            return list(self._stories.values())
+
+    def wait_for(self, condition: Callable[[], bool], *, timeout_seconds: float) -> bool:
+        """Wait in a thread until the condition holds, which is looked at after each change; False: it did not in time."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_seconds)
