@@ -26,6 +26,10 @@ class ObjectNotFoundError(OutputStoreError):
     """There is no object under that key."""
 
 
+class ObjectExistsError(OutputStoreError):
+    """There is an object under that key already, which is to stay."""
+
+
 class InvalidResultError(OutputStoreError):
     """The object under a request id is no async predict result: cut off, or written by other hands."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -48,6 +49,19 @@ def read_body(body: Body) -> bytes:
         return body
     with opened_body(body) as (file, _):
         return file.read()
+
+
+class Crc32File:
+    """A file that is read once, from where it stands; ``crc32`` is that of all that was read so far."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.crc32 = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        content = self._file.read(size)
+        self.crc32 = zlib.crc32(content, self.crc32)
+        return content
 
 
 def _size(file: BinaryIO) -> int:

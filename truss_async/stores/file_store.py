@@ -18,7 +18,7 @@ from mimetypes import MimeTypes
 from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import quote
 
-from ..errors import ObjectNotFoundError, OutputStoreError
+from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError
 from .bodies import opened_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -66,6 +66,7 @@ class FileStore:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         check_object_key(key)
         with (
@@ -73,7 +74,7 @@ class FileStore:
             self._translated("write", key),
             self._folder(key, create=True) as folder,
         ):
-            _write_atomically(folder, _name(key), source)
+            _write_atomically(folder, _name(key), source, only_if_absent=only_if_absent)
 
     def open(self, key: str) -> BinaryIO:
         check_object_key(key)
@@ -133,6 +134,8 @@ class FileStore:
         try:
             yield
         except OSError as error:
+            if isinstance(error, FileExistsError):
+                raise ObjectExistsError(f"there is an object {self._url}/{key} already") from error
             if error.errno in _ABSENT and action != "write":
                 raise ObjectNotFoundError(f"there is no object {self._url}/{key}") from error
             remedy = _REMEDIES.get(error.errno or 0)
@@ -144,7 +147,7 @@ def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _write_atomically(folder: int, name: str, source: BinaryIO) -> None:
+def _write_atomically(folder: int, name: str, source: BinaryIO, *, only_if_absent: bool) -> None:
     # No key has a part that starts with a dot, so that what a kill leaves behind is never taken for an object.
     temporary = f".{uuid.uuid4().hex}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
@@ -153,7 +156,11 @@ def _write_atomically(folder: int, name: str, source: BinaryIO) -> None:
             shutil.copyfileobj(source, file, _COPY_BYTES)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        if only_if_absent:
+            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.unlink(temporary, dir_fd=folder)
+        else:
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=folder)

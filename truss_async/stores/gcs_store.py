@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import requests
-from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, NotFound, Unauthorized
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPICallError,
+    GoogleAPIError,
+    NotFound,
+    PreconditionFailed,
+    Unauthorized,
+)
 from google.auth.credentials import Signing
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
+from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
+from .attempts import is_own_write, with_attempt_id
 from .bodies import opened_body
 from .clients import ClientCache
 from .keys import check_object_key
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
+from .transfers import one_of_few_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,12 +91,20 @@ class GcsStore:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES)
-        blob.metadata = dict(metadata)
+        blob.metadata = with_attempt_id(metadata) if only_if_absent else dict(metadata)
         blob.content_encoding = content_encoding
+        condition = {"if_generation_match": 0} if only_if_absent else {}
         with opened_body(body) as (file, size), self._translated("write", key):
-            blob.upload_from_file(file, size=size, content_type=content_type, **_CALL)
+            try:
+                with one_of_few_uploads() if size > _PART_BYTES else nullcontext():
+                    blob.upload_from_file(file, size=size, content_type=content_type, **condition, **_CALL)
+            except PreconditionFailed:
+                # If the answer to our own success was lost, the client has asked again.
+                if not is_own_write(self, key, blob.metadata):
+                    raise
 
     def open(self, key: str) -> BinaryIO:
         blob = self._get(key)
@@ -151,6 +168,8 @@ class GcsStore:
             requests.RequestException,
         ) as error:
             url = f"{self._url}/{key}"
+            if isinstance(error, PreconditionFailed) and action == "write":
+                raise ObjectExistsError(f"there is an object {url} already") from error
             if isinstance(error, NotFound) and action == "read":
                 raise ObjectNotFoundError(f"there is no object {url}") from error
             raise OutputStoreError(f"cannot {action} {url}: {_reason(error, action)}") from error

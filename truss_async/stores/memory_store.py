@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
-from ..errors import ObjectNotFoundError
+from ..errors import ObjectExistsError, ObjectNotFoundError
 from .bodies import read_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -54,6 +54,7 @@ class MemoryStore:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         path = self._path(key)
         content = read_body(body)
@@ -61,6 +62,8 @@ class MemoryStore:
             key, len(content), content_type, dict(metadata), self._clock.now(), content_encoding
         )
         with self._objects.lock:
+            if only_if_absent and path in self._objects.by_key:
+                raise ObjectExistsError(f"there is an object {self._url}/{key} already")
             self._objects.by_key[path] = content, info
 
     def open(self, key: str) -> BinaryIO:

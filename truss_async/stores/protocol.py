@@ -48,11 +48,13 @@ class ObjectStore(Protocol):
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         """Write the whole object or nothing; an object of that key is replaced.
 
         A file is read from where it stands, and left open. ``content_encoding`` says how the body is compressed
-        already.
+        already. With ``only_if_absent``, an object of that key stays, and ObjectExistsError is raised; of several that
+        write at once, one succeeds. An object with the same ``attempt-id`` in its metadata is this call's own.
         """
 
     def open(self, key: str) -> BinaryIO:

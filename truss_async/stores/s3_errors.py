@@ -7,13 +7,14 @@ from typing import Final
 from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
+    FlexibleChecksumError,
     HTTPClientError,
     NoCredentialsError,
     SSLError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from ..errors import ObjectNotFoundError, OutputStoreError
+from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError
 
 _RIGHTS: Final = {
     "write": "s3:PutObject",
@@ -23,6 +24,8 @@ _RIGHTS: Final = {
     "presign": "s3:GetObject",
 }
 _ABSENT: Final = frozenset({"404", "NoSuchKey"})
+_EXISTS: Final = frozenset({"412", "PreconditionFailed"})
+_CONFLICTS: Final = _EXISTS | {"409", "ConditionalRequestConflict", "404", "NoSuchUpload"}
 _FORBIDDEN: Final = frozenset({"403", "AccessDenied", "AllAccessDisabled"})
 _WRONG_KEY: Final = (
     "the access key is not valid there; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -38,6 +41,9 @@ _REMEDIES: Final = {
     "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN or the secret aws_session_token",
     "ExpiredToken": "the session token has expired; get new credentials",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "BadDigest": "what arrived is not what was sent; try again",
+    "XAmzContentChecksumMismatch": "what arrived is not what was sent; try again",
+    "ConditionalRequestConflict": "somebody else is writing the same object; try again",
     "PermanentRedirect": _WRONG_REGION,
     "301": _WRONG_REGION,
     "AuthorizationHeaderMalformed": _WRONG_REGION,
@@ -53,10 +59,15 @@ _NO_CREDENTIALS: Final = (
 )
 
 
+def is_conflict(error: ClientError) -> bool:
+    """Whether a write was refused because of an object, or for want of an upload, that may be our own doing."""
+    return _code(error) in _CONFLICTS
+
+
 def s3_failure(error: Exception, *, action: str, url: str, endpoint: str) -> OutputStoreError:
     """The same failure as one of ours. Nothing of the request, which holds credentials, is quoted."""
-    if isinstance(error.__context__, ClientError):  # boto3's upload_file hides it in an error of its own
-        error = error.__context__
+    if action == "write" and isinstance(error, ClientError) and _code(error) in _EXISTS:
+        return ObjectExistsError(f"there is an object {url} already")
     reason = _reason(error, action=action, url=url, endpoint=endpoint)
     if reason is None:
         return ObjectNotFoundError(f"there is no object {url}")
@@ -66,7 +77,7 @@ def s3_failure(error: Exception, *, action: str, url: str, endpoint: str) -> Out
 def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | None:
     """None: there is no such object."""
     if isinstance(error, ClientError):
-        code = error.response.get("Error", {}).get("Code", "") or "unknown error"
+        code = _code(error) or "unknown error"
         if code in _ABSENT and action == "read":
             return None
         if code in _FORBIDDEN:
@@ -80,6 +91,8 @@ def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | 
     kind = type(error).__name__
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
         return f"{kind}; {_NO_CREDENTIALS}"
+    if isinstance(error, FlexibleChecksumError):
+        return "what was received does not match the object's checksum; read it again"
     if isinstance(error, SSLError):
         return f"{kind}; {endpoint} has no certificate that this machine trusts (AWS_CA_BUNDLE names others)"
     if isinstance(error, (NoConnectionError, HTTPClientError)):
@@ -87,3 +100,7 @@ def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | 
             f"{kind}; {endpoint} cannot be reached or does not answer; check AWS_ENDPOINT_URL and the network"
         )
     return f"{kind}; {error}"
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

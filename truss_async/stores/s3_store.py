@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+import zlib
+from base64 import b64encode
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import boto3
 from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 
 from ..errors import SettingsError
-from .bodies import opened_body
+from .attempts import is_own_write, with_attempt_id
+from .bodies import Crc32File, opened_body
 from .clients import ClientCache
 from .keys import check_object_key
 from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
-from .s3_errors import s3_failure
+from .s3_errors import is_conflict, s3_failure
+from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import timedelta
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import Body
 
-SINGLE_PUT_BYTES: Final = 16 * 1024 * 1024
-"""A body up to this size is one PUT; a larger one goes in parts, several at once."""
-
-_TRANSFER: Final = TransferConfig(
-    multipart_threshold=SINGLE_PUT_BYTES, multipart_chunksize=8 * 1024 * 1024, max_concurrency=10
-)
 _CLIENT: Final = Config(
     connect_timeout=5,
     read_timeout=60,
@@ -94,6 +91,8 @@ class S3Store:
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = client
         self._put_arguments = options.s3_arguments()
+        # AWS_REQUEST_CHECKSUM_CALCULATION=when_required is for servers that know no checksums.
+        self._sends_checksums = client.meta.config.request_checksum_calculation != "when_required"
 
     @property
     def url(self) -> str:
@@ -107,28 +106,30 @@ class S3Store:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         path = self._path(key)
-        described: dict[str, Any] = {
-            **self._put_arguments,
-            "ContentType": content_type,
-            "Metadata": dict(metadata),
-        }
+        metadata = with_attempt_id(metadata) if only_if_absent else dict(metadata)
+        described: dict[str, Any] = {**self._put_arguments, "ContentType": content_type, "Metadata": metadata}
         if content_encoding is not None:
             described["ContentEncoding"] = content_encoding
+        condition = {"IfNoneMatch": "*"} if only_if_absent else {}
         with opened_body(body) as (file, size), self._translated("write", key):
-            if size <= SINGLE_PUT_BYTES:
-                self._client.put_object(Bucket=self._bucket, Key=path, Body=file.read(), **described)
-                return
-            if isinstance(body, Path):  # the parts are read from disk as they go, not held in memory
-                self._client.upload_file(str(body), self._bucket, path, ExtraArgs=described, Config=_TRANSFER)
-            else:
-                self._client.upload_fileobj(file, self._bucket, path, ExtraArgs=described, Config=_TRANSFER)
+            try:
+                if size <= SINGLE_PUT_BYTES:
+                    with whole_body(body, file, size) as content:
+                        self._put_whole(path, content, {**described, **condition})
+                else:
+                    self._put_in_parts(path, file, size, described, condition)
+            except ClientError as error:
+                # If the answer to our own success was lost, the client has asked again.
+                if not (is_conflict(error) and is_own_write(self, key, metadata)):
+                    raise
 
     def open(self, key: str) -> BinaryIO:
         path = self._path(key)
         with self._translated("read", key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=path)
+            answer = self._client.get_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
         return remote_file(answer["Body"], lambda: self._translated("read", key))
 
     def head(self, key: str) -> ObjectInfo:
@@ -164,6 +165,47 @@ class S3Store:
             return self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket, "Key": path}, ExpiresIn=seconds
             )
+
+    def _put_whole(self, path: str, content: bytes, described: Mapping[str, Any]) -> None:
+        checksum = self._checksum(zlib.crc32(content))
+        self._client.put_object(Bucket=self._bucket, Key=path, Body=content, **checksum, **described)
+
+    def _put_in_parts(
+        self,
+        path: str,
+        file: BinaryIO,
+        size: int,
+        described: Mapping[str, Any],
+        condition: Mapping[str, Any],
+    ) -> None:
+        place: dict[str, Any] = {"Bucket": self._bucket, "Key": path}
+        # One checksum of the whole object, not of its parts' checksums, is one that a reader can verify.
+        kind: dict[str, Any] = {"ChecksumType": "FULL_OBJECT"} if self._sends_checksums else {}
+        algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if self._sends_checksums else {}
+        begun = self._client.create_multipart_upload(**place, **described, **algorithm, **kind)
+        place["UploadId"] = begun["UploadId"]
+        source = Crc32File(file)
+
+        def upload(number: int, content: bytes) -> CompletedPartTypeDef:
+            checksum = self._checksum(zlib.crc32(content))
+            sent = self._client.upload_part(**place, PartNumber=number, Body=content, **checksum)
+            return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": sent["ETag"], **checksum})
+
+        try:
+            parts = upload_in_parts(source, part_bytes=part_size(size), upload=upload)
+            whole = self._checksum(source.crc32)
+            self._client.complete_multipart_upload(
+                **place, MultipartUpload={"Parts": parts}, **whole, **kind, **condition
+            )
+        except BaseException:
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**place)
+            raise
+
+    def _checksum(self, crc32: int) -> dict[str, Any]:
+        return (
+            {"ChecksumCRC32": b64encode(crc32.to_bytes(4, "big")).decode()} if self._sends_checksums else {}
+        )
 
     def _path(self, key: str) -> str:
         return self._root + check_object_key(key)

@@ -1,7 +1,8 @@
 """Every other URL that smart_open opens. Imported only when it is used.
 
 Such a store writes and reads; it cannot describe, list or delete objects, and keeps no content type or metadata.
-Whether a write is all or nothing is up to the protocol; the body is complete before its first byte goes.
+Whether a write is all or nothing is up to the protocol; the body is complete before its first byte goes. Nor can it be
+told who was first of two that write at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from urllib.parse import unquote
 import smart_open
 from smart_open import transport
 
-from ..errors import MissingExtraError, ObjectNotFoundError, OutputStoreError, SettingsError
+from ..errors import (
+    MissingExtraError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    OutputStoreError,
+    SettingsError,
+)
 from .bodies import opened_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -70,8 +77,11 @@ class SmartOpenStore:
         content_type: str,
         content_encoding: str | None = None,
         metadata: Mapping[str, str] = NO_METADATA,
+        only_if_absent: bool = False,
     ) -> None:
         target_url = self._object_url(key)
+        if only_if_absent and self._is_there(key):
+            raise ObjectExistsError(f"there is an object {self._url}/{key} already")
         with (
             opened_body(body) as (source, _),
             self._translated("write", key),
@@ -97,6 +107,13 @@ class SmartOpenStore:
 
     def presign(self, key: str, *, expires_in: timedelta) -> str:
         cannot_presign(f"{self._url}/{check_object_key(key)}")
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self.open(key).close()
+        except ObjectNotFoundError:
+            return False
+        return True
 
     def _object_url(self, key: str) -> str:
         return f"{self._opened_url}/{check_object_key(key)}"

@@ -1,0 +1,29 @@
+"""Whose write it was that is in the store: told by the attempt id in an object's metadata."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ObjectNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .protocol import ObjectStore
+
+ATTEMPT_ID_METADATA: Final = "attempt-id"
+
+
+def with_attempt_id(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The metadata with an attempt id: its own, or a new one."""
+    return {ATTEMPT_ID_METADATA: uuid.uuid4().hex, **metadata}
+
+
+def is_own_write(store: ObjectStore, key: str, metadata: Mapping[str, str]) -> bool:
+    """Whether the object there was written by this very attempt, whose answer was lost on its way back."""
+    attempt_id = metadata.get(ATTEMPT_ID_METADATA)
+    try:
+        return attempt_id is not None and store.head(key).metadata.get(ATTEMPT_ID_METADATA) == attempt_id
+    except ObjectNotFoundError:
+        return False
