@@ -5,7 +5,7 @@ from importlib import import_module
 
 from .report import publish
 
-BENCHMARKS = ("harness", "plugin")
+BENCHMARKS = ("harness", "plugin", "stores")
 
 
 def main(names: list[str]) -> None:

@@ -92,7 +92,9 @@ class S3Store:
         self._client = client
         self._put_arguments = options.s3_arguments()
         # AWS_REQUEST_CHECKSUM_CALCULATION=when_required is for servers that know no checksums.
-        self._sends_checksums = client.meta.config.request_checksum_calculation != "when_required"
+        self._sends_checksums = (
+            getattr(client.meta.config, "request_checksum_calculation", None) != "when_required"
+        )
 
     @property
     def url(self) -> str:
