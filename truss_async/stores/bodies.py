@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .protocol import Body
+    from .readers import Digest
 
 
 @contextmanager
@@ -51,17 +52,30 @@ def read_body(body: Body) -> bytes:
         return file.read()
 
 
-class Crc32File:
-    """A file that is read once, from where it stands; ``crc32`` is that of all that was read so far."""
+class DigestedFile:
+    """A file that is read once, from where it stands; ``digest`` is that of all that was read so far."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, digest: Digest) -> None:
         self._file = file
-        self.crc32 = 0
+        self.digest = digest
 
     def read(self, size: int = -1, /) -> bytes:
         content = self._file.read(size)
-        self.crc32 = zlib.crc32(content, self.crc32)
+        self.digest.update(content)
         return content
+
+
+class Crc32:
+    """A CRC-32, made piece by piece."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
 
 
 def _size(file: BinaryIO) -> int:

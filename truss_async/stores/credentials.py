@@ -21,6 +21,8 @@ class StoreCredentials:
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     gcp_service_account_json: str | None = field(default=None, repr=False)
+    azure_storage_connection_string: str | None = field(default=None, repr=False)
+    azure_storage_account: str | None = None
 
     def __post_init__(self) -> None:
         if bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):

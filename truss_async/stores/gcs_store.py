@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64decode
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -22,21 +23,24 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Ref
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
+from google_crc32c import Checksum
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
 from .attempts import is_own_write, with_attempt_id
 from .bodies import opened_body
 from .clients import ClientCache
 from .keys import check_object_key
+from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
-from .readers import remote_file
+from .readers import VerifiedBytes, remote_file
 from .transfers import one_of_few_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .credentials import StoreCredentials
+    from .options import StoreOptions
     from .protocol import Body
 
 _PART_BYTES: Final = 8 * 1024 * 1024
@@ -73,11 +77,14 @@ GCS_CLIENTS: Final = ClientCache(
 class GcsStore:
     """The objects of one bucket below a prefix."""
 
-    def __init__(self, bucket: str, *, prefix: str, client: storage.Client) -> None:
+    def __init__(
+        self, bucket: str, *, prefix: str, client: storage.Client, options: StoreOptions = NO_OPTIONS
+    ) -> None:
         self._client = client
         self._bucket = client.bucket(bucket)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"gs://{bucket}/{prefix}".rstrip("/")
+        self._options = options
 
     @property
     def url(self) -> str:
@@ -93,7 +100,12 @@ class GcsStore:
         metadata: Mapping[str, str] = NO_METADATA,
         only_if_absent: bool = False,
     ) -> None:
-        blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES)
+        kms_key = self._options.kms_key_id
+        blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES, kms_key_name=kms_key)
+        if self._options.storage_class is not None:
+            blob.storage_class = self._options.storage_class
+        for name, value in self._options.properties().items():
+            setattr(blob, name, value)
         blob.metadata = with_attempt_id(metadata) if only_if_absent else dict(metadata)
         blob.content_encoding = content_encoding
         condition = {"if_generation_match": 0} if only_if_absent else {}
@@ -115,6 +127,9 @@ class GcsStore:
         # With the generation named, all parts are of the same object, or are missing.
         generation = self._bucket.blob(blob.name, generation=blob.generation)
         reader = generation.open("rb", chunk_size=_PART_BYTES, raw_download=True, **_CALL)
+        if blob.crc32c:
+            expected = b64decode(blob.crc32c)
+            reader = VerifiedBytes(reader, _crc32c(), expected=expected, url=f"{self._url}/{key}")
         return remote_file(reader, lambda: self._translated("read the rest of", key))
 
     def head(self, key: str) -> ObjectInfo:
@@ -194,6 +209,11 @@ def _info(key: str, blob: storage.Blob) -> ObjectInfo:
         modified_at=blob.updated,
         content_encoding=blob.content_encoding,
     )
+
+
+def _crc32c() -> Any:
+    checksum: Any = Checksum
+    return checksum()
 
 
 def _reason(error: Exception, action: str) -> str:

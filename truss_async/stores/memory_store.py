@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ObjectExistsError, ObjectNotFoundError
+from .attempts import ATTEMPT_ID_METADATA
 from .bodies import read_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -62,7 +63,10 @@ class MemoryStore:
             key, len(content), content_type, dict(metadata), self._clock.now(), content_encoding
         )
         with self._objects.lock:
-            if only_if_absent and path in self._objects.by_key:
+            earlier = self._objects.by_key.get(path)
+            if only_if_absent and earlier is not None:
+                if earlier[1].metadata.get(ATTEMPT_ID_METADATA, "") == metadata.get(ATTEMPT_ID_METADATA):
+                    return
                 raise ObjectExistsError(f"there is an object {self._url}/{key} already")
             self._objects.by_key[path] = content, info
 

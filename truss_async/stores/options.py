@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from ..errors import SettingsError
@@ -17,46 +17,81 @@ MAX_TAGS: Final = 10
 MAX_TAG_NAME_LENGTH: Final = 128
 MAX_TAG_VALUE_LENGTH: Final = 256
 
-_STORAGE_CLASS: Final = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+_STORAGE_CLASS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+_HEADERS: Final = {
+    "cache-control": "CacheControl",
+    "content-disposition": "ContentDisposition",
+    "content-language": "ContentLanguage",
+}
+_S3_HEADERS: Final = {
+    **_HEADERS,
+    "x-amz-acl": "ACL",
+    "x-amz-expected-bucket-owner": "ExpectedBucketOwner",
+    "x-amz-object-lock-legal-hold": "ObjectLockLegalHoldStatus",
+    "x-amz-server-side-encryption": "ServerSideEncryption",
+    "x-amz-server-side-encryption-context": "SSEKMSEncryptionContext",
+    "x-amz-website-redirect-location": "WebsiteRedirectLocation",
+}
+_HELD_BY: Final = {
+    "s3": ("storage_class", "kms_key_id", "tags", "headers"),
+    "gs": ("storage_class", "kms_key_id", "headers"),
+    "azure": ("storage_class", "tags", "headers"),
+}
+
+
+def _no_entries() -> Mapping[str, str]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class StoreOptions:
-    """For every object that is written to a store on s3://; what is left out is up to the bucket.
+    """For every object that is written to a store in a cloud; what is left out is up to the bucket.
 
-    ``storage_class`` is S3's name of it, such as STANDARD_IA. ``kms_key_id`` is the id, ARN or alias of the key that
-    the objects are encrypted with. ``tags`` are the objects' tags; they need the right s3:PutObjectTagging.
+    ``storage_class`` is the cloud's name of it: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure). ``kms_key_id`` names the
+    key that the objects are encrypted with: its id, ARN or alias (S3), or resource name (GCS). ``tags`` are the
+    objects' tags (S3, Azure); on S3 they need the right s3:PutObjectTagging. ``headers`` are sent with each object, such
+    as Cache-Control, and given back to whoever reads it.
     """
 
     storage_class: str | None = None
     kms_key_id: str | None = None
-    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tags: Mapping[str, str] = field(default_factory=_no_entries)
+    headers: Mapping[str, str] = field(default_factory=_no_entries)
 
     def __post_init__(self) -> None:
         if self.storage_class is not None and not _STORAGE_CLASS.fullmatch(self.storage_class):
             raise SettingsError(
-                f"storage_class {self.storage_class!a} is none of S3's, such as STANDARD_IA or INTELLIGENT_TIERING"
+                f"storage_class {self.storage_class!a} is none: it is a word such as STANDARD_IA (S3), NEARLINE (GCS) or "
+                "Cool (Azure)"
             )
         if self.kms_key_id is not None and not (self.kms_key_id.isascii() and self.kms_key_id.isprintable()):
             raise SettingsError("kms_key_id is no id, ARN or alias of a KMS key")
         if self.kms_key_id == "":
             raise SettingsError("kms_key_id is empty; leave it out to use the bucket's own encryption")
-        if len(self.tags) > MAX_TAGS:
-            raise SettingsError(f"tags has {len(self.tags)} entries; S3 allows {MAX_TAGS}")
-        for name, value in self.tags.items():
-            if not 1 <= len(name) <= MAX_TAG_NAME_LENGTH or len(value) > MAX_TAG_VALUE_LENGTH:
-                raise SettingsError(
-                    f"the tag {name[:40]!a} is too long or has no name; S3 allows {MAX_TAG_NAME_LENGTH} characters, "
-                    f"and {MAX_TAG_VALUE_LENGTH} for its value"
-                )
+        _check_tags(self.tags)
+        _check_headers(self.headers)
 
     def given(self) -> list[str]:
         """The names of the options that ask for anything."""
         return [each.name for each in fields(self) if getattr(self, each.name)]
 
+    def check_held_by(self, scheme: str) -> None:
+        """SettingsError when a store on such a URL cannot be asked for all that is given."""
+        held = _HELD_BY.get(scheme, ())
+        if refused := [name for name in self.given() if name not in held]:
+            able = ", ".join(f"{each}://" for each, names in _HELD_BY.items() if {*refused} <= {*names})
+            raise SettingsError(
+                f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"
+            )
+        known = _S3_HEADERS if scheme == "s3" else _HEADERS
+        if unknown := [name for name in self.headers if name.lower() not in known]:
+            raise SettingsError(
+                f"headers: {scheme}:// takes no {', '.join(unknown)}; it takes {', '.join(known)}"
+            )
+
     def s3_arguments(self) -> dict[str, str]:
         """The same as arguments of S3's PutObject."""
-        arguments = {}
+        arguments = {_S3_HEADERS[name.lower()]: value for name, value in self.headers.items()}
         if self.storage_class is not None:
             arguments["StorageClass"] = self.storage_class
         if self.kms_key_id is not None:
@@ -64,6 +99,27 @@ class StoreOptions:
         if self.tags:
             arguments["Tagging"] = urlencode(self.tags)
         return arguments
+
+    def properties(self) -> dict[str, Any]:
+        """The headers by the names that GCS and Azure have for them, such as ``cache_control``."""
+        return {name.lower().replace("-", "_"): value for name, value in self.headers.items()}
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise SettingsError(f"tags has {len(tags)} entries; {MAX_TAGS} are allowed")
+    for name, value in tags.items():
+        if not 1 <= len(name) <= MAX_TAG_NAME_LENGTH or len(value) > MAX_TAG_VALUE_LENGTH:
+            raise SettingsError(
+                f"the tag {name[:40]!a} is too long or has no name; {MAX_TAG_NAME_LENGTH} characters are allowed, "
+                f"and {MAX_TAG_VALUE_LENGTH} for its value"
+            )
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise SettingsError(f"the header {name[:40]!a} must have a value of printable ASCII characters")
 
 
 NO_OPTIONS: Final = StoreOptions()

@@ -23,5 +23,5 @@ def expiry_seconds(expires_in: timedelta) -> int:
 def cannot_presign(url: str) -> NoReturn:
     """Say that the store of the object at the URL makes no presigned URLs."""
     raise OutputStoreError(
-        f"cannot presign {url}: only stores on s3:// and gs:// make such URLs; read it with open"
+        f"cannot presign {url}: only stores on s3://, gs:// and azure:// make such URLs; read it with open"
     )

@@ -15,6 +15,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError
+from .readers import DAMAGED
 
 _RIGHTS: Final = {
     "write": "s3:PutObject",
@@ -92,7 +93,7 @@ def _reason(error: Exception, *, action: str, url: str, endpoint: str) -> str | 
     if isinstance(error, (NoCredentialsError, CredentialRetrievalError)):
         return f"{kind}; {_NO_CREDENTIALS}"
     if isinstance(error, FlexibleChecksumError):
-        return "what was received does not match the object's checksum; read it again"
+        return DAMAGED
     if isinstance(error, SSLError):
         return f"{kind}; {endpoint} has no certificate that this machine trusts (AWS_CA_BUNDLE names others)"
     if isinstance(error, (NoConnectionError, HTTPClientError)):

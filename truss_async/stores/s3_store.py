@@ -15,7 +15,7 @@ from botocore.handlers import add_expect_header
 
 from ..errors import SettingsError
 from .attempts import is_own_write, with_attempt_id
-from .bodies import Crc32File, opened_body
+from .bodies import Crc32, DigestedFile, opened_body
 from .clients import ClientCache
 from .keys import check_object_key
 from .options import NO_OPTIONS
@@ -169,7 +169,7 @@ class S3Store:
             )
 
     def _put_whole(self, path: str, content: bytes, described: Mapping[str, Any]) -> None:
-        checksum = self._checksum(zlib.crc32(content))
+        checksum = self._checksum(_crc32(content))
         self._client.put_object(Bucket=self._bucket, Key=path, Body=content, **checksum, **described)
 
     def _put_in_parts(
@@ -186,16 +186,16 @@ class S3Store:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if self._sends_checksums else {}
         begun = self._client.create_multipart_upload(**place, **described, **algorithm, **kind)
         place["UploadId"] = begun["UploadId"]
-        source = Crc32File(file)
+        source = DigestedFile(file, Crc32())
 
         def upload(number: int, content: bytes) -> CompletedPartTypeDef:
-            checksum = self._checksum(zlib.crc32(content))
+            checksum = self._checksum(_crc32(content))
             sent = self._client.upload_part(**place, PartNumber=number, Body=content, **checksum)
             return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": sent["ETag"], **checksum})
 
         try:
             parts = upload_in_parts(source, part_bytes=part_size(size), upload=upload)
-            whole = self._checksum(source.crc32)
+            whole = self._checksum(source.digest.digest())
             self._client.complete_multipart_upload(
                 **place, MultipartUpload={"Parts": parts}, **whole, **kind, **condition
             )
@@ -204,10 +204,8 @@ class S3Store:
                 self._client.abort_multipart_upload(**place)
             raise
 
-    def _checksum(self, crc32: int) -> dict[str, Any]:
-        return (
-            {"ChecksumCRC32": b64encode(crc32.to_bytes(4, "big")).decode()} if self._sends_checksums else {}
-        )
+    def _checksum(self, crc32: bytes) -> dict[str, Any]:
+        return {"ChecksumCRC32": b64encode(crc32).decode()} if self._sends_checksums else {}
 
     def _path(self, key: str) -> str:
         return self._root + check_object_key(key)
@@ -219,3 +217,7 @@ class S3Store:
         except (BotoCoreError, ClientError, Boto3Error) as error:
             endpoint = self._client.meta.endpoint_url
             raise s3_failure(error, action=action, url=f"{self._url}/{key}", endpoint=endpoint) from error
+
+
+def _crc32(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "big")

@@ -16,7 +16,6 @@ import smart_open
 from smart_open import transport
 
 from ..errors import (
-    MissingExtraError,
     ObjectExistsError,
     ObjectNotFoundError,
     OutputStoreError,
@@ -40,8 +39,6 @@ def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
     try:
         transport.get_transport(scheme)
     except ImportError:
-        if scheme == "azure":
-            raise MissingExtraError("azure-storage-blob", extra="azure", purpose="azure://") from None
         raise SettingsError(f"{scheme}:// needs pip install 'smart_open[ssh]'") from None
     except NotImplementedError:
         schemes = sorted({*known, *filter(None, transport.SUPPORTED_SCHEMES)})

