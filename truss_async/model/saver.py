@@ -1,6 +1,5 @@
 """Saves one output: artifacts first, so that a result never refers to something missing, then the result."""
 
-import gzip
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pydantic_core import from_json
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
-from ..stores.result_objects import compressed
+from ..stores.compression import compressed, decompressed
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
@@ -162,9 +161,9 @@ class OutputSaver:
         return result_json(result, output)
 
     def _put_json(self, writer: ObjectWriter, key: str, body: bytes) -> ArtifactReference:
-        if self._settings.compression == "gzip":
-            return writer.put(key, compressed(body), content_type=JSON, content_encoding="gzip")
-        return writer.put(key, body, content_type=JSON)
+        compression = self._settings.compression
+        encoding = None if compression == "none" else compression
+        return writer.put(key, compressed(body, compression), content_type=JSON, content_encoding=encoding)
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""
@@ -178,9 +177,9 @@ class OutputSaver:
             return None
         reference = ArtifactReference(url=url, content_type=JSON, size_bytes=len(stored))
         try:
-            said = from_json(gzip.decompress(stored) if stored.startswith(b"\x1f\x8b") else stored)
+            said = from_json(decompressed(stored))
             data = said if self._settings.format == "raw" else said["data"]
-        except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
         logger.info("request %s has an output already, which stays and is answered", destination.request_id)
         return data, reference

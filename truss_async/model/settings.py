@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
+from ..stores.compression import Compression, check_compression
 from .templates import DATE, REQUEST_ID, check_names, template_names
 
 ENVIRONMENT_PREFIX = "TRUSS_ASYNC_OUTPUT_"
@@ -40,7 +41,7 @@ class OutputSettings(BaseModel):
     respond_with: Literal["output", "reference"] = Field(
         "output", description="What the answer, and so the webhook, carries: the output, or where it lies."
     )
-    compression: Literal["none", "gzip"] = Field("none", description="How result objects are compressed.")
+    compression: Compression = Field("none", description="How result objects are compressed.")
     overwrite: bool = Field(
         True,
         description="Whether another output of the same request id takes the place of the first; if not, the first "
@@ -73,6 +74,12 @@ class OutputSettings(BaseModel):
     @classmethod
     def _check_url(cls, url: str) -> str:
         return check_names(url, allowed=_URL_NAMES)
+
+    @field_validator("compression")
+    @classmethod
+    def _check_compression(cls, compression: Compression) -> Compression:
+        check_compression(compression)
+        return compression
 
     @field_validator("spill_dir")
     @classmethod

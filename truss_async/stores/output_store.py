@@ -11,6 +11,7 @@ from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, UnsafeObjectKeyError
 from .bodies import opened_body
+from .compression import compressed
 from .credentials import NO_CREDENTIALS
 from .keys import (
     artifact_key,
@@ -22,7 +23,7 @@ from .keys import (
 )
 from .options import NO_OPTIONS
 from .presigning import DEFAULT_EXPIRY
-from .result_objects import ResultInfo, compressed, parse_result, request_failure
+from .result_objects import ResultInfo, parse_result, request_failure
 from .urls import object_store
 from .waiting import as_utc, is_last_word, pauses
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..clock import Clock
+    from .compression import Compression
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import Body, ObjectInfo, ObjectStore
-    from .result_objects import Compression
 
 RESULT_CONTENT_TYPE: Final = "application/json"
 UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
@@ -238,13 +239,11 @@ class OutputStore:
         )
 
     def _put_json(self, key: str, request_id: str, body: bytes, compression: Compression) -> str:
-        if compression != "gzip":
-            return self._put(key, request_id, body, RESULT_CONTENT_TYPE)
         self._objects.put(
             key,
-            compressed(body),
+            compressed(body, compression),
             content_type=RESULT_CONTENT_TYPE,
-            content_encoding=compression,
+            content_encoding=None if compression == "none" else compression,
             metadata={REQUEST_ID_METADATA: request_id},
         )
         return f"{self.url}/{key}"

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from ..contract import AsyncPredictResult
 from ..errors import InvalidResultError, RequestFailedError
+from .compression import decompressed
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _LONGEST_QUOTE: Final = 300
-
-
-Compression: TypeAlias = Literal["none", "gzip"]
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_GZIP_LEVEL: Final = 6  # nine takes three times as long, for two percent
 
 
 @dataclass(frozen=True)
@@ -38,11 +32,13 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
     InvalidResultError, which quotes none of it, when it holds none.
     """
     try:
-        result = AsyncPredictResult.model_validate_json(_decompressed(body))
-    except (OSError, EOFError, zlib.error):
+        text = decompressed(body)
+    except ValueError:
         raise InvalidResultError(
             f"{url} cannot be decompressed; it is cut off or was written by other hands"
         ) from None
+    try:
+        result = AsyncPredictResult.model_validate_json(text)
     except ValidationError as error:
         # Not chained, and only the first fault's kind: the rest quotes the model output.
         reason = error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
@@ -52,16 +48,6 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
     if result.request_id != request_id:
         raise InvalidResultError(f"{url} holds the result of another request")
     return result
-
-
-def compressed(body: bytes) -> bytes:
-    """The body in gzip; the same body always gives the same bytes."""
-    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
-
-
-def _decompressed(body: bytes) -> bytes:
-    # Told from the bytes, which every store keeps, and which no JSON starts with.
-    return gzip.decompress(body) if body.startswith(_GZIP_MAGIC) else body
 
 
 def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:

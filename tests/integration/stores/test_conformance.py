@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from truss_async.stores import ObjectStore
+    from truss_async.stores.compression import Compression
     from truss_async.stores.protocol import Body
 
 SIZES = [0, 1000, 17_000_001]
@@ -344,9 +345,13 @@ def test_output_store_reads_results_compressed_or_not(store: ObjectStore) -> Non
     outputs = OutputStore(store)
     moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
     result = AsyncPredictResult(request_id="r1", time=moment, data=["größer"] * 100)
-    outputs.put_result(result, compression="gzip")
-    assert outputs.get("r1") == result
-    assert store.head("r1.json").size_bytes < 300
+    kinds: list[Compression] = ["gzip", "zstd"]
+    for kind in kinds:
+        outputs.put_result(result, compression=kind)
+        assert outputs.get("r1") == result
+        info = store.head("r1.json")
+        assert info.size_bytes < 300
+        assert info.content_encoding == (None if isinstance(store, FileStore) else kind)
     outputs.put_result(result)
     assert outputs.get("r1") == result
     assert store.head("r1.json").content_encoding is None
