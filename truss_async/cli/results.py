@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -15,7 +16,9 @@ from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError, UnsafeObjectKeyError
-from ..stores import OutputStore, ResultInfo, artifact_key, check_request_id
+from ..stores import OutputStore, ResultInfo, check_request_id
+from ..stores.layout import DEFAULT_KEY
+from ..stores.output_store import Format
 from ..stores.waiting import as_utc
 from .options import AsJson, variable
 
@@ -25,14 +28,45 @@ TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(rf"(\d{{1,5}})([{''.join(TIME_UNITS)}])", re.ASCII)
 
 RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
-Store = Annotated[
-    str,
-    Parameter(
-        name="--store",
-        help="URL of the output store: s3://BUCKET/PREFIX, gs://, file:///FOLDER, …; cloud credentials come from the environment, a profile or a role.",
-        env_var=(variable("store"), variable("output_url")),
-    ),
-]
+
+
+def _option(help_text: str, setting: str) -> Parameter:
+    """An option with the variable of its own name, and that of the plugin's setting."""
+    return Parameter(help=help_text, env_var=(variable(setting), variable(f"output_{setting}")))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StorePlace:
+    """Where the results are, in the words of the plugin's settings."""
+
+    store: Annotated[
+        str,
+        Parameter(
+            name="--store",
+            help="URL of the output store: s3://BUCKET/PREFIX, gs://, azure://, file:///FOLDER, …; cloud credentials come from the environment, a profile or a role.",
+            env_var=(variable("store"), variable("output_url")),
+        ),
+    ]
+    key: Annotated[str, _option("The object key, if the model's setting differs.", "key")] = DEFAULT_KEY
+    format: Annotated[Format, _option("What the objects hold; the model's setting.", "format")] = "result"
+    model_id: Annotated[str | None, _option("For {model_id} in URL or key.", "model_id")] = None
+    deployment_id: Annotated[str | None, _option("For {deployment_id} in URL or key.", "deployment_id")] = (
+        None
+    )
+    environment: Annotated[str | None, _option("For {environment} in URL or key.", "environment")] = None
+
+    def open(self) -> OutputStore:
+        """The store; what is unknown of URL and key, such as {date}, is looked for."""
+        return OutputStore.from_url(
+            self.store,
+            key=self.key,
+            format=self.format,
+            model_id=self.model_id,
+            deployment_id=self.deployment_id,
+            environment=self.environment,
+        )
+
 
 results = App(
     name="results",
@@ -41,7 +75,7 @@ results = App(
 
 
 @results.command(name="get")
-def get_result(request_id: RequestId, /, *, store: Store, as_json: AsJson = False) -> int:
+def get_result(request_id: RequestId, /, *, place: StorePlace, as_json: AsJson = False) -> int:
     """Print the result of a request; fails with the reason when the request failed.
 
     As JSON, it is the async predict result, the same that the webhook carries.
@@ -50,7 +84,7 @@ def get_result(request_id: RequestId, /, *, store: Store, as_json: AsJson = Fals
         truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
     """
-    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    outputs, request_id = place.open(), _checked(request_id)
     try:
         result = outputs.get(request_id)
     except RequestFailedError as failure:
@@ -64,7 +98,7 @@ def wait_for_result(
     request_id: RequestId,
     /,
     *,
-    store: Store,
+    place: StorePlace,
     timeout_seconds: Annotated[
         float, Parameter(help="Fail after so long.", env_var=variable("timeout_seconds"))
     ] = 3600,
@@ -79,7 +113,7 @@ def wait_for_result(
     """
     if not timeout_seconds >= 0:
         raise SettingsError("--timeout-seconds: must be 0 or more")
-    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    outputs, request_id = place.open(), _checked(request_id)
     try:
         result = outputs.wait(request_id, timeout_seconds=timeout_seconds)
     except RequestFailedError as failure:
@@ -91,7 +125,7 @@ def wait_for_result(
 @results.command(name="list")
 def list_results(
     *,
-    store: Store,
+    place: StorePlace,
     since: Annotated[
         str | None,
         Parameter(
@@ -111,7 +145,7 @@ def list_results(
         truss-async results list --store file:///tmp/outputs --prefix 01 --json
     """
     earliest = _moment(since, clock=SYSTEM_CLOCK) if since is not None else None
-    found = OutputStore.from_url(store).list(since=earliest, prefix=prefix)
+    found = place.open().list(since=earliest, prefix=prefix)
     if as_json:
         for info in found:
             print(json.dumps(_facts(info)))
@@ -130,7 +164,7 @@ def open_artifact(
     ] = None,
     /,
     *,
-    store: Store,
+    place: StorePlace,
     output: Annotated[
         Path | None,
         Parameter(
@@ -146,7 +180,7 @@ def open_artifact(
         truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
     """
-    outputs, request_id = OutputStore.from_url(store), _checked(request_id)
+    outputs, request_id = place.open(), _checked(request_id)
     reference = _only_artifact(outputs, request_id) if name is None else _artifact(outputs, request_id, name)
     with outputs.open_artifact(reference) as source:
         if str(output) in STANDARD_OUTPUT:
@@ -164,7 +198,7 @@ def open_artifact(
 @results.command(name="rm")
 def remove_results(
     *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
-    store: Store,
+    place: StorePlace,
     as_json: AsJson = False,
 ) -> None:
     """Remove all that is kept of requests: result, error and artifacts. It does not matter if there is nothing.
@@ -174,7 +208,7 @@ def remove_results(
     """
     if not request_ids:
         raise SettingsError("give the REQUEST_ID of what is to be removed")
-    outputs = OutputStore.from_url(store)
+    outputs = place.open()
     for request_id in [_checked(request_id) for request_id in request_ids]:
         outputs.delete(request_id)
         print(json.dumps({"request_id": request_id, "removed": True}) if as_json else f"removed {request_id}")
@@ -188,12 +222,10 @@ def _checked(request_id: str) -> str:
 
 
 def _artifact(outputs: OutputStore, request_id: str, name: str) -> ArtifactReference:
-    """A reference that is as good as the store's own to open it."""
     try:
-        key = artifact_key(request_id, name)
+        return outputs.artifact(request_id, name)
     except UnsafeObjectKeyError as error:
         raise SettingsError(str(error)) from None
-    return ArtifactReference(url=f"{outputs.url}/{key}", content_type="", size_bytes=0)
 
 
 def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:

@@ -6,10 +6,9 @@ from datetime import datetime
 
 from ..stores import ObjectStore, OutputStore, check_artifact_name, check_request_id
 from ..stores.keys import check_object_key
+from ..stores.layout import artifact_prefix_beside, error_key_beside
+from ..stores.templates import REQUEST_ID, render
 from .settings import OutputSettings
-from .templates import REQUEST_ID, render
-
-_ENDING = ".json"
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,11 @@ class Destination:
     @property
     def error_key(self) -> str:
         """Beside the result, so that neither replaces the other."""
-        return f"{self.result_key.removesuffix(_ENDING)}.error{_ENDING}"
+        return error_key_beside(self.result_key)
 
     def artifact_key(self, name: str) -> str:
         """In the request's own folder, beside the result."""
-        folder, slash, _ = self.result_key.rpartition("/")
-        return f"{folder}{slash}{self.request_id}/{check_artifact_name(name)}"
+        return artifact_prefix_beside(self.result_key, self.request_id) + check_artifact_name(name)
 
     def url_of(self, key: str) -> str:
         """The URL of an object in the store."""

@@ -8,13 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from ..errors import SettingsError
 from ..stores.compression import Compression, check_compression
-from .templates import DATE, REQUEST_ID, check_names, template_names
+from ..stores.templates import check_key, check_url
 
 ENVIRONMENT_PREFIX = "TRUSS_ASYNC_OUTPUT_"
 ATTRIBUTE_PREFIX = "output_"
 CONFIG_SECTION = "model_metadata.async_output"
-
-_URL_NAMES = ("model_id", "deployment_id", "environment", DATE)
 
 
 class OutputSettings(BaseModel):
@@ -73,7 +71,7 @@ class OutputSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _check_url(cls, url: str) -> str:
-        return check_names(url, allowed=_URL_NAMES)
+        return check_url(url)
 
     @field_validator("compression")
     @classmethod
@@ -91,12 +89,7 @@ class OutputSettings(BaseModel):
     @field_validator("key")
     @classmethod
     def _check_key(cls, key: str) -> str:
-        check_names(key, allowed=(REQUEST_ID, *_URL_NAMES))
-        if REQUEST_ID not in template_names(key):
-            raise ValueError("must hold {request_id}, or outputs would replace each other")
-        if not key.endswith(".json"):
-            raise ValueError("must end with .json")
-        return key
+        return check_key(key)
 
 
 def resolve_settings(

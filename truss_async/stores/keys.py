@@ -69,20 +69,6 @@ def error_key(request_id: str) -> str:
     return f"{check_request_id(request_id)}.error.json"
 
 
-def request_id_of_result(key: str) -> str | None:
-    """The request whose result is under that key; None when it is an error, an artifact, or not ours."""
-    request_id, ending, rest = key.rpartition(".json")
-    try:
-        return check_request_id(request_id) if ending and not rest else None
-    except UnsafeObjectKeyError:
-        return None
-
-
-def artifact_prefix(request_id: str) -> str:
-    """What the keys of all artifacts of a request start with, and no other key."""
-    return f"{check_request_id(request_id)}/"
-
-
 def artifact_key(request_id: str, name: str) -> str:
     """The key of one artifact of a request."""
     return f"{check_request_id(request_id)}/{check_artifact_name(name)}"

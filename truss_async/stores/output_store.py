@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
 from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, AsyncPredictResult
@@ -13,17 +13,12 @@ from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, 
 from .bodies import opened_body
 from .compression import compressed
 from .credentials import NO_CREDENTIALS
-from .keys import (
-    artifact_key,
-    artifact_prefix,
-    error_key,
-    is_artifact_name,
-    request_id_of_result,
-    result_key,
-)
+from .keys import check_artifact_name
+from .layout import DEFAULT_KEY, error_key_beside, layout_of
 from .options import NO_OPTIONS
 from .presigning import DEFAULT_EXPIRY
-from .result_objects import ResultInfo, parse_result, request_failure
+from .result_objects import ResultInfo, parse_output, parse_result, request_failure
+from .trace import Trace
 from .urls import object_store
 from .waiting import as_utc, is_last_word, pauses
 
@@ -36,8 +31,11 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .compression import Compression
     from .credentials import StoreCredentials
+    from .layout import KeyLayout
     from .options import StoreOptions
     from .protocol import Body, ObjectInfo, ObjectStore
+
+Format: TypeAlias = Literal["result", "raw"]
 
 RESULT_CONTENT_TYPE: Final = "application/json"
 UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
@@ -50,24 +48,51 @@ _LOG: Final = logging.getLogger(__name__)
 class OutputStore:
     """What a model saved: ``{url}/{request_id}.json``, and its artifacts under ``{url}/{request_id}/``.
 
-    Of a request that failed there is ``{url}/{request_id}.error.json``.
+    Of a request that failed there is ``{url}/{request_id}.error.json``. Where the model has templates of its own for URL
+    and key, the store is told the same.
 
     Synchronous, and safe to share between threads.
     """
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        *,
+        layout: KeyLayout | None = None,
+        format: Format = "result",
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._objects = objects
+        self._layout = layout or layout_of("", DEFAULT_KEY, values={})[1]
+        self._format = format
+        self._clock = clock
 
     @classmethod
     def from_url(
-        cls, url: str, *, credentials: StoreCredentials = NO_CREDENTIALS, options: StoreOptions = NO_OPTIONS
+        cls,
+        url: str,
+        *,
+        key: str = DEFAULT_KEY,
+        format: Format = "result",
+        model_id: str | None = None,
+        deployment_id: str | None = None,
+        environment: str | None = None,
+        credentials: StoreCredentials = NO_CREDENTIALS,
+        options: StoreOptions = NO_OPTIONS,
     ) -> Self:
-        """The store at ``s3://``, ``gs://``, ``file:///``, ``memory://``, or what else smart_open opens."""
-        return cls(object_store(url, credentials=credentials, options=options))
+        """The store at ``s3://``, ``gs://``, ``azure://``, ``file:///``, ``memory://``, or what else smart_open opens.
+
+        ``url``, ``key`` and ``format`` are the settings that the model saves with. A name in the templates that no
+        value is given for, and the date, are looked for: a result of the last two days by its key, if the date alone is
+        unknown; else by listing all that lies below the part of the URL that is known.
+        """
+        values = {"model_id": model_id, "deployment_id": deployment_id, "environment": environment}
+        root, layout = layout_of(url, key, values=values)
+        return cls(object_store(root, credentials=credentials, options=options), layout=layout, format=format)
 
     @property
     def url(self) -> str:
-        """Where it is: no trailing slash, no credentials."""
+        """Where it is, as far as that is the same for all: no trailing slash, no credentials."""
         return self._objects.url
 
     def put_result(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
@@ -79,11 +104,12 @@ class OutputStore:
 
         Compressed or not, its key is the same: what is stored last is the one that is read.
         """
-        return self._put_json(result_key(request_id), request_id, body, compression)
+        return self._put_json(self._key_now(request_id), request_id, body, compression)
 
     def put_error(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
         """Store why the request failed, beside its result if there is one; return the object's URL."""
-        return self._put_json(error_key(result.request_id), result.request_id, _as_json(result), compression)
+        key = error_key_beside(self._key_now(result.request_id))
+        return self._put_json(key, result.request_id, _as_json(result), compression)
 
     def get(self, request_id: str) -> AsyncPredictResult:
         """The result of the request.
@@ -93,11 +119,7 @@ class OutputStore:
             RequestFailedError: the request failed, and no later attempt succeeded.
             InvalidResultError: the object is cut off, or was written by other hands.
         """
-        try:
-            return self._read(result_key(request_id), request_id)
-        except ObjectNotFoundError as absent:
-            failure = self._failure(request_id)
-            raise (failure or absent) from None
+        return self._look(request_id, may_list=True)
 
     def wait(
         self,
@@ -120,10 +142,12 @@ class OutputStore:
         pause = pauses()
         failure: RequestFailedError | None = None
         first_seen_at = start
+        is_first_look = True
         while True:
             now = clock.now()
             try:
-                return self.get(request_id)
+                # Once among all that is there; then, where it would be written now.
+                return self._look(request_id, may_list=is_first_look)
             except ObjectNotFoundError:
                 failure = None
             except RequestFailedError as error:
@@ -133,6 +157,7 @@ class OutputStore:
                 written_at = as_utc(error.result.time)
                 if is_last_word(written_at, first_seen_at, now=now, after_seconds=failed_after_seconds):
                     raise
+            is_first_look = False
             seconds = next(pause)
             if timeout_seconds is not None:
                 left = timeout_seconds - (now - start).total_seconds()
@@ -149,32 +174,41 @@ class OutputStore:
         In no promised order; errors, artifacts and what else lies in the store are left out.
         """
         earliest = as_utc(since) if since is not None else None
-        for info in self._objects.list(prefix):
-            request_id = request_id_of_result(info.key)
-            if request_id is None:
+        for info in self._objects.list(self._layout.prefix(prefix)):
+            request_id = self._layout.request_id_of(info.key)
+            if request_id is None or not request_id.startswith(prefix):
                 continue
             if earliest is None or info.modified_at is None or info.modified_at >= earliest:
                 yield ResultInfo(request_id, size_bytes=info.size_bytes, modified_at=info.modified_at)
 
     def delete(self, request_id: str) -> None:
         """Remove all that is kept of the request: its result, its error, its artifacts. That there is nothing is fine."""
-        for key in (result_key(request_id), error_key(request_id)):
-            self._objects.delete(key)
         # The list is complete before anything changes.
-        for info in [*self._objects.list(artifact_prefix(request_id))]:
+        for key in self._trace(request_id).all_keys():
             # What is no key of ours, such as the empty object that a console makes for a folder, cannot be named.
             with suppress(UnsafeObjectKeyError):
-                self._objects.delete(info.key)
+                self._objects.delete(key)
 
     def artifacts(self, request_id: str) -> tuple[ArtifactReference, ...]:
         """The artifacts of the request, in the order of their names; none when nothing is known of it."""
-        prefix = artifact_prefix(request_id)
-        found = [info for info in self._objects.list(prefix) if is_artifact_name(info.key[len(prefix) :])]
-        return tuple(self._reference(info) for info in sorted(found, key=lambda info: info.key))
+        return tuple(self._reference(info) for info in self._trace(request_id).artifacts())
+
+    def artifact(self, request_id: str, name: str) -> ArtifactReference:
+        """The artifact of the request that has this name; ObjectNotFoundError when there is none.
+
+        Where the request id alone tells its key, the store is not asked; then ``size_bytes`` is 0.
+        """
+        if self._layout.is_fixed:
+            key = self._layout.artifact_key(request_id, name, now=self._clock.now())
+            return ArtifactReference(url=self._url_of(key), content_type=UNKNOWN_CONTENT_TYPE, size_bytes=0)
+        for each in self.artifacts(request_id):
+            if each.url.rpartition("/")[2] == check_artifact_name(name):
+                return each
+        raise ObjectNotFoundError(f"there is no artifact {name} of {request_id} in {self.url}")
 
     def put_artifact(self, request_id: str, name: str, body: Body, *, content_type: str) -> ArtifactReference:
         """Store a file-like part of an output, in place of an earlier one of that name."""
-        key = artifact_key(request_id, name)
+        key = self._layout.artifact_key(request_id, name, now=self._clock.now())
         with opened_body(body) as (file, size_bytes):
             sized = body if isinstance(body, (bytes, Path)) else file
             url = self._put(key, request_id, sized, content_type)
@@ -186,7 +220,13 @@ class OutputStore:
         ObjectNotFoundError when there is no result, OutputStoreError when the store makes no such URLs. Credentials
         that end earlier end the URL with them.
         """
-        return self._presign(result_key(request_id), expires_in)
+        absent: ObjectNotFoundError | None = None
+        for key in self._trace(request_id).result_keys():
+            try:
+                return self._presign(key, expires_in)
+            except ObjectNotFoundError as error:
+                absent = absent or error
+        raise absent or self._unknown(request_id)
 
     def presign_artifact(
         self, reference: ArtifactReference, *, expires_in: timedelta = DEFAULT_EXPIRY
@@ -218,17 +258,51 @@ class OutputStore:
         self._objects.head(key)  # a URL of nothing helps nobody
         return url
 
-    def _failure(self, request_id: str) -> RequestFailedError | None:
-        key = error_key(request_id)
-        try:
-            return request_failure(self._read(key, request_id), url=f"{self.url}/{key}")
-        except ObjectNotFoundError:
-            return None
+    def _trace(self, request_id: str, *, may_list: bool = True) -> Trace:
+        return Trace(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)
+
+    def _look(self, request_id: str, *, may_list: bool) -> AsyncPredictResult:
+        trace = self._trace(request_id, may_list=may_list)
+        absent: ObjectNotFoundError | None = None
+        for key in trace.result_keys():
+            try:
+                return self._read(key, request_id)
+            except ObjectNotFoundError as error:
+                absent = absent or error
+        for key in trace.error_keys():
+            with suppress(ObjectNotFoundError):
+                failed = parse_result(self._bytes(key), request_id=request_id, url=self._url_of(key))
+                raise request_failure(failed, url=self._url_of(key))
+        raise absent or self._unknown(request_id)
 
     def _read(self, key: str, request_id: str) -> AsyncPredictResult:
+        body = self._bytes(key)
+        if self._format == "result":
+            return parse_result(body, request_id=request_id, url=self._url_of(key))
+        data = parse_output(body, url=self._url_of(key))
+        return AsyncPredictResult(request_id=request_id, time=self._written_at(key), data=data)
+
+    def _written_at(self, key: str) -> datetime:
+        """When the object was; of a store that cannot tell, now."""
+        try:
+            return self._objects.head(key).modified_at or self._clock.now()
+        except ObjectNotFoundError:
+            raise
+        except OutputStoreError:
+            return self._clock.now()
+
+    def _bytes(self, key: str) -> bytes:
         with self._objects.open(key) as file:
-            body = file.read()
-        return parse_result(body, request_id=request_id, url=f"{self.url}/{key}")
+            return file.read()
+
+    def _unknown(self, request_id: str) -> ObjectNotFoundError:
+        return ObjectNotFoundError(f"there is no result of {request_id} in {self.url}")
+
+    def _key_now(self, request_id: str) -> str:
+        return self._layout.result_key(request_id, now=self._clock.now())
+
+    def _url_of(self, key: str) -> str:
+        return f"{self.url}/{key}"
 
     def _reference(self, info: ObjectInfo) -> ArtifactReference:
         known = info if info.content_type else self._objects.head(info.key)

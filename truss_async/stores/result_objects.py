@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ..contract import AsyncPredictResult
 from ..errors import InvalidResultError, RequestFailedError
@@ -31,12 +32,7 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
 
     InvalidResultError, which quotes none of it, when it holds none.
     """
-    try:
-        text = decompressed(body)
-    except ValueError:
-        raise InvalidResultError(
-            f"{url} cannot be decompressed; it is cut off or was written by other hands"
-        ) from None
+    text = _decompressed(body, url)
     try:
         result = AsyncPredictResult.model_validate_json(text)
     except ValidationError as error:
@@ -48,6 +44,23 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
     if result.request_id != request_id:
         raise InvalidResultError(f"{url} holds the result of another request")
     return result
+
+
+def parse_output(body: bytes, *, url: str) -> Any:
+    """The output that lies in the object at the URL without a result around it; else as ``parse_result``."""
+    try:
+        return from_json(_decompressed(body, url))
+    except ValueError:
+        raise InvalidResultError(f"{url} is no JSON; it is cut off or was written by other hands") from None
+
+
+def _decompressed(body: bytes, url: str) -> bytes:
+    try:
+        return decompressed(body)
+    except ValueError:
+        raise InvalidResultError(
+            f"{url} cannot be decompressed; it is cut off or was written by other hands"
+        ) from None
 
 
 def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:

@@ -191,3 +191,26 @@ def test_rm_removes_all_of_the_requests(command_line: CommandLine, store: Output
 def test_rm_with_one_bad_request_id_removes_nothing(command_line: CommandLine, store: OutputStore) -> None:
     assert command_line.run("results", "rm", "r1", "../r2").code == 2
     assert store.get("r1") == RESULT
+
+
+def test_result_under_a_template_is_found_with_the_models_own_settings(command_line: CommandLine) -> None:
+    folder = command_line.folder / "dated" / "2020" / "01" / "31" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "out.json").write_text('{"text": "hello"}')
+    (folder / "r1").mkdir()
+    (folder / "r1" / "page.png").write_bytes(b"png")
+    root = (command_line.folder / "dated").as_uri()
+    command_line.set(
+        TRUSS_ASYNC_OUTPUT_URL=f"{root}/{{date:%Y/%m/%d}}",
+        TRUSS_ASYNC_OUTPUT_KEY="{request_id}/out.json",
+        TRUSS_ASYNC_OUTPUT_FORMAT="raw",
+    )
+    outcome = command_line.run("results", "get", "r1", "--json")
+    assert (outcome.code, json.loads(outcome.stdout)["data"]) == (0, {"text": "hello"})
+    assert "r1" in command_line.run("results", "list").stdout
+    assert command_line.run("results", "open", "r1", "page.png", "--output=-").stdout == "png"
+    outcome = command_line.run("results", "get", "r2")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert "there is no object" in outcome.stderr
+    assert command_line.run("results", "rm", "r1").code == 0
+    assert command_line.run("results", "list").stdout == ""

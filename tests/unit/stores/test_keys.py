@@ -11,15 +11,14 @@ from truss_async.errors import UnsafeObjectKeyError
 from truss_async.stores.keys import (
     MAX_NAME_LENGTH,
     artifact_key,
-    artifact_prefix,
     check_artifact_name,
     check_object_key,
     check_request_id,
     error_key,
-    request_id_of_result,
     result_key,
     safe_artifact_name,
 )
+from truss_async.stores.layout import DEFAULT_KEY, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +59,18 @@ def test_request_id_whose_key_could_be_another_requests_is_refused(request_id: s
 
 @pytest.mark.parametrize("request_id", ["a", "0" * 32, "a.jsonl", "-x"])
 def test_key_of_a_result_tells_its_request(request_id: str) -> None:
-    assert request_id_of_result(result_key(request_id)) == request_id
-    assert request_id_of_result(error_key(request_id)) is None
-    assert request_id_of_result(artifact_key(request_id, "x.json")) is None
-    assert artifact_key(request_id, "x.json").startswith(artifact_prefix(request_id))
+    _, layout = layout_of("memory://x", DEFAULT_KEY, values={})
+    assert layout.request_id_of(result_key(request_id)) == request_id
+    assert layout.request_id_of(error_key(request_id)) is None
+    assert layout.request_id_of(artifact_key(request_id, "x.json")) is None
+    keys = [result_key(request_id), error_key(request_id), artifact_key(request_id, "x.json")]
+    assert [layout.kind_of(key, request_id) for key in keys] == ["result", "error", "artifact"]
+    assert [layout.kind_of(key, "b") for key in keys] == [None] * 3
 
 
 @given(any_text)
 def test_any_key_is_that_of_a_result_or_not(key: str) -> None:
-    request_id = request_id_of_result(key)
+    request_id = layout_of("memory://x", DEFAULT_KEY, values={})[1].request_id_of(key)
     assert request_id is None or result_key(request_id) == key
 
 

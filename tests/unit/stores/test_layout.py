@@ -1,0 +1,227 @@
+"""Finding what a model saved under templates of its own."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from truss_async.clock import ManualClock
+from truss_async.contract import AsyncPredictResult, ErrorDetail
+from truss_async.errors import InvalidResultError, ObjectNotFoundError, RequestFailedError, SettingsError
+from truss_async.stores import OutputStore
+from truss_async.stores.compression import compressed
+from truss_async.stores.layout import DEFAULT_KEY, layout_of
+from truss_async.stores.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from truss_async.stores import ObjectInfo
+    from truss_async.stores.compression import Compression
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
+VALUES = {"model_id": "m", "deployment_id": "dep", "environment": None}
+TEMPLATES = [
+    ("memory://b/out", DEFAULT_KEY),
+    ("memory://b/{model_id}", "{request_id}/out.json"),
+    ("memory://b/{date:%Y/%m/%d}", DEFAULT_KEY),
+    ("memory://b/x-{date}/y", "{deployment_id}/{date:%H}-{request_id}.json"),
+    ("memory://b/{environment}/{date:%A, %d. %B}", "{request_id}/{request_id}.json"),
+    ("memory://b", "results/{environment}/{request_id}-{date:%j}.json"),
+]
+NAMES = st.from_regex(r"[A-Za-z0-9_-]([A-Za-z0-9_-]{0,20}[A-Za-z0-9_-])?", fullmatch=True)
+
+
+class CountingStore(MemoryStore):
+    """Tells how often it was asked to list."""
+
+    listings = 0
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self.listings += 1
+        return super().list(prefix)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+def opened(url: str, key: str, clock: ManualClock, **values: Any) -> tuple[OutputStore, CountingStore]:
+    root, layout = layout_of(url, key, values=values)
+    objects = CountingStore(uuid.uuid4().hex, prefix=root.removeprefix("memory://"), clock=clock)
+    return OutputStore(objects, layout=layout, clock=clock), objects
+
+
+def result_of(request_id: str, data: Any = None, **more: Any) -> AsyncPredictResult:
+    return AsyncPredictResult(request_id=request_id, time=NOON, data=data, **more)
+
+
+def failure_of(request_id: str) -> AsyncPredictResult:
+    return result_of(request_id, errors=[ErrorDetail(code="MODEL_PREDICT_ERROR", message="boom")])
+
+
+@pytest.mark.parametrize(("url", "key"), TEMPLATES)
+def test_what_is_saved_is_found_by_who_does_not_know_when_or_where(
+    url: str, key: str, clock: ManualClock
+) -> None:
+    writer, objects = opened(url, key, clock, **{**VALUES, "environment": "prod"})
+    for request_id in ("r1", "r10", "r1-2"):
+        writer.put_result(result_of(request_id, request_id))
+        writer.put_artifact(request_id, "page.json", b"a page", content_type="application/json")
+        clock.advance(hours=30)
+    writer.put_error(failure_of("r2"))
+    clock.advance(hours=168)
+
+    _, layout = layout_of(url, key, values=VALUES)
+    reader = OutputStore(_at_root(objects, url, key), layout=layout, clock=clock)
+    for request_id in ("r1", "r10", "r1-2"):
+        assert reader.get(request_id).data == request_id
+        (reference,) = reader.artifacts(request_id)
+        assert reader.artifact(request_id, "page.json").url == reference.url
+        with reader.open_artifact(reference) as file:
+            assert file.read() == b"a page"
+    assert sorted(info.request_id for info in reader.list()) == ["r1", "r1-2", "r10"]
+    assert sorted(info.request_id for info in reader.list(prefix="r1-")) == ["r1-2"]
+    with pytest.raises(RequestFailedError, match="boom"):
+        reader.get("r2")
+    with pytest.raises(ObjectNotFoundError):
+        reader.get("r3")
+    reader.delete("r1")
+    reader.delete("r2")
+    left = [info.key for info in objects.list()]
+    assert len(left) == 4
+    assert all("r10" in each or "r1-2" in each for each in left)
+
+
+def _at_root(objects: CountingStore, url: str, key: str) -> CountingStore:
+    """The same objects, seen from where a reader with fewer values stands."""
+    name, prefix = objects.url.removeprefix("memory://").partition("/")[::2]
+    root, _ = layout_of(url, key, values=VALUES)
+    assert prefix.startswith(root.removeprefix("memory://"))
+    return CountingStore(name, prefix=root.removeprefix("memory://"), clock=objects._clock)
+
+
+def test_result_of_late_is_found_without_a_listing(clock: ManualClock) -> None:
+    store, objects = opened("memory://b/{date:%Y/%m/%d}", DEFAULT_KEY, clock)
+    store.put_result(result_of("r1", 1))
+    clock.advance(hours=47)
+    assert store.get("r1").data == 1
+    assert objects.listings == 0
+    clock.advance(hours=72)
+    assert store.get("r1").data == 1
+    assert objects.listings == 1
+
+
+def test_the_latest_of_several_results_counts_and_no_error_hides_it(clock: ManualClock) -> None:
+    store, _ = opened("memory://b/{date}", DEFAULT_KEY, clock)
+    for data in ("first", "second"):
+        store.put_result(result_of("r1", data))
+        clock.advance(hours=120)
+    store.put_error(failure_of("r1"))
+    assert store.get("r1").data == "second"
+    clock.advance(hours=120)
+    assert store.get("r1").data == "second"
+
+
+def test_waiting_lists_once_and_then_looks_where_a_result_would_be(clock: ManualClock) -> None:
+    store, objects = opened("memory://b/{date}", DEFAULT_KEY, clock)
+
+    class Passing(ManualClock):
+        def block(self, seconds: float) -> None:
+            self.advance(seconds)
+            if (self.now() - NOON).total_seconds() > 60:
+                store.put_result(result_of("r1", 1))
+
+    assert store.wait("r1", clock=Passing(NOON)).data == 1
+    assert objects.listings == 1
+
+
+def test_values_that_are_given_spare_the_search(clock: ManualClock) -> None:
+    store, objects = opened(
+        "memory://b/{environment}", "{model_id}/{request_id}.json", clock, environment="e", model_id="m"
+    )
+    store.put_result(result_of("r1", 1))
+    assert store.get("r1").data == 1
+    assert store.url.endswith("/b/e")
+    assert [info.key for info in objects.list()] == ["m/r1.json"]
+    assert objects.listings == 1
+
+
+def test_writing_needs_every_value(clock: ManualClock) -> None:
+    store, _ = opened("memory://b/{environment}", DEFAULT_KEY, clock)
+    with pytest.raises(SettingsError, match="needs environment, which is not set"):
+        store.put_result(result_of("r1"))
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "message"),
+    [
+        ("s3://{environment}/x", DEFAULT_KEY, "name of the bucket"),
+        ("s3://b-{date}", DEFAULT_KEY, "name of the bucket"),
+        ("{environment}", DEFAULT_KEY, "name of the bucket"),
+        ("s3://b/{region}", DEFAULT_KEY, "unknown {region}; allowed are {model_id}"),
+        ("s3://b/{request_id}", DEFAULT_KEY, "unknown {request_id}"),
+        ("s3://b/{date", DEFAULT_KEY, "expected '}'"),
+        ("s3://b", "same.json", "must hold {request_id}"),
+        ("s3://b", "{request_id}.txt", "must end with .json"),
+    ],
+)
+def test_wrong_template_is_refused_with_the_reason(url: str, key: str, message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        OutputStore.from_url(url, key=key)
+    assert message in str(refused.value)
+
+
+@given(NAMES, NAMES, st.sampled_from([key for _, key in TEMPLATES]), st.integers(0, 10**9))
+def test_a_key_tells_its_request_whatever_the_date(
+    request_id: str, name: str, key: str, seconds: int
+) -> None:
+    values = {"deployment_id": "d", "environment": "e"}
+    _, writing = layout_of("memory://b", key, values=values)
+    _, reading = layout_of("memory://b", key, values={})
+    now = NOON + timedelta(seconds=seconds)
+    result_key = writing.result_key(request_id, now=now)
+    assert reading.request_id_of(result_key) == request_id or "-{date" in key or "}-{" in key
+    assert writing.kind_of(result_key, request_id) == "result"
+    assert writing.kind_of(writing.error_key(request_id, now=now), request_id) == "error"
+    assert writing.kind_of(writing.artifact_key(request_id, name, now=now), request_id) == "artifact"
+    assert result_key.startswith(writing.prefix(request_id[:2]))
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_raw_outputs_come_back_as_results(clock: ManualClock, compression: Compression) -> None:
+    objects = MemoryStore(uuid.uuid4().hex, clock=clock)
+    store = OutputStore(objects, format="raw", clock=clock)
+    body = b'{"text": "hello hello hello hello", "numbers": [1, null]}'
+    objects.put("r1.json", compressed(body, compression), content_type="application/json")
+    clock.advance(hours=1)
+    expected = {"text": "hello hello hello hello", "numbers": [1, None]}
+    assert store.get("r1") == AsyncPredictResult(request_id="r1", time=NOON, data=expected)
+
+    objects.put("r1.json", compressed(body, compression)[:-3], content_type="application/json")
+    with pytest.raises(InvalidResultError, match=r"r1\.json .*cut off"):
+        store.get("r1")
+    with pytest.raises(ObjectNotFoundError):
+        store.get("r2")
+    store.put_error(failure_of("r2"))
+    with pytest.raises(RequestFailedError, match="boom"):
+        store.get("r2")
+
+
+def test_search_goes_no_further_than_the_known_part_of_the_url() -> None:
+    root, layout = layout_of("s3://b/a/x-{date}/c", "{request_id}.json", values={})
+    assert (root, layout.prefix("r1")) == ("s3://b/a", "x-")
+    assert layout.request_id_of("x-2026-01-31/c/r1.json") == "r1"
+    for stranger in ("x-2026-1-31/c/r1.json", "2026-01-31/c/r1.json", "x-2026-01-31/r1.json", "r1.json"):
+        assert layout.request_id_of(stranger) is None
+    assert layout.likely_result_keys("r1", now=NOON - timedelta(hours=12)) == [
+        "x-2026-03-04/c/r1.json",
+        "x-2026-03-03/c/r1.json",
+        "x-2026-03-02/c/r1.json",
+    ]

@@ -1,0 +1,141 @@
+"""Where in a store the objects of a request lie: a template, which is filled in to write and matched to find."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ..errors import SettingsError, UnsafeObjectKeyError
+from .keys import check_artifact_name, check_object_key, check_request_id, is_artifact_name
+from .templates import DATE, REQUEST_ID, Field, check_key, check_url, date_pattern, filled_in, pieces_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+Kind: TypeAlias = Literal["result", "error", "artifact"]
+
+DEFAULT_KEY: Final = "{request_id}.json"
+
+_ENDING: Final = ".json"
+_ERROR_ENDING: Final = ".error.json"
+_NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+_RECENTLY: Final = tuple(timedelta(hours=hours) for hours in (0, 1, 24, 48))
+
+
+def error_key_beside(result_key: str) -> str:
+    """The key of a request's error, so that neither it nor the result replaces the other."""
+    return result_key.removesuffix(_ENDING) + _ERROR_ENDING
+
+
+def artifact_prefix_beside(result_key: str, request_id: str) -> str:
+    """What the keys of all artifacts of a request start with: its own folder, beside the result."""
+    folder, slash, _ = result_key.rpartition("/")
+    return f"{folder}{slash}{request_id}/"
+
+
+class KeyLayout:
+    """The keys of results, errors and artifacts below one URL.
+
+    What a key holds beside the request id, such as the date of the save, may be unknown: then it is looked for.
+    """
+
+    def __init__(self, pieces: Sequence[str | Field]) -> None:
+        self._pieces = list(pieces)
+        self._unknown = {each.name for each in pieces if isinstance(each, Field)} - {REQUEST_ID}
+        self._result = re.compile(_pattern(pieces))
+        folder, slash, _ = _pattern(pieces).rpartition("/")
+        self._folder = re.compile(folder + slash)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the request id alone tells the keys."""
+        return not self._unknown
+
+    def result_key(self, request_id: str, *, now: datetime) -> str:
+        """The key of a result that is written now; SettingsError when that takes what is not known."""
+        check_request_id(request_id)
+        return check_object_key(filled_in(self._pieces, values={REQUEST_ID: request_id}, now=now))
+
+    def error_key(self, request_id: str, *, now: datetime) -> str:
+        """The same for an error."""
+        return error_key_beside(self.result_key(request_id, now=now))
+
+    def artifact_key(self, request_id: str, name: str, *, now: datetime) -> str:
+        """The same for an artifact."""
+        key = self.result_key(request_id, now=now)
+        return artifact_prefix_beside(key, request_id) + check_artifact_name(name)
+
+    def likely_result_keys(self, request_id: str, *, now: datetime) -> list[str]:
+        """Where a result lies that was written of late, the latest first; none when more than the date is unknown."""
+        check_request_id(request_id)
+        if self._unknown - {DATE}:
+            return []
+        return list(dict.fromkeys(self.result_key(request_id, now=now - ago) for ago in _RECENTLY))
+
+    def prefix(self, request_ids: str = "") -> str:
+        """What the keys of all requests whose ids start like that have in common."""
+        first, *rest = [*self._pieces, ""]
+        if isinstance(first, Field):
+            return request_ids if first.name == REQUEST_ID else ""
+        starts_with_id = isinstance(rest[0], Field) and rest[0].name == REQUEST_ID
+        return first + request_ids if starts_with_id else first
+
+    def request_id_of(self, key: str) -> str | None:
+        """The request whose result is under the key; None when it is an error, an artifact, or not ours."""
+        found = self._result.fullmatch(key)
+        try:
+            return check_request_id(found[REQUEST_ID]) if found else None
+        except UnsafeObjectKeyError:
+            return None
+
+    def kind_of(self, key: str, request_id: str) -> Kind | None:
+        """What of the request is under the key; None when it is nothing of it."""
+        if self.request_id_of(key) == request_id:
+            return "result"
+        if key.endswith(_ERROR_ENDING):
+            result_key = key.removesuffix(_ERROR_ENDING) + _ENDING
+            if self.request_id_of(result_key) == request_id:
+                return "error"
+        return "artifact" if self._is_artifact(key, request_id) else None
+
+    def _is_artifact(self, key: str, request_id: str) -> bool:
+        folder, _, name = key.rpartition("/")
+        if not f"/{folder}".endswith(f"/{request_id}") or not is_artifact_name(name):
+            return False
+        found = self._folder.fullmatch(folder.removesuffix(request_id))
+        return found is not None and found.groupdict().get(REQUEST_ID, request_id) == request_id
+
+
+def layout_of(url: str, key: str, *, values: Mapping[str, str | None]) -> tuple[str, KeyLayout]:
+    """The URL as far as it is known, and the layout of the keys below it.
+
+    SettingsError when a template is wrong, or not even the bucket is known.
+    """
+    try:
+        keys, place = pieces_of(check_key(key), values), pieces_of(check_url(url), values)
+    except ValueError as error:
+        raise SettingsError(f"{url!a} with the key {key!a}: {error}") from None
+    first = place[0] if place else ""
+    if isinstance(first, str) and len(place) <= 1:
+        return first, KeyLayout(keys)
+    root, _, rest = first.rpartition("/") if isinstance(first, str) else ("", "", "")
+    if "://" not in root:
+        raise SettingsError(f"{url!a}: give a value for what is in the name of the bucket")
+    return root, KeyLayout([*filter(None, [rest]), *place[1:], "/", *keys])
+
+
+def _pattern(pieces: Sequence[str | Field]) -> str:
+    pattern = ""
+    for piece in pieces:
+        if isinstance(piece, str):
+            pattern += re.escape(piece)
+        elif piece.name == DATE:
+            pattern += date_pattern(piece.spec)
+        elif piece.name != REQUEST_ID:
+            pattern += _NAME
+        else:
+            again = f"(?P<{REQUEST_ID}>" in pattern
+            pattern += f"(?P={REQUEST_ID})" if again else f"(?P<{REQUEST_ID}>{_NAME})"
+    return pattern
