@@ -2,14 +2,14 @@
 
 import logging
 import random
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
 from ..contract import ArtifactReference
-from ..errors import OutputStoreError, UnsafeObjectKeyError
+from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
+from ..stores.attempts import with_attempt_id
 from ..stores.bodies import opened_body
 from ..stores.output_store import REQUEST_ID_METADATA
 from .counters import SaveCounters
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ATTEMPT_ID_METADATA: Final = "attempt-id"
 MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
@@ -46,8 +45,9 @@ class ObjectWriter:
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
-        self._metadata = {REQUEST_ID_METADATA: destination.request_id, ATTEMPT_ID_METADATA: uuid.uuid4().hex}
-        if model_id is not None:
+        self._metadata = with_attempt_id({REQUEST_ID_METADATA: destination.request_id})
+        # It may be any text, but metadata are headers.
+        if model_id is not None and model_id.isascii() and model_id.isprintable():
             self._metadata[MODEL_ID_METADATA] = model_id
         self._policy = policy
         self._spill = spill
@@ -59,19 +59,26 @@ class ObjectWriter:
         self.keys: set[str] = set()
 
     def put(
-        self, key: str, body: "Body", *, content_type: str, content_encoding: str | None = None
+        self,
+        key: str,
+        body: "Body",
+        *,
+        content_type: str,
+        content_encoding: str | None = None,
+        only_if_absent: bool = False,
     ) -> ArtifactReference:
         """Write the object; return a reference to where it lies, or is going to lie.
 
-        OutputStoreError when the store would not take it, and there is no folder for it to go to.
+        ObjectExistsError when it was to be written only if absent, and is not; OutputStoreError when the store would
+        not take it, and there is no folder for it to go to.
         """
         self.keys.add(key)
         size_bytes = _size(body)
         if not self.has_spilled:
             try:
-                self._put_patiently(key, body, content_type, content_encoding)
+                self._put_patiently(key, body, content_type, content_encoding, only_if_absent)
             except OutputStoreError as error:
-                if self._spill is None or isinstance(error, UnsafeObjectKeyError):
+                if self._spill is None or isinstance(error, UnsafeObjectKeyError | ObjectExistsError):
                     raise
                 self.has_spilled = True
                 logger.warning("%s; it goes to %s", error, self._spill.url)
@@ -89,7 +96,14 @@ class ObjectWriter:
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
-    def _put_patiently(self, key: str, body: "Body", content_type: str, content_encoding: str | None) -> None:
+    def _put_patiently(
+        self,
+        key: str,
+        body: "Body",
+        content_type: str,
+        content_encoding: str | None,
+        only_if_absent: bool,
+    ) -> None:
         attempts_made = 0
         while True:
             try:
@@ -100,6 +114,7 @@ class ObjectWriter:
                     content_type=content_type,
                     content_encoding=content_encoding,
                     metadata=self._metadata,
+                    only_if_absent=only_if_absent,
                 )
                 return
             except OutputStoreError as error:

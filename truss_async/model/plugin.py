@@ -29,6 +29,10 @@ class AsyncOutputModel:
     output_format: str | None = None
     output_respond_with: str | None = None
     output_compression: str | None = None
+    output_storage_class: str | None = None
+    output_kms_key_id: str | None = None
+    output_tags: Mapping[str, str] | None = None
+    output_headers: Mapping[str, str] | None = None
     output_overwrite: bool | None = None
     output_save_errors: bool | None = None
     output_on_failure: str | None = None

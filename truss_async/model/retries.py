@@ -4,13 +4,13 @@ import errno
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import OutputStoreError, UnsafeObjectKeyError
+from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 
 _LASTING_ERRNOS: Final = frozenset(
     getattr(errno, name)
     for name in ("EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EFBIG")
 )
-_PASSING_STATUSES: Final = frozenset({408, 425, 429})
+_PASSING_STATUSES: Final = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def retry_delay(
 
 def worth_retrying(error: OutputStoreError) -> bool:
     """Whether the failure may pass by itself; a right that is missing, or a wrong name, does not."""
-    if isinstance(error, UnsafeObjectKeyError):
+    if isinstance(error, UnsafeObjectKeyError | ObjectExistsError):
         return False
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in _LASTING_ERRNOS:
@@ -46,10 +46,10 @@ def worth_retrying(error: OutputStoreError) -> bool:
 
 
 def _http_status(cause: Any) -> int | None:
-    """What the server answered, as botocore's ClientError and Google's GoogleAPICallError keep it."""
+    """What the server answered, as botocore's ClientError, Google's GoogleAPICallError and Azure's errors keep it."""
     response = getattr(cause, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
-        status = getattr(cause, "code", None)
+        status = getattr(cause, "status_code", getattr(cause, "code", None))
     return status if isinstance(status, int) else None

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
-from ..errors import InvalidResultError, ObjectNotFoundError, OutputError, OutputStoreError
+from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..stores.compression import compressed, decompressed
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
@@ -148,7 +148,14 @@ class OutputSaver:
             answer = from_json(output_json(answer))
         request_id = writer.destination.request_id
         body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
-        return answer, self._put_json(writer, writer.destination.result_key, body)
+        key, is_to_stay = writer.destination.result_key, not self._settings.overwrite
+        try:
+            return answer, self._put_json(writer, key, body, only_if_absent=is_to_stay)
+        except ObjectExistsError:
+            # Another attempt at the request was first, since we looked.
+            if (earlier := self._earlier(writer.destination)) is None:
+                raise
+            return earlier
 
     def _result(self, request_id: str, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
         result = AsyncPredictResult(
@@ -160,10 +167,18 @@ class OutputSaver:
         )
         return result_json(result, output)
 
-    def _put_json(self, writer: ObjectWriter, key: str, body: bytes) -> ArtifactReference:
+    def _put_json(
+        self, writer: ObjectWriter, key: str, body: bytes, *, only_if_absent: bool = False
+    ) -> ArtifactReference:
         compression = self._settings.compression
         encoding = None if compression == "none" else compression
-        return writer.put(key, compressed(body, compression), content_type=JSON, content_encoding=encoding)
+        return writer.put(
+            key,
+            compressed(body, compression),
+            content_type=JSON,
+            content_encoding=encoding,
+            only_if_absent=only_if_absent,
+        )
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""

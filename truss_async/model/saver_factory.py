@@ -29,7 +29,7 @@ def make_saver(
     destinations = Destinations(
         settings,
         environment=_environment_name(environment),
-        open_store=functools.partial(object_store, credentials=credentials),
+        open_store=functools.partial(object_store, credentials=credentials, options=settings.store_options),
     )
     spill_folder = None
     if settings.on_failure == "spill":

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
+from ..stores import StoreOptions
 from ..stores.compression import Compression, check_compression
 from ..stores.templates import check_key, check_url
 
@@ -49,6 +50,15 @@ class OutputSettings(BaseModel):
         True,
         description="Whether the error of a request that failed in the model is saved beside the result's place.",
     )
+    storage_class: str | None = Field(
+        None, description="The cloud's class of the objects: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure)."
+    )
+    kms_key_id: str | None = Field(
+        None,
+        description="The key that the objects are encrypted with: id, ARN or alias (S3), resource name (GCS).",
+    )
+    tags: dict[str, str] = Field({}, description="The objects' tags, on S3 and Azure.")
+    headers: dict[str, str] = Field({}, description="Sent with each object, such as Cache-Control.")
     on_failure: Literal["raise", "spill", "log"] = Field(
         "raise",
         description="When the store cannot be written: fail the request, which the platform may then try again; keep "
@@ -67,6 +77,13 @@ class OutputSettings(BaseModel):
         "refuse", description="What becomes of an output that streams, which cannot be saved."
     )
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
+
+    @property
+    def store_options(self) -> StoreOptions:
+        """Those settings that are for the store; SettingsError when one of them is wrong."""
+        return StoreOptions(
+            storage_class=self.storage_class, kms_key_id=self.kms_key_id, tags=self.tags, headers=self.headers
+        )
 
     @field_validator("url")
     @classmethod
@@ -144,14 +161,19 @@ def _parsed(name: str, text: str | None) -> Any:
         return None
     field_type: Any = OutputSettings.model_fields[name].annotation
     try:
+        if field_type == dict[str, str]:
+            return TypeAdapter[Any](field_type).validate_json(text)
         return TypeAdapter[Any](field_type).validate_python(text)
     except ValidationError:
         return text
 
 
 def _reason(name: str, error: Any) -> str:
-    if OutputSettings.model_fields[name].annotation is bool:
+    annotation: Any = OutputSettings.model_fields[name].annotation
+    if annotation is bool:
         return f"{error['msg']}: true or false"
+    if annotation == dict[str, str]:
+        return f'{error["msg"]}: texts by their names, in a variable as JSON, such as {{"name": "text"}}'
     return str(error["msg"]).removeprefix("Value error, ")
 
 

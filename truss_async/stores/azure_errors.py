@@ -57,6 +57,11 @@ def is_conflict(error: HttpResponseError) -> bool:
     return _code(error) in _CONFLICTS
 
 
+def is_lost_to_another(error: AzureError) -> bool:
+    """Whether the parts of an upload are gone because another one of the same blob was completed."""
+    return _code(error) == "InvalidBlockList"
+
+
 def is_absent(error: HttpResponseError) -> bool:
     """Whether there is no such blob, in a container that is there."""
     return _code(error) == "BlobNotFound"

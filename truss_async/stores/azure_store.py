@@ -32,7 +32,7 @@ from azure.storage.blob import (
 from ..clock import SYSTEM_CLOCK
 from ..errors import MissingExtraError, OutputStoreError, SettingsError
 from .attempts import is_own_write, with_attempt_id
-from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_conflict
+from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_conflict, is_lost_to_another
 from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
 from .keys import check_object_key
@@ -193,7 +193,9 @@ class AzureStore:
         try:
             yield
         except AzureError as error:
-            raise azure_failure(error, action=action, url=f"{self._url}/{key}") from error
+            # Its status, 400, would say of what may pass that it does not.
+            cause = None if is_lost_to_another(error) else error
+            raise azure_failure(error, action=action, url=f"{self._url}/{key}") from cause
 
 
 def _md5(content: bytes = b"") -> hashlib._Hash:

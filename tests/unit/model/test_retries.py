@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 from botocore.exceptions import ClientError, EndpointConnectionError
 from google.api_core import exceptions as google_exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truss_async.errors import OutputStoreError, UnsafeObjectKeyError
+from truss_async.errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 from truss_async.model.retries import RetryPolicy, retry_delay, worth_retrying
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ def s3_error(status: int) -> ClientError:
         (s3_error(429), True),
         (s3_error(403), False),
         (s3_error(404), False),
+        (s3_error(409), True),
+        (HttpResponseError(response=SimpleNamespace(status_code=503, reason="")), True),
+        (HttpResponseError(response=SimpleNamespace(status_code=403, reason="")), False),
         (GOOGLE.ServiceUnavailable("x"), True),
         (GOOGLE.Forbidden("x"), False),
         (OSError(errno.ENOSPC, "full"), True),
@@ -84,3 +89,4 @@ def test_what_does_not_pass_by_itself_is_not_retried(cause: Exception | None, ex
 
 def test_a_key_that_is_refused_stays_so() -> None:
     assert not worth_retrying(UnsafeObjectKeyError("x"))
+    assert not worth_retrying(ObjectExistsError("x"))

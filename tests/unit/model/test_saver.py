@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.responses import JSONResponse
@@ -16,6 +16,10 @@ from truss_async.model.destination import Destinations
 from truss_async.model.saver import OutputSaver
 from truss_async.model.settings import OutputSettings
 from truss_async.stores import ObjectStore, OutputStore, object_store
+from truss_async.stores.memory_store import MemoryStore
+
+if TYPE_CHECKING:
+    from truss_async.stores.protocol import Body
 
 _NUMBERS = itertools.count()
 
@@ -51,6 +55,8 @@ def test_every_object_is_marked_with_its_request_model_and_attempt(objects: Obje
     second = objects.head("r.json").metadata
     assert second["attempt-id"] != first["attempt-id"]
     assert "model-id" not in second
+    saver(objects, model_id="größer").save("r", output)
+    assert "model-id" not in objects.head("r.json").metadata
 
 
 @pytest.mark.parametrize("output", [{"n": 1}, JSONResponse({"n": 1})])
@@ -94,6 +100,21 @@ def test_the_first_output_stays_and_is_answered_again(
     assert body(objects, "r.json") == before
     settings = {"overwrite": False, "format": format_, "compression": compression}
     assert saver(objects, respond_with="reference", **settings).save("r", 4)["size_bytes"] == len(before)
+
+
+def test_of_two_attempts_at_once_the_first_one_stays_and_both_answer_it(objects: ObjectStore) -> None:
+    other = saver(objects, overwrite=False)
+
+    class Racing(MemoryStore):
+        """Another attempt is through just before this one writes."""
+
+        def put(self, key: str, body: Body, **described: Any) -> None:
+            other.save("r", "theirs")
+            super().put(key, body, **described)
+
+    racing = Racing(objects.url.removeprefix("memory://"))
+    assert saver(racing, overwrite=False).save("r", "ours") == "theirs"
+    assert OutputStore(objects).get("r").data == "theirs"
 
 
 @pytest.mark.parametrize("foreign", [b"{", b"[]", b"\x1f\x8bcut off", b'{"result": 1}'])

@@ -7,6 +7,7 @@ import pytest
 from truss_async.errors import SettingsError
 from truss_async.model import AsyncOutputModel, save_output
 from truss_async.model.settings import OutputSettings, resolve_settings
+from truss_async.stores import StoreOptions
 
 
 class Attributes:
@@ -134,6 +135,27 @@ def test_the_text_of_the_environment_becomes_a_value_of_the_settings_type() -> N
     environ = {"TRUSS_ASYNC_OUTPUT_OVERWRITE": "false", "TRUSS_ASYNC_OUTPUT_MODEL_ID": "7"}
     settings = resolve(environ=environ, section={"url": "s3://b", "overwrite": True})
     assert (settings.overwrite, settings.model_id) == (False, "7")
+
+
+def test_options_of_the_store_come_from_wherever_settings_do() -> None:
+    settings = resolve(
+        arguments={"kms_key_id": "alias/outputs"},
+        attributes={"output_headers": {"Cache-Control": "no-store"}},
+        environ={"TRUSS_ASYNC_OUTPUT_TAGS": '{"team": "vision"}'},
+        section={"url": "s3://b", "storage_class": "STANDARD_IA", "tags": {"team": "other"}},
+    )
+    assert settings.store_options == StoreOptions(
+        storage_class="STANDARD_IA",
+        kms_key_id="alias/outputs",
+        tags={"team": "vision"},
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@pytest.mark.parametrize("text", ["team=vision", "[]", '{"team": 7}'])
+def test_tags_that_are_none_are_told_with_the_form(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"OUTPUT_TAGS: .*as JSON, such as \{\"name\": \"text\"\}"):
+        resolve(environ={"TRUSS_ASYNC_OUTPUT_TAGS": text}, section={"url": "s3://b"})
 
 
 def test_every_setting_is_an_attribute_of_the_base_class() -> None:
