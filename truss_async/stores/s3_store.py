@@ -23,6 +23,7 @@ from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 from .s3_errors import is_conflict, s3_failure
+from .s3_logs import hide_session_tokens
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def make_s3_client(credentials: StoreCredentials) -> S3Client:
         raise SettingsError(
             f"the S3 client cannot be set up: {error}; check the AWS_… settings and secrets"
         ) from error
+    hide_session_tokens()
     # `Expect: 100-continue` costs every PUT a round trip of its own.
     events: Any = client.meta.events  # its types know no handler that answers
     events.unregister("before-call.s3", add_expect_header)
