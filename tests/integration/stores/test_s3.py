@@ -6,8 +6,13 @@ import errno
 import io
 import json
 import os
+import subprocess
+import sys
 import uuid
+import zlib
+from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,15 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
-from truss_async.errors import ObjectNotFoundError, OutputStoreError, SettingsError
-from truss_async.stores import OutputStore, StoreCredentials, StoreOptions, object_store
+from truss_async.errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
+from truss_async.stores import OutputStore, StoreCredentials, StoreOptions, object_store, s3_store
 from truss_async.stores.s3_store import S3_CLIENTS
+from truss_async.stores.transfers import BYTES_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from truss_async.demo.s3_server import S3Server
     from truss_async.stores import ObjectStore
@@ -341,7 +350,10 @@ def test_tags_and_storage_class_are_those_of_the_options(
     assert (head["StorageClass"], head["Metadata"]) == ("STANDARD_IA", {"request-id": "r1"})
 
 
-def test_kms_key_is_asked_for_with_every_put(s3_credentials: StoreCredentials, prefix: str) -> None:
+@pytest.mark.parametrize(("size", "first"), [(1000, "PutObject"), (BIG, "CreateMultipartUpload")])
+def test_kms_key_is_asked_for_with_every_put(
+    s3_credentials: StoreCredentials, prefix: str, size: int, first: str
+) -> None:
     sent: list[dict[str, Any]] = []
 
     def note(request: Any, **_: Any) -> None:
@@ -350,14 +362,150 @@ def test_kms_key_is_asked_for_with_every_put(s3_credentials: StoreCredentials, p
     options = StoreOptions(kms_key_id="arn:aws:kms:us-east-1:111122223333:key/1")
     store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials, options=options)
     events = S3_CLIENTS.get(s3_credentials).meta.events
-    events.register("before-send.s3.PutObject", note)
+    events.register(f"before-send.s3.{first}", note)
     try:
         # The server has no such key.
         with pytest.raises(OutputStoreError, match="cannot write"):
-            store.put("r1.json", b"{}", content_type="application/json")
+            store.put("r1.json", bytes(size), content_type="application/json")
     finally:
-        events.unregister("before-send.s3.PutObject", note)
+        events.unregister(f"before-send.s3.{first}", note)
     assert sent
     header = "x-amz-server-side-encryption"
     assert sent[0][header] == b"aws:kms"
     assert sent[0][f"{header}-aws-kms-key-id"] == b"arn:aws:kms:us-east-1:111122223333:key/1"
+
+
+@contextmanager
+def requests_of(credentials: StoreCredentials, event: str, handle: Callable[[Any], object]) -> Iterator[None]:
+    """Every such request passes the handler on its way; what that returns, if anything, is the answer."""
+
+    def pass_on(request: Any, **_: Any) -> object:
+        return handle(request)
+
+    events: Any = S3_CLIENTS.get(credentials).meta.events  # its types know no handler that answers
+    events.register(event, pass_on)
+    try:
+        yield
+    finally:
+        events.unregister(event, pass_on)
+
+
+@pytest.mark.parametrize(("size", "last"), [(1000, "PutObject"), (BIG, "CompleteMultipartUpload")])
+def test_lost_answer_of_an_own_write_is_no_failure(
+    s3_credentials: StoreCredentials, prefix: str, size: int, last: str
+) -> None:
+    answers_to_lose = iter([True])
+
+    def lose_one(request: Any) -> object:
+        answer = URLLib3Session().send(request)
+        if next(answers_to_lose, False):
+            raise ConnectionClosedError(endpoint_url=request.url)
+        return answer
+
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with requests_of(s3_credentials, f"before-send.s3.{last}", lose_one):
+        store.put("r1.bin", bytes(size), content_type="image/png", only_if_absent=True)
+    assert store.head("r1.bin").size_bytes == size
+    assert next(answers_to_lose, None) is None
+    with pytest.raises(ObjectExistsError):
+        store.put("r1.bin", bytes(size), content_type="image/png", only_if_absent=True)
+
+
+@pytest.mark.parametrize("size", [1000, BIG], ids=["small", "in parts"])
+def test_what_arrives_is_verified_by_the_server(
+    s3_credentials: StoreCredentials, prefix: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    monkeypatch.setattr(s3_store, "_crc32", lambda _: b"wrong")
+    with pytest.raises(
+        OutputStoreError, match=r"cannot write s3://\S+/r1\.bin: \w+; what arrived is not what was sent"
+    ):
+        store.put("r1.bin", bytes(size), content_type="image/png")
+    assert [*store.list()] == []
+
+
+@pytest.mark.parametrize("size", [1000, BIG], ids=["small", "in parts"])
+def test_one_checksum_of_the_whole_object_is_kept(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str, size: int
+) -> None:
+    content = os.urandom(size)
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    store.put("r1.bin", content, content_type="image/png")
+    head = s3_server.client().head_object(Bucket="outputs", Key=f"{prefix}/r1.bin", ChecksumMode="ENABLED")
+    assert b64decode(head["ChecksumCRC32"]) == zlib.crc32(content).to_bytes(4, "big")
+
+
+def test_object_that_was_damaged_on_its_way_is_never_taken_for_whole(
+    s3_credentials: StoreCredentials,
+) -> None:
+    class Damaged(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.send_header(
+                "x-amz-checksum-crc32", b64encode(zlib.crc32(b"sent").to_bytes(4, "big")).decode()
+            )
+            self.end_headers()
+            self.wfile.write(b"came")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Damaged) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.handle_request)
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        store = object_store("s3://outputs/x", credentials=replace(s3_credentials, aws_endpoint_url=endpoint))
+        with (
+            pytest.raises(OutputStoreError, match="does not match the object's checksum"),
+            store.open("r1") as file,
+        ):
+            file.read()
+
+
+def test_server_that_knows_no_checksums_is_spared_them(
+    s3_credentials: StoreCredentials, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with requests_of(s3_credentials, "before-send.s3.*", lambda request: sent.extend(request.headers)):
+        for size in (1000, BIG):
+            store.put(f"{size}.bin", bytes(size), content_type="image/png")
+    assert sent
+    assert [name for name in sent if "checksum" in name.lower()] == []
+
+
+def test_no_put_asks_for_an_access_list(s3_credentials: StoreCredentials, prefix: str) -> None:
+    sent: list[str] = []
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with requests_of(s3_credentials, "before-send.s3.*", lambda request: sent.extend(request.headers)):
+        for size in (1000, BIG):
+            store.put(f"{size}.bin", bytes(size), content_type="image/png")
+    # A bucket whose owner enforces ownership refuses them.
+    assert [name for name in sent if "acl" in name.lower() or "grant" in name.lower()] == []
+
+
+def test_large_artifact_takes_little_memory(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "artifact.bin").touch()
+    os.truncate(tmp_path / "artifact.bin", 240_000_000)
+    program = """
+import resource, sys
+from pathlib import Path
+from truss_async.stores import object_store
+
+def peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+store = object_store(sys.argv[1])
+store.put("warm.bin", bytes(1000), content_type="image/png")
+before = peak()
+store.put("artifact.bin", Path(sys.argv[2]), content_type="image/png")
+print(peak() - before)
+"""
+    command = [sys.executable, "-c", program, f"s3://outputs/{prefix}", str(tmp_path / "artifact.bin")]
+    environment = {**os.environ, **s3_server.environment()}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=environment)
+    assert int(done.stdout) < BYTES_AT_ONCE + 64_000_000
