@@ -7,7 +7,6 @@ from datetime import datetime
 from ..stores import ObjectStore, OutputStore, check_artifact_name, check_request_id
 from ..stores.keys import check_object_key
 from ..stores.layout import artifact_prefix_beside, error_key_beside
-from ..stores.output_store import MODEL_ID_METADATA, REQUEST_ID_METADATA
 from ..stores.templates import REQUEST_ID, render
 from .settings import OutputSettings
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
 
@@ -42,6 +43,10 @@ class ObjectWriter:
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
+        self._metadata = with_attempt_id({REQUEST_ID_METADATA: destination.request_id})
+        # It may be any text, but metadata are headers.
+        if model_id is not None and model_id.isascii() and model_id.isprintable():
+            self._metadata[MODEL_ID_METADATA] = model_id
         self._policy = policy
         self._spill = spill
         self._counters = counters

@@ -46,15 +46,18 @@ def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
     assert objects.head("r.json").metadata["request-id"] == "r"
 
 
-def test_objects_tell_request_model_and_attempt(objects: ObjectStore) -> None:
-    for model_id in ("m", "größer"):
-        saver(objects, model_id=model_id).save("r", {"image": b"GIF89a"})
-        found = [objects.head(key).metadata for key in ("r.json", "r/image.gif")]
-        assert found[0] == found[1]
-        assert found[0].get("model-id") == ("m" if model_id == "m" else None)
-        assert found[0]["request-id"] == "r"
-    saver(objects).save("r", {"image": b"GIF89a"})
-    assert objects.head("r.json").metadata["attempt-id"] != found[0]["attempt-id"]
+def test_every_object_is_marked_with_its_request_model_and_attempt(objects: ObjectStore) -> None:
+    output = {"image": b"GIF89a"}
+    saver(objects, model_id="m").save("r", output)
+    first = objects.head("r.json").metadata
+    assert {**first, "attempt-id": ""} == {"request-id": "r", "model-id": "m", "attempt-id": ""}
+    assert objects.head("r/image.gif").metadata == first
+    saver(objects).save("r", output)
+    second = objects.head("r.json").metadata
+    assert second["attempt-id"] != first["attempt-id"]
+    assert "model-id" not in second
+    saver(objects, model_id="größer").save("r", output)
+    assert "model-id" not in objects.head("r.json").metadata
 
 
 @pytest.mark.parametrize("output", [{"n": 1}, JSONResponse({"n": 1})])
