@@ -18,16 +18,6 @@ class Destination:
     objects: ObjectStore
     request_id: str
     result_key: str
-    model_id: str | None = None
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the objects tell of themselves, to who has no use for their content."""
-        metadata = {REQUEST_ID_METADATA: self.request_id}
-        # It may be any text, but metadata are headers.
-        if self.model_id and self.model_id.isascii() and self.model_id.isprintable():
-            metadata[MODEL_ID_METADATA] = self.model_id
-        return metadata
 
     @property
     def error_key(self) -> str:
@@ -62,9 +52,7 @@ class Destinations:
         """Where the request's output goes, if it is saved now."""
         values = {**self._values, REQUEST_ID: check_request_id(request_id)}
         key = render(self._settings.key, values=values, now=now)
-        return Destination(
-            self._store(now), request_id, check_object_key(key), model_id=self._settings.model_id
-        )
+        return Destination(self._store(now), request_id, check_object_key(key))
 
     def check(self, *, now: datetime, write: bool) -> str:
         """The store's URL, when the templates hold nothing unset and, if asked for, the store can be written."""

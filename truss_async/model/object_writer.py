@@ -11,6 +11,7 @@ from ..contract import ArtifactReference
 from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 from ..stores.attempts import with_attempt_id
 from ..stores.bodies import opened_body
+from ..stores.output_store import REQUEST_ID_METADATA
 from .counters import SaveCounters
 from .destination import Destination
 from .retries import RetryPolicy, retry_delay, worth_retrying
@@ -40,6 +41,7 @@ class ObjectWriter:
         spill: SpillFolder | None,
         counters: SaveCounters,
         clock: Clock,
+        model_id: str | None = None,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
@@ -53,7 +55,6 @@ class ObjectWriter:
         self._clock = clock
         self._jitter = jitter
         self._started_at = clock.now()
-        self._metadata = with_attempt_id(destination.metadata)
         self.has_spilled = False
         self.keys: set[str] = set()
 

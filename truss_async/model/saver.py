@@ -114,6 +114,7 @@ class OutputSaver:
         return ObjectWriter(
             self._destinations.of(request_id, now=self._clock.now()),
             policy=policy,
+            model_id=self._settings.model_id,
             spill=self._spill_folder,
             counters=self._counters,
             clock=self._clock,

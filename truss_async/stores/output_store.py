@@ -40,7 +40,6 @@ Format: TypeAlias = Literal["result", "raw"]
 RESULT_CONTENT_TYPE: Final = "application/json"
 UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
 REQUEST_ID_METADATA: Final = "request-id"
-MODEL_ID_METADATA: Final = "model-id"
 PROBE_KEY: Final = "truss-async-probe"
 
 _LOG: Final = logging.getLogger(__name__)

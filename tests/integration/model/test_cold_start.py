@@ -28,9 +28,10 @@ EXPECTED = {
         "responses",
         "saving_threads",
         "settings",
+        "templates",
         "user_methods",
     },
-    "truss_async.stores": {"compression", "keys", "options", "templates"},
+    "truss_async.stores": {"keys"},
 }
 OF_PYTHON = {"concurrent.futures.thread", "unicodedata"}
 SCRIPT = """
