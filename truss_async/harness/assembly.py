@@ -115,7 +115,7 @@ async def start_parts(
         queue=queue,
         signing=webhook_secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
-        tls=webhook_tls(settings.webhook_ca),
+        tls=settings.webhook_ca is None or webhook_tls(settings.webhook_ca),
         session=session,
         activity=activity,
         metrics=metrics,

@@ -47,7 +47,10 @@ class _Endpoint:
 
 
 class Delivery:
-    """Delivers what is due, each endpoint at its own pace; ``signing`` tells the webhook secrets of the moment."""
+    """Delivers what is due, each endpoint at its own pace.
+
+    ``signing`` tells the webhook secrets of the moment; ``tls`` how HTTPS endpoints are verified, True: by the system.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class Delivery:
         queue: RequestQueue,
         signing: Callable[[], Sequence[str]],
         policy: DeliveryPolicy,
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | bool,
         session: aiohttp.ClientSession,
         activity: Activity,
         metrics: Metrics,
