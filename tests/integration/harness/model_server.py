@@ -33,6 +33,7 @@ class ModelServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body go out apart, and must not wait for each other
 
             def do_GET(self) -> None:
                 self._send(Answer(body=b"true"))

@@ -14,6 +14,7 @@ class RouteServer:
     def __init__(self) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body go out apart, and must not wait for each other
 
             def _tell(self) -> None:
                 if self.headers.get("Transfer-Encoding") == "chunked":
