@@ -60,6 +60,24 @@ def test_every_metric_has_the_platforms_name_and_type(harness: Harness) -> None:
     assert {name: families[name].type for name in TYPES} == TYPES
 
 
+def test_every_series_has_the_platforms_labels_and_those_of_requests_tell_status_and_is_async(
+    harness: Harness, client: PlatformClient, http: httpx.Client, receiver: WebhookReceiver
+) -> None:
+    http.post("/production/predict", json=1)
+    client.wait(client.submit(model_input=1, webhook_endpoint=receiver.url).request_id, timeout_seconds=30)
+    more = {
+        "baseten_inference_requests": {"status", "is_async"},
+        "baseten_end_to_end_response_time_seconds": {"status", "is_async"},
+        "baseten_async_webhook_requests": {"status"},
+        "baseten_async_webhook_latency_seconds": {"status"},
+    }
+    families = scrape(harness)
+    for name in TYPES:
+        assert families[name].samples, name
+        for sample in families[name].samples:
+            assert sample.labels.keys() - {"le"} == LABELS.keys() | more.get(name, set()), sample
+
+
 @pytest.mark.parametrize("status", [200, 500])
 def test_sync_calls_are_counted_with_their_status(
     harness: Harness, client: PlatformClient, http: httpx.Client, model: ModelServer, status: int

@@ -317,10 +317,7 @@ class AnyOrder(RuleBasedStateMachine):
             each.is_delivery_claimed, each.delivery_due_at = False, self.driver.now
 
     def stored(self, table: str) -> dict[str, bytes]:
-        query = STORED.format(table)
-        return dict(
-            self.driver.run(lambda q: q._writer.run(lambda c: [tuple(row) for row in c.execute(query)]))
-        )
+        return dict(self.driver.execute(STORED.format(table)))
 
     def is_next(
         self,
