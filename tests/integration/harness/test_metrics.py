@@ -108,7 +108,7 @@ def test_async_requests_count_in_volume_latency_and_time_in_queue(
         assert value(harness, "baseten_concurrent_requests") == 1
         assert value(harness, "baseten_replicas_active") == 1
         assert value(harness, "baseten_replicas_starting") == 0
-        clock.advance(7)
+        clock.advance(7, patience_seconds=0.05)
         gate.opened.set()
         for request_id in ids:
             assert receiver.wait_for(request_id, timeout_seconds=30).result is not None
