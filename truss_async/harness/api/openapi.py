@@ -17,6 +17,7 @@ from ...contract import (
     AsyncRequestStatus,
     CancelAnswer,
 )
+from ...contract.faults import FaultRule, SetFault, SetFaults
 from ...contract.harness_calls import (
     ClockAdvance,
     ClockReading,
@@ -222,6 +223,10 @@ _OWN = [
         RemovedWebhookSecret,
         (401, 404),
     ),
+    _Described("get", "/_harness/faults", "The faults that are set.", 200, SetFaults, (401,)),
+    _Described("post", "/_harness/faults", "Set a fault.", 201, SetFault, (400, 401, 413), FaultRule),
+    _Described("delete", "/_harness/faults", "Set no fault any more.", 200, SetFaults, (401,)),
+    _Described("delete", "/_harness/faults/{fault_id}", "Take back a fault.", 200, SetFault, (400, 401, 404)),
 ]
 
 
