@@ -8,7 +8,6 @@ import difflib
 import inspect
 import re
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from cyclopts import App
 from cyclopts.help import DefaultFormatter, PanelSpec
@@ -50,12 +49,18 @@ def make_app() -> App:
         help_epilogue=EPILOGUE,
         help_format="plaintext",
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
-        version=lambda: version("truss-async"),
+        version=_version,
     )
     for place, (name, summary) in enumerate(COMMANDS.items()):
         function = name.replace("-", "_")
         app.command(f"truss_async.cli.{function}:{function}", name=name, help=summary, sort_key=place)
     return app
+
+
+def _version() -> str:
+    from importlib.metadata import version  # slow to load, and seldom asked for
+
+    return version("truss-async")
 
 
 def select_command(app: App, tokens: Sequence[str]) -> None:

@@ -1,14 +1,16 @@
 """The options with which a command reaches the platform or a harness."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from ..client import HarnessClient, PlatformClient
 from ..contract.requests import is_loopback
 from ..errors import SettingsError
 from .options import variable
+
+if TYPE_CHECKING:
+    from ..client import HarnessClient, PlatformClient
 
 DEFAULT_URL = "http://127.0.0.1:8090"
 ANY_KEY = "local"
@@ -29,13 +31,17 @@ ApiKey = Annotated[
 ]
 
 
-def connect(url: str, api_key: str | None, *, target: str = "production") -> PlatformClient:
+def connect(url: str, api_key: str | None, *, target: str = "production") -> "PlatformClient":
     """A client; for this machine any key will do, elsewhere there must be one."""
+    from ..client import PlatformClient
+
     return PlatformClient(url, api_key=api_key or _placeholder(url), target=target)
 
 
-def connect_harness(url: str, api_key: str | None) -> HarnessClient:
+def connect_harness(url: str, api_key: str | None) -> "HarnessClient":
     """A client for what only a harness answers, too."""
+    from ..client import HarnessClient
+
     return HarnessClient(url, api_key=api_key or _placeholder(url))
 
 

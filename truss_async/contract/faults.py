@@ -57,20 +57,23 @@ class FaultRule(BaseModel):
         None, min_length=1, description="Strike only requests of this deployment."
     )
     nth: int | None = Field(
-        None, ge=1, description="Strike only the async request that was accepted so manieth."
+        None, strict=True, ge=1, description="Strike only the async request that was accepted so manieth."
     )
     attempt: int | None = Field(
-        None, ge=1, description="Strike only this attempt, of inference or of delivery."
+        None, strict=True, ge=1, description="Strike only this attempt, of inference or of delivery."
     )
     times: int | None = Field(
-        None, ge=1, description="Strike so many times; without it, until the rule is removed."
+        None, strict=True, ge=1, description="Strike so many times; without it, until the rule is removed."
     )
     rate: float | None = Field(
-        None, ge=0, le=1, description="Strike this share of what fits; without it, all of it."
+        None, strict=True, ge=0, le=1, description="Strike this share of what fits; without it, all of it."
     )
-    seed: int = Field(0, description="What the share is drawn from: the same seed, the same draws.")
+    seed: int = Field(
+        0, strict=True, description="What the share is drawn from: the same seed, the same draws."
+    )
     seconds: float | None = Field(
         None,
+        strict=True,
         gt=0,
         le=259_200,
         description="How long a webhook is delayed, or is held at most to be reordered; how much too old its time is; how "

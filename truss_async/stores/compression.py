@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import MissingExtraError
@@ -49,11 +50,9 @@ def decompressed(body: bytes) -> bytes:
 
 def _zstd() -> Any:
     """Python's own from 3.14 on, else the package that brings the same to earlier ones."""
-    try:
-        from compression import zstd
-    except ImportError:
+    for name in ("compression.zstd", "backports.zstd"):
         try:
-            from backports import zstd
+            return import_module(name)
         except ImportError:
-            raise MissingExtraError("backports.zstd", extra="zstd", purpose="compression with zstd") from None
-    return zstd
+            continue
+    raise MissingExtraError("backports.zstd", extra="zstd", purpose="compression with zstd")

@@ -29,10 +29,12 @@ class ModelServer:
         self.behave = behave
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self._called = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body go out apart, and must not wait for each other
 
             def do_GET(self) -> None:
                 self._send(Answer(body=b"true"))
@@ -42,6 +44,7 @@ class ModelServer:
                 model_input = json.loads(body)
                 outer.calls.append((self.headers["x-baseten-request-id"], model_input))
                 outer.headers.append({name.lower(): value for name, value in self.headers.items()})
+                outer._called.set()
                 self._send(outer.behave(model_input))
 
             def _send(self, answer: Answer) -> None:
@@ -76,6 +79,10 @@ class ModelServer:
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
+
+    def wait_for_a_call(self) -> None:
+        """Until the first request has come; the replica loads in real time, whatever the clock of the harness."""
+        assert self._called.wait(30)
 
     def __enter__(self) -> "ModelServer":
         self._thread.start()

@@ -14,6 +14,7 @@ class RouteServer:
     def __init__(self) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body go out apart, and must not wait for each other
 
             def _tell(self) -> None:
                 if self.headers.get("Transfer-Encoding") == "chunked":
@@ -24,7 +25,7 @@ class RouteServer:
                     "method": self.command,
                     "path": self.path,
                     "headers": {name.lower(): value for name, value in self.headers.items()},
-                    "body": body.decode(),
+                    "body": body.decode(errors="replace"),
                 }
                 answer = json.dumps(told).encode()
                 self.send_response(207)
@@ -56,7 +57,7 @@ class RouteServer:
         def answer(handler: Any) -> None:
             handler._echo() if handler.path == "/echo" else handler._tell()
 
-        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"):
             setattr(Handler, f"do_{method}", answer)
 
         class Server(ThreadingHTTPServer):

@@ -104,8 +104,7 @@ def test_model_stays_while_a_request_waits_for_its_next_attempt(
     with PlatformClient(harness.url, api_key="any") as client:
         retry = {"initial_delay_ms": 10_000, "max_delay_ms": 10_000}
         request_id = client.submit(model_input=1, inference_retry_config=retry).request_id
-        while not model.calls:
-            pass
+        model.wait_for_a_call()
         clock.advance(9)
         assert replicas(harness) == (1, 0)
         clock.advance(1)
@@ -192,8 +191,7 @@ def test_async_requests_back_off_while_the_model_has_no_room_and_resume(
     with PlatformClient(harness.url, api_key="any") as client:
         retry = {"initial_delay_ms": 10_000, "max_delay_ms": 10_000, "max_attempts": 1}
         request_id = client.submit(model_input=1, inference_retry_config=retry).request_id
-        while not model.calls:
-            pass
+        model.wait_for_a_call()
         clock.advance(9)
         assert len(model.calls) == 1
         clock.advance(1)

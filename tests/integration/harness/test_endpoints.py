@@ -12,6 +12,7 @@ import pytest
 from tests.integration.harness.certificates import Authority
 from tests.integration.harness.conftest import SECRET
 from tests.integration.harness.gate import outcome
+from tests.integration.harness.model_server import ModelServer
 from truss_async.client import HarnessClient
 from truss_async.clock import SYSTEM_CLOCK, ManualClock, within
 from truss_async.contract import InferenceRetryConfig, RequestStatus, WebhookStatus
@@ -131,15 +132,18 @@ def test_an_endpoint_that_hangs_does_not_delay_the_others(tmp_path: Path, report
 
 @pytest.mark.parametrize(("is_known", "expected"), [(True, "SUCCEEDED"), (False, "FAILED")])
 def test_https_endpoints_are_verified(
-    serve: Callable[..., Harness], tmp_path: Path, is_known: bool, expected: str
+    serve: Callable[..., Harness], model: ModelServer, tmp_path: Path, is_known: bool, expected: str
 ) -> None:
     authority = Authority(tmp_path)
-    harness = serve(webhook_ca=authority.file if is_known else None)
+    clock = ManualClock(NOW)
+    harness = serve(webhook_ca=authority.file if is_known else None, clock=clock)
     with (
         authority.serve_https() as received,
         HarnessClient(harness.url, api_key="any") as client,
     ):
         request_id = client.submit(model_input=1, webhook_endpoint=received.url).request_id
+        model.wait_for_a_call()
+        clock.advance(2)
         assert client.wait(request_id, timeout_seconds=30).webhook_status.value == expected
         attempts = client.deliveries(request_id)
     assert len(received.bodies) == (1 if is_known else 0)

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.harness.conftest import SECRET
 from tests.integration.harness.gate import Gate, outcome
 from tests.integration.harness.model_server import Answer, ModelServer
-from truss_async.client import PlatformClient
+from truss_async.client import HarnessClient, PlatformClient
 from truss_async.clock import ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import ApiError
@@ -19,6 +19,7 @@ from truss_async.webhooks import verify_webhook
 from truss_async.webhooks.receiver import WebhookReceiver
 
 NO_WAIT = {"initial_delay_ms": 0, "max_delay_ms": 0}
+IMPATIENT = 0.05
 
 
 def test_a_request_ends_in_a_signed_webhook(
@@ -166,27 +167,37 @@ def test_only_queued_requests_are_cancelled(client: PlatformClient, gate: Gate, 
     ],
 )
 def test_delivery_follows_the_platforms_rule(
-    http: httpx.Client,
-    client: PlatformClient,
+    serve: Callable[..., Harness],
     answers: list[int],
     expected: tuple[str, str],
     attempts: list[int],
 ) -> None:
-    with WebhookReceiver(secrets=(SECRET,), respond_with=answers) as receiver:
+    clock = ManualClock(datetime.now(timezone.utc))
+    with (
+        WebhookReceiver(secrets=(SECRET,), respond_with=answers) as receiver,
+        HarnessClient(serve(clock=clock).url, api_key="any") as client,
+    ):
         request_id = client.submit(model_input=1, webhook_endpoint=receiver.url).request_id
+        receiver.wait_for_count(1)
+        clock.advance(2)
         assert outcome(client.wait(request_id, timeout_seconds=30)) == expected
         bodies = [json.loads(delivery.body) for delivery in receiver.deliveries]
-    record = http.get(f"/_harness/requests/{request_id}").json()
-    assert [sent["status_code"] for sent in record["deliveries"]] == attempts
+        assert [sent.status_code for sent in client.deliveries(request_id)] == attempts
     assert len({body["time"] for body in bodies}) == len(bodies)
     assert {json.dumps(body["data"]) for body in bodies} == {'{"echo": 1}'}
 
 
-def test_an_endpoint_nobody_listens_on_fails_the_webhook(client: PlatformClient, reports: list[str]) -> None:
+def test_an_endpoint_nobody_listens_on_fails_the_webhook(
+    serve: Callable[..., Harness], model: ModelServer, reports: list[str]
+) -> None:
+    clock = ManualClock(datetime.now(timezone.utc))
     with WebhookReceiver() as gone:
         url = gone.url
-    request_id = client.submit(model_input=1, webhook_endpoint=url).request_id
-    assert outcome(client.wait(request_id, timeout_seconds=30)) == ("WEBHOOK_FAILED", "FAILED")
+    with PlatformClient(serve(clock=clock).url, api_key="any") as client:
+        request_id = client.submit(model_input=1, webhook_endpoint=url).request_id
+        model.wait_for_a_call()
+        clock.advance(2)
+        assert outcome(client.wait(request_id, timeout_seconds=30)) == ("WEBHOOK_FAILED", "FAILED")
     assert any(request_id in line and url in line for line in reports)
 
 
@@ -242,7 +253,7 @@ def test_a_late_request_expires_and_is_never_dispatched(
         running = client.submit(model_input="runs").request_id
         assert gate.entered.acquire(timeout=30)
         late = client.submit(model_input="late", max_time_in_queue_seconds=60).request_id
-        clock.advance(seconds=61)
+        clock.advance(seconds=61, patience_seconds=IMPATIENT)
         assert outcome(client.wait(late, timeout_seconds=30)) == ("EXPIRED", "NO_WEBHOOK_PROVIDED")
         gate.opened.set()
         assert outcome(client.wait(running, timeout_seconds=30)) == ("SUCCEEDED", "NO_WEBHOOK_PROVIDED")
@@ -269,7 +280,7 @@ def test_an_attempt_over_an_hour_is_a_timeout(serve: Callable[..., Harness], gat
     with PlatformClient(harness.url, api_key="any") as client:
         request_id = client.submit(model_input=1, inference_retry_config={"max_attempts": 1}).request_id
         assert gate.entered.acquire(timeout=30)
-        clock.advance(hours=1)
+        clock.advance(hours=1, patience_seconds=IMPATIENT)
         status = client.wait(request_id, timeout_seconds=30)
     assert (status.status.value, status.errors[0].code) == ("FAILED", "MODEL_PREDICT_TIMEOUT")
 

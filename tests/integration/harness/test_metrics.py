@@ -60,6 +60,24 @@ def test_every_metric_has_the_platforms_name_and_type(harness: Harness) -> None:
     assert {name: families[name].type for name in TYPES} == TYPES
 
 
+def test_every_series_has_the_platforms_labels_and_those_of_requests_tell_status_and_is_async(
+    harness: Harness, client: PlatformClient, http: httpx.Client, receiver: WebhookReceiver
+) -> None:
+    http.post("/production/predict", json=1)
+    client.wait(client.submit(model_input=1, webhook_endpoint=receiver.url).request_id, timeout_seconds=30)
+    more = {
+        "baseten_inference_requests": {"status", "is_async"},
+        "baseten_end_to_end_response_time_seconds": {"status", "is_async"},
+        "baseten_async_webhook_requests": {"status"},
+        "baseten_async_webhook_latency_seconds": {"status"},
+    }
+    families = scrape(harness)
+    for name in TYPES:
+        assert families[name].samples, name
+        for sample in families[name].samples:
+            assert sample.labels.keys() - {"le"} == LABELS.keys() | more.get(name, set()), sample
+
+
 @pytest.mark.parametrize("status", [200, 500])
 def test_sync_calls_are_counted_with_their_status(
     harness: Harness, client: PlatformClient, http: httpx.Client, model: ModelServer, status: int
@@ -90,7 +108,7 @@ def test_async_requests_count_in_volume_latency_and_time_in_queue(
         assert value(harness, "baseten_concurrent_requests") == 1
         assert value(harness, "baseten_replicas_active") == 1
         assert value(harness, "baseten_replicas_starting") == 0
-        clock.advance(7)
+        clock.advance(7, patience_seconds=0.05)
         gate.opened.set()
         for request_id in ids:
             assert receiver.wait_for(request_id, timeout_seconds=30).result is not None

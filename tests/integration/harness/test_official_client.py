@@ -14,9 +14,13 @@ from truss_async.harness.server import Harness
 
 CHAIN = "chn1"
 INPUT = {"x": 1}
-OPERATIONS = sorted(
-    name for name, member in inspect.getmembers(ApiClient, inspect.isfunction) if not name.startswith("_")
-)
+
+
+def operations_of(client: type) -> list[str]:
+    return [name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")]
+
+
+OPERATIONS = operations_of(ApiClient)
 BY_NAME = ("env_name", "deployment_id", "request_id", "request", "accept")
 
 
@@ -82,6 +86,11 @@ def test_the_official_client_has_the_operations_that_the_platform_has() -> None:
     targets = ("", "_deployment", "_development", "_production", "_regional")
     operations = {f"{kind}{target}" for kind in kinds for target in targets}
     assert set(OPERATIONS) >= operations | {"get_async_request_status", "cancel_async_request"}
+
+
+def test_none_is_left_out_on_either_client() -> None:
+    assert operations_of(AsyncApiClient) == OPERATIONS
+    assert {*served(chain=False), *served(chain=True)} == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("chain", [False, True], ids=["model", "chain"])

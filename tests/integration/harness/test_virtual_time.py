@@ -63,8 +63,7 @@ def test_inference_attempts_and_deliveries_follow_their_schedules(
         WebhookReceiver(secrets=(SECRET,), respond_with=[503, 503, 200], tolerance_seconds=1e10) as receiver,
     ):
         request_id = caller.submit(model_input=1, webhook_endpoint=receiver.url).request_id
-        while not model.calls:  # the replica loads in real time
-            pass
+        model.wait_for_a_call()
         clock.advance(minutes=10)
         status = caller.status(request_id)
         assert outcome(status) == ("SUCCEEDED", "SUCCEEDED")

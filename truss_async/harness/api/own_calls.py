@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ...clock import ManualClock
 from ...contract.faults import SetFaults
@@ -70,6 +70,10 @@ class OwnCalls:
         """
         method = "GET" if request.method == "HEAD" else request.method
         match (method, *path):
+            case ("GET", "openapi.json"):
+                return _document()
+            case (_, "openapi.json"):
+                raise wrong_method(method, "GET")
             case ("GET", "deliveries"):
                 return _json(await self._deliveries(request))
             case (_, "deliveries"):
@@ -173,6 +177,12 @@ class OwnCalls:
             ends_at=secret.ends_at,
             is_persisted=self._secrets.is_persisted(secret),
         )
+
+
+def _document() -> Response:
+    from .openapi import openapi_document  # seldom asked for, and slow to make
+
+    return JSONResponse(openapi_document())
 
 
 def _in_full(created: WebhookSecret, *, replaces: WebhookSecretInfo | None = None) -> NewWebhookSecret:

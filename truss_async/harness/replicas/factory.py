@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from ...clock import SYSTEM_CLOCK
 from ...errors import HarnessError
 from .logs import render_log_line
-from .truss_folder import read_truss_folder
-from .truss_replica import ProcessReplica, TrussRuns
 from .url_replica import UrlReplica
 
 if TYPE_CHECKING:
@@ -69,6 +67,10 @@ def make_replicas(
         ), settings.predict_concurrency
     if settings.truss_dir is None:
         raise HarnessError("nothing to serve: give a truss folder, a model URL or a model")
+    # What runs a truss takes a while to load, and nothing else needs it.
+    from .truss_folder import read_truss_folder
+    from .truss_replica import ProcessReplica, TrussRuns
+
     folder = read_truss_folder(settings.truss_dir)
     runs = TrussRuns(
         truss_dir=folder.path,

@@ -62,6 +62,7 @@ class QueueDriver:
         *,
         priority: int = 0,
         webhook: str | None = "https://example.com/hook",
+        deployment_id: str = DEPLOYMENT,
         model_input: bytes = b'{"x":1}',
         expires_in: timedelta = timedelta(minutes=10),
     ) -> NewRequest:
@@ -69,7 +70,7 @@ class QueueDriver:
             request_id=request_id,
             model_id="m1",
             chain_id=None,
-            deployment_id=DEPLOYMENT,
+            deployment_id=deployment_id,
             model_input=model_input,
             webhook_endpoint=webhook,
             priority=priority,
@@ -81,6 +82,14 @@ class QueueDriver:
     def enqueue(self, request_id: str, **options: Any) -> None:
         request = self.request(request_id, **options)
         self.run(lambda queue: queue.enqueue(request))
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Look at the file, or prepare it, by SQL."""
+        return self.run(
+            lambda queue: queue._writer.run(
+                lambda connection: [tuple(row) for row in connection.execute(sql)]
+            )
+        )
 
     def claim(self, limit: int = 100) -> list[str]:
         claimed = self.run(lambda queue: queue.claim(DEPLOYMENT, limit=limit, now=self.now))

@@ -1,0 +1,97 @@
+"""The harness's own OpenAPI document: complete, and true, as far as a fuzzer can tell."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.harness.route_server import RouteServer
+from truss_async.harness.api import own_calls
+from truss_async.harness.api.openapi import openapi_document
+from truss_async.harness.api.routing import Operation, find_call
+from truss_async.harness.server import Harness
+
+FUZZER = Path(sys.executable).with_name("schemathesis")
+CHECKS = (
+    "allow_header_conformance",
+    "content_type_conformance",
+    "ignored_auth",
+    "negative_data_rejection",
+    "not_a_server_error",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "status_code_conformance",
+)
+# One target in full, of the others what names a deployment: they share everything behind the routing.
+PLATFORM = "production/|async_request/|deployment/[^/]+/async_p|environments/[^/]+/async_q"
+OWN = "healthz|metrics|_harness/(?!faults)"
+FAULTS = "_harness/faults"  # by themselves: once set, they strike
+
+
+@pytest.fixture
+def harness(serve: Callable[..., Harness]) -> Iterator[Harness]:
+    with RouteServer() as routes:
+        yield serve(model_url=routes.url, limits="none")
+
+
+def calls() -> list[tuple[str, str, dict[str, Any]]]:
+    """Every method and path of the document, with what it says of them."""
+    paths: dict[str, dict[str, Any]] = openapi_document()["paths"]
+    return [
+        (method.upper(), path, said) for path, methods in paths.items() for method, said in methods.items()
+    ]
+
+
+def test_the_document_is_served_as_openapi_3_1(http: httpx.Client) -> None:
+    answer = http.get("/_harness/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == openapi_document()
+    assert answer.json()["openapi"] == "3.1.0"
+
+
+def test_it_describes_every_operation_and_the_harness_knows_each() -> None:
+    described = {find_call(method, "localhost", path).operation for method, path, _ in calls()}
+    assert described == set(Operation)
+
+
+def test_it_describes_every_call_under_harness() -> None:
+    """The calls are a match statement: what its cases name must be in the document."""
+    tree = ast.parse(inspect.getsource(own_calls))
+    patterns = [case.pattern for case in ast.walk(tree) if isinstance(case, ast.match_case)]
+    answered = {
+        (str(ast.literal_eval(method.value)), tuple(map(literal, parts)))
+        for pattern in patterns
+        if isinstance(pattern, ast.MatchSequence)
+        for method, *parts in [pattern.patterns]
+        if isinstance(method, ast.MatchValue)
+    }
+    described = {
+        (method, tuple(None if part.startswith("{") else part for part in path.split("/")[2:]))
+        for method, path, _ in calls()
+        if path.startswith("/_harness/") and not path.startswith("/_harness/requests/")
+    }
+    assert answered == described
+
+
+def literal(pattern: ast.pattern) -> str | None:
+    return str(ast.literal_eval(pattern.value)) if isinstance(pattern, ast.MatchValue) else None
+
+
+@pytest.mark.parametrize("paths", [f"^/({PLATFORM}|{OWN})", f"^/{FAULTS}"], ids=["all but faults", "faults"])
+def test_no_fuzzing_finds_a_server_error_or_an_undocumented_answer(
+    harness: Harness, tmp_path: Path, paths: str
+) -> None:
+    command: list[str | Path] = [
+        *(FUZZER, "run", f"{harness.url}/_harness/openapi.json", "--no-color", "--warnings", "off"),
+        *("--header", "Authorization: Api-Key any", "--checks", ",".join(CHECKS)),
+        *("--phases", "coverage,fuzzing", "--generation-deterministic", "--max-examples", "5"),
+        *("--include-path-regex", paths, "--request-timeout", "60"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
