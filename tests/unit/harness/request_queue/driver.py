@@ -86,7 +86,7 @@ class QueueDriver:
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         """Look at the file, or prepare it, by SQL."""
         return self.run(
-            lambda queue: queue._writer.run(
+            lambda _: self.kept._writer.run(
                 lambda connection: [tuple(row) for row in connection.execute(sql)]
             )
         )

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from truss_async.contract import ErrorDetail, RequestStatus
-from truss_async.harness.request_queue import RequestQueueError, SqliteRequestQueue
+from truss_async.harness.request_queue import RequestQueue, RequestQueueError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 BROKEN = ErrorDetail(code="MODEL_PREDICT_ERROR", message="broken")
@@ -117,7 +117,7 @@ class AnyOrder(RuleBasedStateMachine):
         now = self.driver.now
         expected = self.claimable()[:1]
 
-        async def both(queue: SqliteRequestQueue) -> tuple[list[str], bool]:
+        async def both(queue: RequestQueue) -> tuple[list[str], bool]:
             claimed, canceled = await asyncio.gather(
                 queue.claim(DEPLOYMENT, limit=1, now=now), queue.cancel(asked.request_id, now=now)
             )
@@ -321,7 +321,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def is_next(
         self,
-        ask: Callable[[SqliteRequestQueue], Awaitable[datetime | None]],
+        ask: Callable[[RequestQueue], Awaitable[datetime | None]],
         moments: list[datetime | None] | list[datetime],
     ) -> None:
         assert self.driver.run(ask) == min((each for each in moments if each is not None), default=None)
