@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
-from ..stores import StoreOptions
-from ..stores.compression import Compression, check_compression
 from ..stores.templates import check_key, check_url
+
+if TYPE_CHECKING:
+    from ..stores import StoreOptions
 
 ENVIRONMENT_PREFIX = "TRUSS_ASYNC_OUTPUT_"
 ATTRIBUTE_PREFIX = "output_"
@@ -40,7 +41,9 @@ class OutputSettings(BaseModel):
     respond_with: Literal["output", "reference"] = Field(
         "output", description="What the answer, and so the webhook, carries: the output, or where it lies."
     )
-    compression: Compression = Field("none", description="How result objects are compressed.")
+    compression: Literal["none", "gzip", "zstd"] = Field(
+        "none", description="How result objects are compressed."
+    )
     overwrite: bool = Field(
         True,
         description="Whether another output of the same request id takes the place of the first; if not, the first "
@@ -79,8 +82,10 @@ class OutputSettings(BaseModel):
     check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
 
     @property
-    def store_options(self) -> StoreOptions:
+    def store_options(self) -> "StoreOptions":
         """Those settings that are for the store; SettingsError when one of them is wrong."""
+        from ..stores import StoreOptions
+
         return StoreOptions(
             storage_class=self.storage_class, kms_key_id=self.kms_key_id, tags=self.tags, headers=self.headers
         )
@@ -92,8 +97,11 @@ class OutputSettings(BaseModel):
 
     @field_validator("compression")
     @classmethod
-    def _check_compression(cls, compression: Compression) -> Compression:
-        check_compression(compression)
+    def _check_compression(cls, compression: str) -> str:
+        if compression == "zstd":
+            from ..stores.compression import check_compression
+
+            check_compression(compression)
         return compression
 
     @field_validator("spill_dir")

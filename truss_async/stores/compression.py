@@ -16,7 +16,7 @@ _GZIP_LEVEL: Final = 6  # nine takes three times as long, for two percent
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
-def check_compression(compression: Compression) -> None:
+def check_compression(compression: str) -> None:
     """MissingExtraError, with the line to install it, when the library for it is missing."""
     if compression == "zstd":
         _zstd()

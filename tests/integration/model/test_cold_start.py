@@ -28,10 +28,9 @@ EXPECTED = {
         "responses",
         "saving_threads",
         "settings",
-        "templates",
         "user_methods",
     },
-    "truss_async.stores": {"keys"},
+    "truss_async.stores": {"keys", "templates"},
 }
 OF_PYTHON = {"concurrent.futures.thread", "unicodedata"}
 SCRIPT = """

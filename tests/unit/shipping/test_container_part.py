@@ -71,7 +71,9 @@ def test_the_copy_imports_with_only_the_mandatory_dependencies(tmp_path: Path) -
     copy_container_part(tmp_path)
     present = closure("pydantic", "smart-open") | {"truss-async"}
     absent = modules_outside(present)
-    optional = absent - modules_outside(present | closure("boto3", "google-cloud-storage"))
+    optional = absent - modules_outside(
+        present | closure("boto3", "google-cloud-storage", "azure-storage-blob")
+    )
     assert {"boto3", "starlette", "truss"} <= absent
     script = tmp_path / "import_all.py"
     script.write_text(
