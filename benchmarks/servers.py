@@ -116,7 +116,8 @@ def serve_harness(model: Any, **settings: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with Harness(
-        HarnessSettings(model=model, predict_concurrency=CONCURRENCY, port=0, limits="none", **settings)
+        HarnessSettings(model=model, predict_concurrency=CONCURRENCY, port=0, limits="none", **settings),
+        stories=False,
     ) as harness:
         print(f"listening on {harness.url}", flush=True)
         ended.wait()

@@ -175,9 +175,9 @@ def _empty(url: str, base: Path) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that passed, but in which something went wrong that it does not allow."""
-    yield
+    result = yield
     harness = item.stash.get(_HARNESS, None)
     if harness is not None and (problems := harness.problems()):
         from .harness.stories import render_problems
@@ -189,6 +189,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
             f"If the test means this: @pytest.mark.{MARKER}(allow=[{kinds}]), or async_harness.allow({kinds})",
             pytrace=False,
         )
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

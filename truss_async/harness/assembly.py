@@ -53,7 +53,6 @@ class Running:
     """A harness at work. ``tasks`` must not end."""
 
     api: Api
-    activity: Activity
     deployments: Sequence[Deployment]
     dispatchers: Sequence[Dispatcher]
     tasks: Sequence[asyncio.Task[Any]]
@@ -212,7 +211,7 @@ async def start_parts(
     tasks.append(_serve_http(parts, api, listening))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, activity))
-    return Running(api, activity, deployments, dispatchers, tasks)
+    return Running(api, deployments, dispatchers, tasks)
 
 
 def _make_deployment(

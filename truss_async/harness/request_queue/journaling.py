@@ -75,7 +75,7 @@ class JournalingQueue:
         now = self._now()
         what = _failed(attempts, errors) if errors else "the model is busy (429)"
         text = f"{what}; the next in {_seconds(at, now)}"
-        self._journal.note(request_id, now, text, next_at=at, **_errors(errors))
+        self._journal.note(request_id, now, text, next_at=at, **self._errors(request_id, errors))
 
     async def finish(
         self,
@@ -100,7 +100,12 @@ class JournalingQueue:
         if is_over:
             what = _failed(attempts, errors) if errors else f"inference attempt {attempts} succeeded"
             self._journal.note(
-                request_id, now, f"{what}: {status.value}", status=status, next_at=None, **_errors(errors)
+                request_id,
+                now,
+                f"{what}: {status.value}",
+                status=status,
+                next_at=None,
+                **self._errors(request_id, errors),
             )
         return is_over
 
@@ -132,6 +137,13 @@ class JournalingQueue:
                 changes["status"] = RequestStatus.WEBHOOK_FAILED
         self._note_delivery(request_id, attempt, then="delivered" if is_delivered else "given up", **changes)
 
+    def _errors(self, request_id: str, errors: list[ErrorDetail]) -> dict[str, Any]:
+        changes: dict[str, Any] = {"errors": errors}
+        story = self._journal.story(request_id)
+        if story is not None and tells_of_exception(errors):
+            changes["times_raised"] = story.times_raised + 1
+        return changes
+
     def _note_attempt(self, request: ClaimedRequest, now: datetime) -> None:
         text = f"inference attempt {request.attempts_made + 1} begins"
         self._journal.note(request.request_id, now, text, status=RequestStatus.IN_PROGRESS, next_at=None)
@@ -162,13 +174,6 @@ def _accepted(request: NewRequest) -> str:
 
 def _failed(attempts: int, errors: list[ErrorDetail]) -> str:
     return f"inference attempt {attempts} failed: {errors[0].code}: {errors[0].message}"
-
-
-def _errors(errors: list[ErrorDetail]) -> dict[str, Any]:
-    changes: dict[str, Any] = {"errors": errors}
-    if tells_of_exception(errors):
-        changes["has_raised"] = True
-    return changes
 
 
 def _seconds(later: datetime, now: datetime) -> str:

@@ -53,7 +53,7 @@ def wait_for_rest(journal: Journal, *, is_paused: bool, timeout_seconds: float) 
 
     def is_at_rest(story: Story) -> bool:
         is_waiting = story.next_at is not None or (is_paused and story.status is RequestStatus.QUEUED)
-        return (story.is_over or is_waiting) and bool(story.raised) >= story.has_raised
+        return (story.is_over or is_waiting) and len(story.raised) >= story.times_raised
 
     journal.wait_for(lambda: all(map(is_at_rest, journal.stories())), timeout_seconds=timeout_seconds)
 
@@ -72,7 +72,7 @@ def render_problems(problems: Sequence[Problem]) -> str:
 
 
 def _of_story(story: Story) -> Iterator[Problem]:
-    if story.raised or story.has_raised:
+    if story.raised or story.times_raised:
         raised = story.raised[-1] if story.raised else "an exception"
         yield Problem("model_errors", f"the model raised {raised} (request {story.request_id})", story)
     if story.webhook_status is WebhookStatus.FAILED:

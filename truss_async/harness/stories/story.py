@@ -46,8 +46,8 @@ class Story:
     is_in_traceback: bool = False
     raised: list[str] = field(default_factory=list)
     """The last line of each traceback that the model wrote."""
-    has_raised: bool = False
-    """Whether an answer told that the model raised something; the traceback may come later than that."""
+    times_raised: int = 0
+    """How many answers told that the model raised something; the traceback may come later than that."""
 
     @property
     def is_over(self) -> bool:

@@ -122,7 +122,7 @@ class Arguments:
         self.told.append("loaded")
 
     def predict(self, model_input: Any) -> Any:
-        return [*self.told, *(self.secrets[name] for name in ("token", "key"))]
+        return [*self.told, *(self.secrets[name] for name in ("token", "key")), len(self.secrets)]
 
 
 def test_a_class_is_made_a_model_of_with_what_truss_hands_over(bench: Bench) -> None:
@@ -136,6 +136,7 @@ def test_a_class_is_made_a_model_of_with_what_truss_hands_over(bench: Bench) -> 
         "loaded",
         "from the variable",
         "from the file",
+        2,
     ]
 
 
@@ -158,6 +159,15 @@ def test_a_secret_that_is_missing_fails_the_load(bench: Bench) -> None:
             self.secrets["missing"]
 
     with pytest.raises(ReplicaLoadError, match="SecretNotFound: Secret 'missing' not found: set TRUSS_SEC"):
+        bench.run(Model, predict)
+
+
+def test_a_websocket_needs_the_truss_server(bench: Bench) -> None:
+    class Model:
+        async def websocket(self, websocket: Any) -> None:
+            """Never called."""
+
+    with pytest.raises(ReplicaLoadError, match="a model with a websocket is served by the Truss server only"):
         bench.run(Model, predict)
 
 

@@ -85,6 +85,10 @@ def hooks_of_model(model: object) -> ModelHooks:
     preprocess, predict, postprocess = (
         _method(model, name) for name in ("preprocess", "predict", "postprocess")
     )
+    if predict is None and hasattr(model, "websocket"):
+        raise ModelDefinitionError(
+            "a model with a websocket is served by the Truss server only: give its truss_dir"
+        )
     if predict is None:
         raise ModelDefinitionError("Truss model must have a `predict` or `websocket` method.")
     if hasattr(model, "websocket"):

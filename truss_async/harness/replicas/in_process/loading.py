@@ -20,6 +20,8 @@ __all__ = ["Surroundings", "load_model"]
 LOAD_ATTEMPTS: Final = 2
 """As the server does by default, though it waits a second in between."""
 
+_VARIABLE: Final = "TRUSS_SECRET_"
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -86,12 +88,12 @@ class TrussSecrets(Mapping[str, str]):
         self._variables = variables
 
     def __getitem__(self, name: str) -> str:
-        value = self._variables.get(f"TRUSS_SECRET_{name}")
+        value = self._variables.get(f"{_VARIABLE}{name}")
         if self._folder is not None and (file := self._folder / name).is_file():
             value = file.read_text()
         if not value:
             raise SecretNotFound(
-                f"Secret '{name}' not found: set TRUSS_SECRET_{name}, or put a file {name} into secrets_dir"
+                f"Secret '{name}' not found: set {_VARIABLE}{name}, or put a file {name} into secrets_dir"
             )
         return value
 
@@ -99,7 +101,10 @@ class TrussSecrets(Mapping[str, str]):
         raise NotImplementedError("Secrets are meant for lookup and can't be iterated on")
 
     def __len__(self) -> int:
-        return 0
+        names = {name for name in self._variables if name.startswith(_VARIABLE)}
+        if self._folder is not None:
+            names.update(f"{_VARIABLE}{file.name}" for file in self._folder.iterdir() if file.is_file())
+        return len(names)
 
 
 SecretNotFound = type("SecretNotFound", (Exception,), {"__doc__": "Truss's name; code tells it by that."})
