@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.serving import Served
 from tests.integration.harness.model_server import Answer, ModelServer, echo
 from truss_async.client import PlatformClient
@@ -53,6 +55,7 @@ def in_flight(state: Path, copy: Path) -> tuple[list[str], list[str]]:
     return inferring, [request_id for status, request_id in rows if status != "IN_PROGRESS"]
 
 
+@pytest.mark.timeout(600)  # it starts 21 harnesses, on a machine that may be busy
 def test_killed_20_times_with_500_queued_it_loses_none_and_repeats_only_what_was_in_flight(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 """``truss-async serve``"""
 
+import gc
 import inspect
 import os
 import shlex
@@ -84,7 +85,11 @@ def serve(**values: Any) -> None:
         },
     )
 
-    from ..harness.server import run
+    gc.disable()  # loading leaves nothing to collect, and looking for it takes a fifth of the time
+    try:
+        from ..harness.server import run
+    finally:
+        gc.enable()
 
     def announce(line: str) -> None:
         if settings.state_dir == STATE_DIR:  # it lies in the user's project, and is not to be committed

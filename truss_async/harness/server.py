@@ -24,7 +24,7 @@ from .assembly import BACKLOG, start_parts
 from .dispatcher import Dispatcher
 from .faults import Faults
 from .inside_calls import call_api
-from .replicas import ProcessReplica, all_ready
+from .replicas import all_ready
 from .request_handle import RequestHandle
 from .stories import PROBLEM_KINDS, Journal, find_problems, wait_for_rest
 
@@ -242,6 +242,8 @@ class Harness:
         Raises:
             HarnessError: it is not, or is not running.
         """
+        from .replicas.truss_replica import ProcessReplica  # loaded already, where there is one
+
         replica = self._parts.deployments[0].replicas[0]
         if not isinstance(replica, ProcessReplica):
             raise HarnessError(f"{replica.name} is no process of this harness")

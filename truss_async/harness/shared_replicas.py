@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from .replicas import read_truss_folder
+from .replicas.truss_folder import read_truss_folder
 from .server import Harness
 from .settings import HarnessSettings
 

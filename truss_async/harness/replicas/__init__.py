@@ -15,8 +15,6 @@ from .protocol import (
 )
 from .readiness import all_ready
 from .scaling import ScaleLimits
-from .truss_folder import read_truss_folder
-from .truss_replica import ProcessReplica
 
 __all__ = [
     "Ask",
@@ -24,7 +22,6 @@ __all__ = [
     "FaultyCalls",
     "HttpCalls",
     "PoolState",
-    "ProcessReplica",
     "Replica",
     "ReplicaAnswer",
     "ReplicaCall",
@@ -35,6 +32,5 @@ __all__ = [
     "ScaleLimits",
     "all_ready",
     "make_replicas",
-    "read_truss_folder",
     "render_log_line",
 ]

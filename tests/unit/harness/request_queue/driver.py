@@ -24,10 +24,13 @@ DEPLOYMENT = "d1"
 
 
 class QueueDriver:
-    def __init__(self, path: Path, *, now: datetime, journal: Journal | None = None) -> None:
+    def __init__(
+        self, path: Path, *, now: datetime, journal: Journal | None = None, is_kept: bool = True
+    ) -> None:
         self.path = path
         self.now = now
         self.journal = journal
+        self.is_kept = is_kept
         self._loop = asyncio.new_event_loop()
         self.queue = self._open()
 
@@ -51,7 +54,7 @@ class QueueDriver:
         self.queue = self._open()
 
     def _open(self) -> RequestQueue:
-        self.kept = SqliteRequestQueue(self.path, now=self.now)
+        self.kept = SqliteRequestQueue(self.path, now=self.now, is_kept=self.is_kept)
         if self.journal is None:
             return self.kept
         return JournalingQueue(self.kept, self.journal, now=lambda: self.now)

@@ -57,7 +57,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="truss-async-any-order-"))
         self.lives = 0
-        self.driver = QueueDriver(self.folder / "queue-0.sqlite3", now=START)
+        self.driver = self.opened(START)
         self.known: dict[str, Known] = {}  # by age
         self.submitted = 0
 
@@ -249,12 +249,11 @@ class AnyOrder(RuleBasedStateMachine):
     def crash(self) -> None:
         """Go on with what ``kill -9`` would leave: the files as they lie there at this moment."""
         self.lives += 1
-        path = self.folder / f"queue-{self.lives}.sqlite3"
         for suffix in ("", "-wal"):
             if (left := Path(f"{self.driver.path}{suffix}")).exists():
-                shutil.copy(left, f"{path}{suffix}")
+                shutil.copy(left, f"{self.path}{suffix}")
         with self.driver as dead:
-            self.driver = QueueDriver(path, now=dead.now)
+            self.driver = self.opened(dead.now)
         self.deliveries_are_due_again()
 
     # What must be so at any time.
@@ -297,6 +296,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.is_next(lambda q: q.next_delivery(), [each.delivery_due_at for each in every])
 
     # Looking things up.
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"queue-{self.lives}.sqlite3"
+
+    def opened(self, now: datetime) -> QueueDriver:
+        """The queue of this life; the machine does not end, so the disk need not be waited for."""
+        return QueueDriver(self.path, now=now, is_kept=False)
 
     def any_of(self, data: st.DataObject, among: list[Known] | None = None) -> Known:
         names = [each.request_id for each in (among if among is not None else self.known.values())]
