@@ -114,6 +114,7 @@ class TestEveryTarget:
         answer = platform.call("POST", f"{prefix}/{word}", host=host, json={"model_input": 1})
         assert (answer.status_code, list(answer.json())) == (201, ["request_id"])
         assert len(bytes.fromhex(answer.json()["request_id"])) == 16
+        assert answer.headers["X-Baseten-Request-Id"] == answer.json()["request_id"]
 
     def test_tells_its_queue_status(self, platform: Platform, kind: str, target: str) -> None:
         host, prefix = addressed(kind, target)
