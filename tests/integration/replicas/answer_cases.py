@@ -188,6 +188,9 @@ CASES = {
         200,
     ),
     "async": Case(predicting("await asyncio.sleep(0)\nreturn model_input", kind="async def"), 200, [1]),
+    "annotated with what is no class": Case(
+        predicting("return model_input", arguments="self, model_input: dict[str, Any]"), 200, {"a": 1}
+    ),
     "no arguments": Case(predicting("return 'nothing'", arguments="self"), 200, {"a": 1}),
     "no body": Case(returning("model_input"), 400, b""),
     "invalid JSON": Case(returning("model_input"), 400, b'{"a": '),

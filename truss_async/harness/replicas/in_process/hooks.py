@@ -125,7 +125,7 @@ def hooks_of_callable(model: Callable[..., Any]) -> ModelHooks:
     # Of an object that can be called, it is the method behind it that is a coroutine function, or is not.
     has_code = inspect.isroutine(model) or isinstance(model, functools.partial)
     function = model if has_code else type(model).__call__
-    is_async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(function)
+    is_async = _is_async(model) or _is_async(function)
     hook = Hook("predict", model, _takes_of_callable(model), is_async, _is_generator(function))
     return ModelHooks(hook, input_type=_input_type(hook))
 
@@ -140,9 +140,8 @@ def _hook(name: str, function: Callable[..., Any]) -> Hook:
 
 
 def _takes_of_callable(model: Callable[..., Any]) -> Takes:
-    try:
-        signature = inspect.signature(model)
-    except ValueError:  # it is written in C, and does not tell
+    signature = _signature(model)
+    if signature is None:
         return Takes.INPUT
     try:
         return _takes("predict", signature)
@@ -178,19 +177,31 @@ def _takes(name: str, signature: inspect.Signature) -> Takes:
 
 
 def _input_type(first: Hook) -> type[BaseModel] | None:
-    if first.takes is Takes.NOTHING:
-        return None
+    signature = _signature(first.function)
+    annotations = [] if signature is None else [each.annotation for each in signature.parameters.values()]
+    return annotations[0] if annotations and _is_a(BaseModel, annotations[0]) else None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """None for what does not tell: code in C, and an AsyncMock on Python 3.10."""
     try:
-        parameters = inspect.signature(first.function).parameters
-    except ValueError:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
         return None
-    annotation = next(iter(parameters.values())).annotation
-    return annotation if _is_a(BaseModel, annotation) else None
 
 
 def _is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
-def _is_a(base: type, annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, base)
+def _is_async(function: Callable[..., Any]) -> bool:
+    # An AsyncMock only has the flag, which inspect overlooks on Python 3.10.
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return inspect.iscoroutinefunction(function) or bool(flags & inspect.CO_COROUTINE)
+
+
+def _is_a(base: type, annotation: Any) -> bool:
+    try:
+        return issubclass(annotation, base)
+    except TypeError:  # it is no class; dict[str, Any], say, claims on Python 3.10 to be one
+        return False
