@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp import web
+import httptools
 
 from truss_async.contract.headers import WEBHOOK_REQUEST_ID
 
+_REQUEST_ID = WEBHOOK_REQUEST_ID.lower().encode()
 HEADERS = {"Authorization": "Api-Key k", "Content-Type": "application/json"}
 
 
@@ -69,35 +70,55 @@ async def post_calmly(url: str, receiver: "Receiver", body: bytes, *, count: int
 
 
 class Receiver:
-    """A webhook endpoint that acknowledges, and keeps when each request's first webhook came."""
+    """A webhook endpoint that acknowledges, and keeps when each request's first webhook came.
+
+    As lean as it can be: what it takes would count as the harness's.
+    """
 
     def __init__(self) -> None:
         self.arrived: dict[str, float] = {}
-        self._changed = asyncio.Condition()
+        self.changed = asyncio.Event()
 
     async def __aenter__(self) -> "Receiver":
-        application = web.Application()
-        application.router.add_post("/", self._receive)
-        self._runner = web.AppRunner(application, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}/"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+        self._server.close()
 
     async def wait_for(self, count: int, *, timeout_seconds: float) -> None:
         """Wait until so many requests have had their webhook."""
-        async with self._changed:
-            enough = self._changed.wait_for(lambda: len(self.arrived) >= count)
-            await asyncio.wait_for(enough, timeout_seconds)
 
-    async def _receive(self, request: web.Request) -> web.Response:
-        await request.read()
-        self.arrived.setdefault(request.headers[WEBHOOK_REQUEST_ID], time.perf_counter())
-        async with self._changed:
-            self._changed.notify_all()
-        return web.Response()
+        async def enough() -> None:
+            while len(self.arrived) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+        await asyncio.wait_for(enough(), timeout_seconds)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection to the receiver, on which one webhook follows another."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._parser = httptools.HttpRequestParser(self)
+        self._request_id = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == _REQUEST_ID:
+            self._request_id = value.decode()
+
+    def on_message_complete(self) -> None:
+        self._receiver.arrived.setdefault(self._request_id, time.perf_counter())
+        self._receiver.changed.set()
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

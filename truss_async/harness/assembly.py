@@ -236,21 +236,9 @@ def _make_deployment(
         replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=shared.report, on_capacity=work.set
     )
 
-    def on_queued() -> None:
-        work.set()
-        pool.wake()
-
     faulty = FaultyCalls(settings.deployment_id, faults=shared.faults, gates=shared.gates)
     headers = RequestHeaders(is_chain=settings.chain_id is not None)
     metrics = shared.metrics.of(settings.deployment_id)
-    deployment = Deployment(
-        settings,
-        pool=pool,
-        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
-        replicas=replicas,
-        metrics=metrics,
-        on_queued=on_queued,
-    )
     dispatcher = Dispatcher(
         settings.deployment_id,
         queue=shared.queue,
@@ -262,6 +250,19 @@ def _make_deployment(
         work=work,
         delivery=shared.delivery,
         faulty=faulty,
+    )
+
+    def on_queued() -> None:
+        dispatcher.note_queued()
+        pool.wake()
+
+    deployment = Deployment(
+        settings,
+        pool=pool,
+        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
+        replicas=replicas,
+        metrics=metrics,
+        on_queued=on_queued,
     )
     return deployment, dispatcher
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Dispatcher:
     """Runs the async requests of one deployment on its replicas, as far as sync calls leave room.
 
-    ``work`` is set by others when a request was queued or a slot became free.
+    ``work`` is set by others when a slot became free.
     """
 
     def __init__(
@@ -70,6 +70,14 @@ class Dispatcher:
         self._order = itertools.count()
         self._attempts: set[asyncio.Task[None]] = set()
         self._is_paused = False
+        self._queued = 0
+        self._is_drained = False
+
+    def note_queued(self) -> None:
+        """A request was queued."""
+        self._queued += 1
+        self._is_drained = False
+        self._work.set()
 
     def pause(self) -> None:
         """Begin no inference attempt any more; what runs, runs on."""
@@ -103,14 +111,21 @@ class Dispatcher:
         try:
             while slots and not self._is_paused and (request := await self._next_retry()):
                 self._start(request, slots.pop())
-            if slots and not self._is_paused:
-                now = self._activity.now()
-                for request in await self._queue.claim(self._deployment_id, limit=len(slots), now=now):
-                    self._metrics.left_the_queue(after=now - request.created_at)
+            if slots and not self._is_paused and not self._is_drained:
+                for request in await self._claim(limit=len(slots)):
                     self._start(request, slots.pop())
         finally:
             for replica in slots:
                 self._pool.release(replica, was_used=False)
+
+    async def _claim(self, *, limit: int) -> list[ClaimedRequest]:
+        now, queued = self._activity.now(), self._queued
+        claimed = await self._queue.claim(self._deployment_id, limit=limit, now=now)
+        for request in claimed:
+            self._metrics.left_the_queue(after=now - request.created_at)
+        # Until another one comes, nobody need ask again.
+        self._is_drained = len(claimed) < limit and queued == self._queued
+        return claimed
 
     async def _next_retry(self) -> ClaimedRequest | None:
         while self._retries and self._retries[0][0] <= self._activity.now():

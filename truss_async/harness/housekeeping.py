@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from ..contract import limits
@@ -11,12 +11,12 @@ from .request_queue import until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from .activity import Activity
     from .request_queue import RequestQueue
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
+NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Housekeeping:
@@ -27,20 +27,23 @@ class Housekeeping:
         self._activity = activity
         self._report = report
         self._awake = asyncio.Event()
-        self._next: datetime | None = None
+        self._next = NEVER
 
     def note_expiry(self, expires_at: datetime) -> None:
         """A request was queued that expires then."""
-        if self._next is None or expires_at < self._next:
+        if expires_at < self._next:
+            self._next = expires_at
             self._awake.set()
 
     async def run(self) -> None:
         """Keep house until cancelled."""
         while True:
-            self._awake.clear()
-            self._next = await until_stored(self._tidy, pause=self._activity.sleep, report=self._report)
-            seconds = (self._next - self._activity.now()).total_seconds()
-            await self._activity.wait(self._awake, seconds=max(0.0, seconds))
+            self._next = NEVER  # what is noted from here on counts, and what was before is found
+            found = await until_stored(self._tidy, pause=self._activity.sleep, report=self._report)
+            self._next = min(found, self._next)
+            while (seconds := (self._next - self._activity.now()).total_seconds()) > 0:
+                self._awake.clear()
+                await self._activity.wait(self._awake, seconds=seconds)
 
     async def _tidy(self) -> datetime:
         """Do what is due; return when to look again."""
