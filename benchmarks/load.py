@@ -11,6 +11,7 @@ import httptools
 from truss_async.contract.headers import WEBHOOK_REQUEST_ID
 
 _REQUEST_ID = WEBHOOK_REQUEST_ID.lower().encode()
+WARM_UP = 5
 HEADERS = {"Authorization": "Api-Key k", "Content-Type": "application/json"}
 
 
@@ -55,17 +56,17 @@ async def post_many(url: str, body: bytes, *, count: int, connections: int) -> L
 
 
 async def post_calmly(url: str, receiver: "Receiver", body: bytes, *, count: int, per_second: int) -> Load:
-    """POST the body so many times at a steady pace; measured until the webhook of each."""
+    """POST the body so many times at a steady pace; measured until the webhook of each. The first few warm up."""
     sent: dict[str, float] = {}
     begun = time.perf_counter()
     async with aiohttp.ClientSession(headers=HEADERS) as session:
-        for number in range(count):
+        for number in range(WARM_UP + count):
             await asyncio.sleep(max(0.0, begun + number / per_second - time.perf_counter()))
             started = time.perf_counter()
             async with session.post(url, data=body) as answer:
                 sent[(await answer.json())["request_id"]] = started
-        await receiver.wait_for(count, timeout_seconds=30)
-    taken = [receiver.arrived[request_id] - started for request_id, started in sent.items()]
+        await receiver.wait_for(WARM_UP + count, timeout_seconds=30)
+    taken = [receiver.arrived[request_id] - started for request_id, started in sent.items()][WARM_UP:]
     return load_of(taken, elapsed=time.perf_counter() - begun)
 
 

@@ -4,6 +4,7 @@ A server says where it listens in its first line, and ends with SIGTERM.
 """
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -119,6 +120,7 @@ def serve_harness(model: Any, **settings: Any) -> None:
         HarnessSettings(model=model, predict_concurrency=CONCURRENCY, port=0, limits="none", **settings),
         stories=False,
     ) as harness:
+        gc.freeze()  # as the command serve does
         print(f"listening on {harness.url}", flush=True)
         ended.wait()
 
