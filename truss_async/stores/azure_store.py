@@ -61,9 +61,9 @@ def make_azure_client(credentials: StoreCredentials) -> BlobServiceClient:
         session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
     made_with: dict[str, Any] = {
         "transport": RequestsTransport(session=session, session_owner=False),
-        "retry_policy": LinearRetry(backoff=1, retry_total=2, random_jitter_range=1),
+        "retry_policy": LinearRetry(backoff=1, retry_total=1, random_jitter_range=1),
         "connection_timeout": 5,
-        "read_timeout": 60,
+        "read_timeout": 20,
     }
     connection_string, account = _account(credentials)
     if connection_string:

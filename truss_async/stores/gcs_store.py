@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .protocol import Body
 
 _PART_BYTES: Final = 8 * 1024 * 1024
-_CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeout": (5, 60)}
+_CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeout": (5, 20)}
 _RIGHTS: Final = {
     "write": "storage.objects.create (and storage.objects.delete to overwrite)",
     "read": "storage.objects.get",

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 _CLIENT: Final = Config(
     connect_timeout=5,
-    read_timeout=60,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    # A server that hangs must not hold an output for long past its time; who saves has patience of his own.
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=64,
 )
 
