@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ..errors import SettingsError
 from .settings import PYTHON_ONLY, DeploymentSettings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,12 +43,7 @@ def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentS
     Raises:
         SettingsError: the file cannot be read, or says what it must not.
     """
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no valid TOML: {error}") from error
+    content = read_toml(file)
     tables = content.pop(_TABLE, None)
     if content:
         raise SettingsError(f"{file}: unknown key {next(iter(content))}; there is only [[{_TABLE}]]")

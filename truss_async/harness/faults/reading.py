@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ...contract.faults import FaultRule
 from ...errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..toml_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,12 +40,7 @@ def read_faults(file: Path) -> tuple[FaultRule, ...]:
     Raises:
         SettingsError: the file cannot be read, or says what it must not.
     """
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no valid TOML: {error}") from error
+    content = read_toml(file)
     try:
         return _rules(content)
     except SettingsError as error:
