@@ -52,27 +52,37 @@ class FaultRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: FaultKind = Field(description="What goes wrong.")
-    request_id: str | None = Field(None, min_length=1, description="Strike only this request.")
+    request_id: str | None = Field(default=None, min_length=1, description="Strike only this request.")
     deployment_id: str | None = Field(
-        None, min_length=1, description="Strike only requests of this deployment."
+        default=None, min_length=1, description="Strike only requests of this deployment."
     )
     nth: int | None = Field(
-        None, strict=True, ge=1, description="Strike only the async request that was accepted so manieth."
+        default=None,
+        strict=True,
+        ge=1,
+        description="Strike only the async request that was accepted so manieth.",
     )
     attempt: int | None = Field(
-        None, strict=True, ge=1, description="Strike only this attempt, of inference or of delivery."
+        default=None, strict=True, ge=1, description="Strike only this attempt, of inference or of delivery."
     )
     times: int | None = Field(
-        None, strict=True, ge=1, description="Strike so many times; without it, until the rule is removed."
+        default=None,
+        strict=True,
+        ge=1,
+        description="Strike so many times; without it, until the rule is removed.",
     )
     rate: float | None = Field(
-        None, strict=True, ge=0, le=1, description="Strike this share of what fits; without it, all of it."
+        default=None,
+        strict=True,
+        ge=0,
+        le=1,
+        description="Strike this share of what fits; without it, all of it.",
     )
     seed: int = Field(
-        0, strict=True, description="What the share is drawn from: the same seed, the same draws."
+        default=0, strict=True, description="What the share is drawn from: the same seed, the same draws."
     )
     seconds: float | None = Field(
-        None,
+        default=None,
         strict=True,
         gt=0,
         le=259_200,

@@ -80,7 +80,7 @@ class ClockAdvance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     advance_seconds: float = Field(ge=0, le=366 * 86_400)
-    patience_seconds: float = Field(1.0, ge=0, le=60)
+    patience_seconds: float = Field(default=1.0, ge=0, le=60)
 
 
 class ClockReading(BaseModel):

@@ -16,19 +16,19 @@ class InferenceRetryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     max_attempts: StrictInt = Field(
-        limits.DEFAULT_INFERENCE_ATTEMPTS,
+        default=limits.DEFAULT_INFERENCE_ATTEMPTS,
         ge=limits.MIN_INFERENCE_ATTEMPTS,
         le=limits.MAX_INFERENCE_ATTEMPTS,
         description="Inference attempts in all; the first one counts.",
     )
     initial_delay_ms: StrictInt = Field(
-        limits.DEFAULT_INITIAL_DELAY_MS,
+        default=limits.DEFAULT_INITIAL_DELAY_MS,
         ge=0,
         le=limits.MAX_INITIAL_DELAY_MS,
         description="Wait before the second attempt, in milliseconds; doubled for each later one.",
     )
     max_delay_ms: StrictInt = Field(
-        limits.DEFAULT_MAX_DELAY_MS,
+        default=limits.DEFAULT_MAX_DELAY_MS,
         ge=0,
         le=limits.MAX_MAX_DELAY_MS,
         description="No wait is longer than this, in milliseconds.",
@@ -75,16 +75,16 @@ class AsyncPredictRequest(BaseModel):
 
     model_input: Any = Field(description="Any JSON; handed to the model as it is.")
     webhook_endpoint: Annotated[str | None, BeforeValidator(check_webhook_endpoint)] = Field(
-        None, description="Where the result is POSTed; HTTPS, or plain HTTP to localhost."
+        default=None, description="Where the result is POSTed; HTTPS, or plain HTTP to localhost."
     )
     priority: StrictInt = Field(
-        limits.DEFAULT_PRIORITY,
+        default=limits.DEFAULT_PRIORITY,
         ge=limits.MIN_PRIORITY,
         le=limits.MAX_PRIORITY,
         description="0, 1 or 2; lower runs first.",
     )
     max_time_in_queue_seconds: StrictInt = Field(
-        limits.DEFAULT_TIME_IN_QUEUE_SECONDS,
+        default=limits.DEFAULT_TIME_IN_QUEUE_SECONDS,
         ge=limits.MIN_TIME_IN_QUEUE_SECONDS,
         le=limits.MAX_TIME_IN_QUEUE_SECONDS,
         description="Not started within this time: the request expires.",

@@ -49,70 +49,75 @@ class DeploymentSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_default=True)
 
     truss_dir: Path | None = Field(
-        None,
+        default=None,
         description="The truss to serve, a folder with a config.yaml; of several, the folder's name is the model id.",
     )
     model_url: AnyHttpUrl | None = Field(
-        None, description="Serve the model server that answers here, instead of starting one."
+        default=None, description="Serve the model server that answers here, instead of starting one."
     )
     model: Any = Field(
-        None,
+        default=None,
         repr=False,
         description="A Truss Model class, an object of one, or any callable, served without a process; in Python only.",
     )
     predict_concurrency: int = Field(
-        1,
+        default=1,
         ge=1,
         le=1024,
         description="Inputs that a model server at a URL gets at once; a truss says so itself, in its config.yaml.",
     )
     model_id: str = Field(
-        "local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
+        default="local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
     )
     model_name: str | None = Field(
-        None, min_length=1, max_length=200, description="Model name, in metrics; the model id by default."
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Model name, in metrics; the model id by default.",
     )
     chain_id: str | None = Field(
-        None,
+        default=None,
         pattern=_ID,
         description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
     )
     deployment_id: str = Field(
-        "local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
+        default="local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
     )
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
-        "production", description="The environment that the deployment is promoted to, besides development."
+        default="production",
+        description="The environment that the deployment is promoted to, besides development.",
     )
-    replicas: int = Field(1, ge=1, le=64, description="Model server processes, at most.")
+    replicas: int = Field(default=1, ge=1, le=64, description="Model server processes, at most.")
     min_replicas: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=64,
         description="Model server processes, at least: all, by default; 0 lets the model scale to zero.",
     )
     scale_down_delay_seconds: float = Field(
-        900,
+        default=900,
         ge=0,
         le=3600,
         description="Seconds for which fewer processes must have been enough before one is stopped.",
     )
     restart_threshold_seconds: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Replace a replica whose health checks fail for so many seconds, instead of what config.yaml says.",
     )
     secrets_dir: Path | None = Field(
-        None,
+        default=None,
         description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
     )
     python: Path | None = Field(
-        None, description="Python interpreter to run the truss with; installs nothing."
+        default=None, description="Python interpreter to run the truss with; installs nothing."
     )
     install: bool = Field(
-        True, description="Install the truss's requirements into a cached environment when they are missing."
+        default=True,
+        description="Install the truss's requirements into a cached environment when they are missing.",
     )
     cache_dir: Path | None = Field(
-        None, description="Folder of the cached environments; the user's cache folder by default."
+        default=None, description="Folder of the cached environments; the user's cache folder by default."
     )
 
     @property
@@ -159,57 +164,63 @@ class HarnessSettings(DeploymentSettings):
     """How to serve, and what: the one deployment that these settings describe, or each of ``deployments``."""
 
     deployments: tuple[DeploymentSettings, ...] = Field(
-        (),
+        default=(),
         description="Several deployments: a TOML file with a [[deployment]] table for each (truss_dir or model_url, model_id, …).",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free one."
+    )
     state_dir: Path | None = Field(
-        None, description="Folder of the durable queue; without one, requests end with the harness."
+        default=None, description="Folder of the durable queue; without one, requests end with the harness."
     )
     durability: Durability = Field(
-        "process",
+        default="process",
         description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",
     )
     virtual_clock: bool = Field(
-        False, description="Let time stand still until POST /_harness/clock moves it."
+        default=False, description="Let time stand still until POST /_harness/clock moves it."
     )
     webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        (),
+        default=(),
         description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
     )
     webhook_schedule: WebhookSchedule = Field(
-        "current",
+        default="current",
         description="When webhooks are repeated: after 2 s (current), or after 1 s and 4 s (older).",
     )
     webhook_ca: Path | None = Field(
-        None,
+        default=None,
         description="PEM file of certificate authorities that HTTPS webhook endpoints may use, besides the system's.",
     )
     faults: tuple[FaultRule, ...] = Field(
-        (), description="Faults to make: a TOML file, see docs/faults.md; more can be set while it runs."
+        default=(),
+        description="Faults to make: a TOML file, see docs/faults.md; more can be set while it runs.",
     )
     store_gate: bool = Field(
-        True,
+        default=True,
         description="Lead the replicas' own S3 or GCS endpoint through the harness, so that store faults can strike.",
     )
     api_key: str | None = Field(
-        None, min_length=1, description="The key callers must send; without one, any key will do."
+        default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )
     limits: Literal["current", "older", "none"] = Field(
-        "current", description="The limits on calls: the platform's, those it published before, or none."
+        default="current",
+        description="The limits on calls: the platform's, those it published before, or none.",
     )
     async_calls_per_minute: int | None = Field(
-        None, ge=1, description="Async calls answered in a minute, instead of what --limits says."
+        default=None, ge=1, description="Async calls answered in a minute, instead of what --limits says."
     )
     status_calls_per_second: int | None = Field(
-        None, ge=1, description="Status calls answered in a second, instead of what --limits says."
+        default=None, ge=1, description="Status calls answered in a second, instead of what --limits says."
     )
     cancel_calls_per_second: int | None = Field(
-        None, ge=1, description="Cancel calls answered in a second, instead of what --limits says."
+        default=None, ge=1, description="Cancel calls answered in a second, instead of what --limits says."
     )
     max_open_requests: int | None = Field(
-        None, ge=1, description="Requests queued or in progress at once, instead of what --limits says."
+        default=None,
+        ge=1,
+        description="Requests queued or in progress at once, instead of what --limits says.",
     )
 
     @property

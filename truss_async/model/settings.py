@@ -27,59 +27,65 @@ class OutputSettings(BaseModel):
         "{environment} and {date:%Y/%m/%d}."
     )
     key: str = Field(
-        "{request_id}.json",
+        default="{request_id}.json",
         description="The object key of a result; must hold {request_id}, may hold what the URL may. Artifacts lie "
         "beside it, in a folder named by the request id.",
     )
-    model_id: str | None = Field(None, description="Written into each result; the container is not told it.")
+    model_id: str | None = Field(
+        default=None, description="Written into each result; the container is not told it."
+    )
     deployment_id: str | None = Field(
-        None, description="Written into each result; the container is not told it."
+        default=None, description="Written into each result; the container is not told it."
     )
     format: Literal["result", "raw"] = Field(
-        "result", description="The async predict result, as the webhook carries it; or the raw output alone."
+        default="result",
+        description="The async predict result, as the webhook carries it; or the raw output alone.",
     )
     respond_with: Literal["output", "reference"] = Field(
-        "output", description="What the answer, and so the webhook, carries: the output, or where it lies."
+        default="output",
+        description="What the answer, and so the webhook, carries: the output, or where it lies.",
     )
     compression: Literal["none", "gzip", "zstd"] = Field(
-        "none", description="How result objects are compressed."
+        default="none", description="How result objects are compressed."
     )
     overwrite: bool = Field(
-        True,
+        default=True,
         description="Whether another output of the same request id takes the place of the first; if not, the first "
         "stays and is answered.",
     )
     save_errors: bool = Field(
-        True,
+        default=True,
         description="Whether the error of a request that failed in the model is saved beside the result's place.",
     )
     storage_class: str | None = Field(
-        None, description="The cloud's class of the objects: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure)."
+        default=None,
+        description="The cloud's class of the objects: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure).",
     )
     kms_key_id: str | None = Field(
-        None,
+        default=None,
         description="The key that the objects are encrypted with: id, ARN or alias (S3), resource name (GCS).",
     )
-    tags: dict[str, str] = Field({}, description="The objects' tags, on S3 and Azure.")
-    headers: dict[str, str] = Field({}, description="Sent with each object, such as Cache-Control.")
+    tags: dict[str, str] = Field(default={}, description="The objects' tags, on S3 and Azure.")
+    headers: dict[str, str] = Field(default={}, description="Sent with each object, such as Cache-Control.")
     on_failure: Literal["raise", "spill", "log"] = Field(
-        "raise",
+        default="raise",
         description="When the store cannot be written: fail the request, which the platform may then try again; keep "
         "the output in a local folder until the store is back; or answer, and say so in the log, unless an "
         "artifact would be lost.",
     )
     timeout_seconds: float = Field(
-        30.0,
+        default=30.0,
         ge=0,
         description="How long the store is tried for one output; an attempt under way is waited for.",
     )
     spill_dir: str | None = Field(
-        None, description="The folder that outputs are spilled to; by default one for temporary files."
+        default=None,
+        description="The folder that outputs are spilled to; by default one for temporary files.",
     )
     streaming: Literal["refuse", "pass"] = Field(
-        "refuse", description="What becomes of an output that streams, which cannot be saved."
+        default="refuse", description="What becomes of an output that streams, which cannot be saved."
     )
-    check: bool = Field(True, description="Whether the load fails when the store cannot be written.")
+    check: bool = Field(default=True, description="Whether the load fails when the store cannot be written.")
 
     @property
     def store_options(self) -> "StoreOptions":
