@@ -25,8 +25,9 @@ from .http_server import PromptServer
 from .metrics import Metrics
 from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
-from .request_queue import JournalingQueue, SqliteRequestQueue, until_stored
+from .request_queue import SqliteRequestQueue, until_stored
 from .state import StateFolder
+from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
 
 if TYPE_CHECKING:

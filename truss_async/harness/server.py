@@ -25,8 +25,7 @@ from .dispatcher import Dispatcher
 from .faults import Faults
 from .inside_calls import call_api
 from .replicas import all_ready
-from .request_handle import RequestHandle
-from .stories import PROBLEM_KINDS, Journal, find_problems, wait_for_rest
+from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -233,7 +232,7 @@ class Harness:
     def hear(self, line: ReplicaLogLine) -> None:
         """Let a line that a replica wrote become a part of its request's story."""
         if self._journal is not None:
-            self._journal.hear(line.message, self.clock.now(), request_id=line.request_id)
+            self._journal.note_line(line.message, self.clock.now(), request_id=line.request_id)
 
     @property
     def model_server_url(self) -> str:

@@ -1,6 +1,5 @@
 """The durable priority queue: the interface, and SQLite as its embedded form."""
 
-from .journaling import JournalingQueue
 from .patience import until_stored
 from .protocol import (
     ClaimedRequest,
@@ -20,7 +19,6 @@ __all__ = [
     "ClaimedRequest",
     "DeliveryAttempt",
     "DueDelivery",
-    "JournalingQueue",
     "NewRequest",
     "QueueCounts",
     "RecordedDelivery",

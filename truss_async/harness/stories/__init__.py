@@ -1,6 +1,7 @@
 """What became of each request, told for people: every transition, attempt and delivery with its time."""
 
 from .journal import Journal
+from .journaling import JournalingQueue
 from .problems import (
     PROBLEM_KINDS,
     Problem,
@@ -10,13 +11,16 @@ from .problems import (
     tells_of_exception,
     wait_for_rest,
 )
+from .request_handle import RequestHandle
 from .story import Story, render_story
 
 __all__ = [
     "PROBLEM_KINDS",
     "Journal",
+    "JournalingQueue",
     "Problem",
     "ProblemKind",
+    "RequestHandle",
     "Story",
     "find_problems",
     "render_problems",

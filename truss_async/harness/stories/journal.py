@@ -54,7 +54,7 @@ class Journal:
                 setattr(story, name, value)
             self._changed.notify_all()
 
-    def hear(self, line: str, at: datetime, *, request_id: str | None) -> None:
+    def note_line(self, line: str, at: datetime, *, request_id: str | None) -> None:
         """A replica wrote a line, for a request or for none."""
         with self._changed:
             story = self._stories.get(request_id or "")

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.request_queue import (
     DeliveryAttempt,
-    JournalingQueue,
     NewRequest,
     RequestQueue,
     RequestRecord,
     SqliteRequestQueue,
 )
-from truss_async.harness.stories import Journal
+from truss_async.harness.stories import Journal, JournalingQueue
 
 T = TypeVar("T")
 

@@ -58,12 +58,12 @@ def test_a_story_has_every_transition_attempt_and_delivery_with_its_time(
     queue.now += timedelta(seconds=1.5)
     queue.claim()
     for line in ("working", *TRACEBACK):
-        journal.hear(line, queue.now, request_id="r")
+        journal.note_line(line, queue.now, request_id="r")
     retry_at = queue.now + timedelta(seconds=1)
     queue.run(lambda q: q.retry_later("r", attempts=1, at=retry_at, errors=[RAISED]))
     queue.run(lambda q: q.resume("r"))
     for line in ("working", *TRACEBACK):
-        journal.hear(line, queue.now, request_id="r")
+        journal.note_line(line, queue.now, request_id="r")
     finish(queue, RequestStatus.SUCCEEDED)
     queue.run(lambda q: q.deliver_later("r", queue.attempt(503), at=queue.now + timedelta(seconds=2)))
     queue.run(lambda q: q.finish_delivery("r", queue.attempt(None), is_delivered=False, now=queue.now))
@@ -128,7 +128,7 @@ def test_an_exception_of_the_model_is_a_problem_also_when_the_next_attempt_succe
     finish(queue, RequestStatus.SUCCEEDED)
     assert kinds(journal) == {"model_errors": "the model raised an exception (request r)"}
     for line in TRACEBACK:
-        journal.hear(line, START, request_id="r")
+        journal.note_line(line, START, request_id="r")
     assert kinds(journal) == {"model_errors": "the model raised ValueError: no page (request r)"}
 
 
@@ -141,7 +141,7 @@ def test_an_answer_of_500_that_the_model_gave_itself_is_none(queue: QueueDriver,
 
 def test_a_traceback_outside_of_any_request_is_a_problem(journal: Journal) -> None:
     for line in ("loading", *TRACEBACK):
-        journal.hear(line, START, request_id=None)
+        journal.note_line(line, START, request_id=None)
     (problem,) = find_problems(journal)
     assert problem.kind == "model_errors"
     assert render_problems([problem]).splitlines() == [
@@ -153,7 +153,7 @@ def test_a_traceback_outside_of_any_request_is_a_problem(journal: Journal) -> No
 def test_problems_of_one_request_tell_its_story_once(queue: QueueDriver, journal: Journal) -> None:
     queue.enqueue("r")
     for line in TRACEBACK:
-        journal.hear(line, START, request_id="r")
+        journal.note_line(line, START, request_id="r")
     text = render_problems(find_problems(journal))
     assert text.count("request r of") == 1
     assert len(find_problems(journal)) == 2
@@ -162,7 +162,7 @@ def test_problems_of_one_request_tell_its_story_once(queue: QueueDriver, journal
 def test_what_a_model_says_is_bounded(queue: QueueDriver, journal: Journal) -> None:
     queue.enqueue("r")
     for number in range(1000):
-        journal.hear(f"line {number}", START, request_id="r")
+        journal.note_line(f"line {number}", START, request_id="r")
     assert story_of(journal, "r")[-2:] == ["| line 199", "| … 800 lines more"]
 
 

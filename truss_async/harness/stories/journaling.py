@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...contract import RequestStatus, WebhookStatus
-from ..stories import Story, tells_of_exception
+from .problems import tells_of_exception
+from .story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from ...contract import ErrorDetail
-    from ..stories import Journal
-    from .protocol import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
+    from ..request_queue import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
+    from .journal import Journal
 
 __all__ = ["JournalingQueue"]
 

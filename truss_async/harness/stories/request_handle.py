@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ..clock import SYSTEM_CLOCK, ManualClock
-from ..errors import HarnessError
-from .stories import render_story
+from ...clock import SYSTEM_CLOCK, ManualClock
+from ...errors import HarnessError
+from .story import render_story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..clock import Clock
-    from ..contract import ErrorDetail, RequestStatus, WebhookStatus
-    from .stories import Journal, Story
+    from ...clock import Clock
+    from ...contract import ErrorDetail, RequestStatus, WebhookStatus
+    from .journal import Journal
+    from .story import Story
 
 __all__ = ["RequestHandle"]
 
