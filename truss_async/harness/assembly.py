@@ -19,11 +19,11 @@ from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, SyncCalls
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
-from .faults import StoreGates
+from .faults import FaultyCalls, StoreGates
 from .housekeeping import Housekeeping
 from .http_server import PromptServer
 from .metrics import Metrics
-from .replicas import Autoscaler, FaultyCalls, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
+from .replicas import Autoscaler, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue, until_stored
 from .state import StateFolder
@@ -227,7 +227,7 @@ def _make_deployment(
         report=shared.report,
         log=shared.log,
         environment=shared.environment,
-        lead=functools.partial(shared.gates.lead, deployment_id=settings.deployment_id),
+        lead=functools.partial(shared.gates.via_gates, deployment_id=settings.deployment_id),
         builds=shared.builds,
         hear=shared.hear,
     )

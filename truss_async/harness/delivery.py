@@ -18,8 +18,7 @@ from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
-from .faults import Tampering
-from .faulty_delivery import FaultyDelivery
+from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from ..contract import ErrorDetail
     from .activity import Activity
     from .delivery import Delivery
+    from .faults import FaultyCalls
     from .metrics import DeploymentMetrics
-    from .replicas import Ask, FaultyCalls, Replica, ReplicaPool
+    from .replicas import Ask, Replica, ReplicaPool
     from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
 

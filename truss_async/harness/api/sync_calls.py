@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ..replicas import FaultyCalls, ReplicaAnswer, ReplicaPool
+    from ..faults import FaultyCalls
+    from ..replicas import ReplicaAnswer, ReplicaPool
     from ..request_headers import RequestHeaders
 
 CLIENT_CLOSED_REQUEST = 499

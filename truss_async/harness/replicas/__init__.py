@@ -2,11 +2,11 @@
 
 from .autoscaler import Autoscaler
 from .factory import make_replicas
-from .faulty_calls import Ask, FaultyCalls
 from .http_calls import HttpCalls
 from .logs import ReplicaLogLine, render_log_line
 from .pool import PoolState, ReplicaPool
 from .protocol import (
+    Ask,
     Replica,
     ReplicaAnswer,
     ReplicaCall,
@@ -19,7 +19,6 @@ from .scaling import ScaleLimits
 __all__ = [
     "Ask",
     "Autoscaler",
-    "FaultyCalls",
     "HttpCalls",
     "PoolState",
     "Replica",

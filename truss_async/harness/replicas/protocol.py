@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
+__all__ = ["Ask", "Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
 
 
 class ReplicaLoadError(HarnessError):
@@ -54,6 +55,10 @@ class ReplicaAnswer(Protocol):
 
     def close(self) -> None:
         """Let go of it, whether it was read or not. Harmless when done twice."""
+
+
+Ask = Callable[[ReplicaCall], Awaitable[ReplicaAnswer]]
+"""``replica.call``, or what stands in its place."""
 
 
 class Replica(Protocol):

@@ -61,7 +61,7 @@ class ServerProcess:
         self._output = output
         self.port = port
         self.exited = asyncio.Event()
-        self._is_crashed = False
+        self._crashed: str | None = None
         self._watch = asyncio.create_task(self._watch_exit())
 
     @classmethod
@@ -168,7 +168,7 @@ class ServerProcess:
         status = self._process.returncode
         if status is None:
             return "is running"
-        return "was crashed by a fault" if self._is_crashed else describe_exit(status)
+        return self._crashed or describe_exit(status)
 
     async def stop(self, *, grace_seconds: float, clock: Clock) -> None:
         if not self.exited.is_set():
@@ -178,10 +178,10 @@ class ServerProcess:
                 kill_group(self._process.pid)
         await self._watch
 
-    async def crash(self) -> None:
-        """End it as it stands; return when it is over."""
+    async def crash(self, reason: str) -> None:
+        """End it as it stands, and let the reason be why; return when it is over."""
         if not self.exited.is_set():
-            self._is_crashed = True
+            self._crashed = reason
             kill_group(self._process.pid)
         await self.exited.wait()
 

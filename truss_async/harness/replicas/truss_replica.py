@@ -150,10 +150,10 @@ class ProcessReplica:
             return "it was never started"
         return await self._server.check_health(timeout_seconds)
 
-    async def crash(self) -> None:
-        """Kill the server as it stands; return when it is gone, and the pool knows."""
+    async def crash(self, reason: str) -> None:
+        """Kill the server as it stands, which ``reason`` tells afterwards; return when it is gone, and the pool knows."""
         if self._server is not None:
-            await self._server.crash()
+            await self._server.crash(reason)
             await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:

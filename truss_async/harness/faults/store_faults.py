@@ -27,7 +27,7 @@ _NO_ENDPOINT: Final = (
     f"the replicas' environment names no endpoint of its own, an http:// URL in {', '.join(VARIABLES)}"
 )
 _NO_PROCESSES: Final = "this harness starts no model server whose environment it could change"
-_NOT_LED: Final = "the harness was started with --no-store-gate"
+_NO_GATES: Final = "the harness was started with --no-store-gate"
 
 
 class StoreGates:
@@ -44,7 +44,7 @@ class StoreGates:
         self._opening = asyncio.Lock()
         self._gates: list[StoreGate] = []
         self._ports: dict[tuple[str, str], int] = {}
-        self._is_led: dict[str, bool] = {}
+        self._has_gate: dict[str, bool] = {}
         faults.store_obstacle = self.obstacle
 
     def obstacle(self) -> str | None:
@@ -52,23 +52,23 @@ class StoreGates:
         if not self._has_processes:
             return _NO_PROCESSES
         if not self._is_on:
-            return _NOT_LED
-        return _NO_ENDPOINT if self._is_led and not any(list(self._is_led.values())) else None
+            return _NO_GATES
+        return _NO_ENDPOINT if self._has_gate and not any(list(self._has_gate.values())) else None
 
-    def is_led(self, deployment_id: str) -> bool:
+    def has_gate(self, deployment_id: str) -> bool:
         """Whether the replicas of a deployment reach an output store through a gate."""
-        return self._is_led.get(deployment_id, False)
+        return self._has_gate.get(deployment_id, False)
 
-    async def lead(self, environment: Mapping[str, str], *, deployment_id: str) -> dict[str, str]:
+    async def via_gates(self, environment: Mapping[str, str], *, deployment_id: str) -> dict[str, str]:
         """The environment of a replica, in which each endpoint is a gate."""
         gates = {}
         for name in VARIABLES if self._is_on else ():
-            if can_be_led(url := environment.get(name, ""), environment):
+            if can_have_gate(url := environment.get(name, ""), environment):
                 port = await self._port_to(url, name)
                 gates[name] = urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{port}"))
-        if self._is_on and not gates and deployment_id not in self._is_led and self._are_wanted():
+        if self._is_on and not gates and deployment_id not in self._has_gate and self._are_wanted():
             self._report(f"no store fault can strike {deployment_id}: {_NO_ENDPOINT}")
-        self._is_led[deployment_id] = bool(gates)
+        self._has_gate[deployment_id] = bool(gates)
         if gates:  # a gate is nothing that a proxy could reach
             without_proxy = {name: environment[name] for name in _NO_PROXY if name in environment}
             gates |= {name: f"{hosts},127.0.0.1" for name, hosts in without_proxy.items()}
@@ -109,7 +109,7 @@ class StoreGates:
         return any(item.kind.is_of_store for item in self._faults.all())
 
 
-def can_be_led(url: str, environment: Mapping[str, str]) -> bool:
+def can_have_gate(url: str, environment: Mapping[str, str]) -> bool:
     """Whether a gate can stand before an endpoint: not when it is protected by TLS, or reached through a proxy."""
     try:
         endpoint = urlsplit(url)

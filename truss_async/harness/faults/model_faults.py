@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from pydantic_core import to_json
 
 from ...contract.faults import FaultKind
-from ..faults import Occasion
-from .protocol import ReplicaAnswer, ReplicaCall, ReplicaUnreachableError
+from ..replicas import ReplicaUnreachableError
+from .decisions import Occasion
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from ...contract.faults import FaultRule
-    from ..faults import Faults, StoreGates
-    from .protocol import Replica
+    from ..replicas import Ask, Replica, ReplicaAnswer, ReplicaCall
+    from .rules import Faults
+    from .store_faults import StoreGates
 
-__all__ = ["Ask", "Crashable", "FaultyCalls"]
-
-Ask = Callable[[ReplicaCall], Awaitable[ReplicaAnswer]]
-"""``replica.call``, or what stands in its place."""
+__all__ = ["Crashable", "FaultyCalls"]
 
 _STATUSES: Final = {
     FaultKind.MODEL_500: 500,
@@ -39,8 +36,8 @@ _OF_MODEL_OR_STORE: Final = _OF_MODEL | {FaultKind.STORE_UNREACHABLE, FaultKind.
 class Crashable(Protocol):
     """A replica that has a process."""
 
-    async def crash(self) -> None:
-        """Kill the process as it stands; return when it is gone, and nobody calls it any more."""
+    async def crash(self, reason: str) -> None:
+        """Kill the process as it stands, for what ``reason`` says of it; return when it is gone, and nobody calls it any more."""
 
 
 class FaultyCalls:
@@ -79,7 +76,7 @@ class FaultyCalls:
         return await self._ask(replica, occasion, asyncio.Event().wait)
 
     async def _ask(self, replica: Replica, occasion: Occasion, hang: Callable[[], Awaitable[object]]) -> Ask:
-        kinds = _OF_MODEL_OR_STORE if self._gates.is_led(self._deployment_id) else _OF_MODEL
+        kinds = _OF_MODEL_OR_STORE if self._gates.has_gate(self._deployment_id) else _OF_MODEL
         rule = self._faults.strike(occasion, kinds)
         if rule is None:
             return replica.call
@@ -106,7 +103,7 @@ async def _break_off(replica: Replica, call: ReplicaCall, *, after_seconds: floa
     try:
         await asyncio.wait([answering], timeout=after_seconds)
         if isinstance(replica, Crashable):
-            await replica.crash()
+            await replica.crash("was crashed by a fault")
     finally:
         answering.cancel()
         await asyncio.wait([answering])

@@ -8,17 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from ..contract.faults import FaultKind
-from .faults import Occasion, Tampering
-from .request_queue import DeliveryAttempt
+from ...contract.faults import FaultKind
+from ..request_queue import DeliveryAttempt
+from .decisions import Occasion, Tampering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..contract.faults import FaultRule
-    from .activity import Activity
-    from .faults import Faults
-    from .request_queue import DueDelivery
+    from ...contract.faults import FaultRule
+    from ..activity import Activity
+    from ..request_queue import DueDelivery
+    from .rules import Faults
 
     Post = Callable[[DueDelivery, Tampering], Awaitable[DeliveryAttempt]]
 

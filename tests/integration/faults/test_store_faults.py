@@ -47,8 +47,8 @@ class Gates:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
-    def lead(self, **environment: str) -> dict[str, str]:
-        return self.run(self.gates.lead(environment, deployment_id="d1"))
+    def via_gates(self, **environment: str) -> dict[str, str]:
+        return self.run(self.gates.via_gates(environment, deployment_id="d1"))
 
     @contextmanager
     def shut(self, request_id: str, kind: FaultKind) -> Iterator[None]:
@@ -89,11 +89,11 @@ def gates(loop: asyncio.AbstractEventLoop) -> Iterator[Gates]:
 @pytest.fixture
 def s3(gates: Gates, s3_server: S3Server) -> Any:
     """A client of the S3 server, through the gate."""
-    led = gates.lead(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
-    assert led != s3_server.endpoint_url
+    gated = gates.via_gates(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
+    assert gated != s3_server.endpoint_url
     return boto3.client(
         "s3",
-        endpoint_url=led,
+        endpoint_url=gated,
         region_name="us-east-1",
         aws_access_key_id=s3_server.access_key,
         aws_secret_access_key=s3_server.secret_key,
@@ -131,8 +131,8 @@ def test_an_unreachable_store_breaks_the_connection(gates: Gates, s3: Any) -> No
 def test_objects_of_gcs_are_struck_by_the_name_in_the_body(
     gates: Gates, gcs_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    led = gates.lead(STORAGE_EMULATOR_HOST=gcs_server)["STORAGE_EMULATOR_HOST"]
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", led)
+    gated = gates.via_gates(STORAGE_EMULATOR_HOST=gcs_server)["STORAGE_EMULATOR_HOST"]
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gated)
     bucket = storage.Client(project="p").bucket("outputs")
     with gates.shut("r1", FaultKind.STORE_FORBIDDEN):
         with pytest.raises(Forbidden, match="store_forbidden"):
@@ -158,7 +158,7 @@ def talk(url: str, sent: bytes) -> bytes:
 def test_a_chunked_body_ends_where_it_ends(gates: Gates, s3_server: S3Server) -> None:
     head = b"PUT /outputs/%b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"3;ext=1\r\nabc\r\n0\r\nTrailer: x\r\n\r\n"
-    url = gates.lead(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
+    url = gates.via_gates(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
     with gates.shut("r1", FaultKind.STORE_FORBIDDEN), connect(url) as connection:
         answers = []
         for name in (b"free", b"r1"):
@@ -180,7 +180,7 @@ def test_a_chunked_body_ends_where_it_ends(gates: Gates, s3_server: S3Server) ->
 def test_what_is_no_request_breaks_nothing_but_its_connection(
     gates: Gates, s3_server: S3Server, sent: bytes
 ) -> None:
-    url = gates.lead(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
+    url = gates.via_gates(AWS_ENDPOINT_URL=s3_server.endpoint_url)["AWS_ENDPOINT_URL"]
     with suppress(OSError):
         talk(url, sent)
     assert b"HTTP/1.1" in talk(url, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -189,27 +189,27 @@ def test_what_is_no_request_breaks_nothing_but_its_connection(
 def test_an_endpoint_that_is_down_is_reported_once(gates: Gates) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    led = gates.lead(AWS_ENDPOINT_URL_S3=url)["AWS_ENDPOINT_URL_S3"]
+    gated = gates.via_gates(AWS_ENDPOINT_URL_S3=url)["AWS_ENDPOINT_URL_S3"]
     for _ in range(2):
         with suppress(OSError):
-            assert talk(led, b"") == b""
+            assert talk(gated, b"") == b""
     (line,) = gates.reports
     assert line.startswith(f"the store at {url} (AWS_ENDPOINT_URL_S3) cannot be reached: ")
 
 
 def test_one_endpoint_has_one_gate_and_nothing_else_is_touched(gates: Gates) -> None:
     environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9/base", "HOME": "/", "STORAGE_EMULATOR_HOST": ""}
-    led = gates.lead(**environment)
-    assert led == gates.lead(**environment)
-    assert led["AWS_ENDPOINT_URL"].endswith("/base")
-    assert {**led, "AWS_ENDPOINT_URL": ""} == {**environment, "AWS_ENDPOINT_URL": ""}
+    gated = gates.via_gates(**environment)
+    assert gated == gates.via_gates(**environment)
+    assert gated["AWS_ENDPOINT_URL"].endswith("/base")
+    assert {**gated, "AWS_ENDPOINT_URL": ""} == {**environment, "AWS_ENDPOINT_URL": ""}
 
 
 @pytest.mark.parametrize("url", ["", "https://s3.example.com", "http://", "http://x:99999", "localhost:9000"])
 def test_a_store_that_no_gate_can_stand_before_cannot_be_struck(gates: Gates, url: str) -> None:
     gates.faults.add(FaultRule(kind=FaultKind.STORE_FORBIDDEN))
-    assert gates.lead(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
-    assert gates.lead(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
+    assert gates.via_gates(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
+    assert gates.via_gates(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
     (line,) = gates.reports
     assert line.startswith("no store fault can strike d1: the replicas' environment names no endpoint")
     assert "an http:// URL in AWS_ENDPOINT_URL, " in (gates.gates.obstacle() or "")
@@ -218,13 +218,13 @@ def test_a_store_that_no_gate_can_stand_before_cannot_be_struck(gates: Gates, ur
 def test_a_proxy_is_kept_out_of_the_way(gates: Gates) -> None:
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1"}
     far = {**proxy, "AWS_ENDPOINT_URL": "http://minio.example.com:9000"}
-    assert gates.lead(**far) == far
+    assert gates.via_gates(**far) == far
     near = {**proxy, "AWS_ENDPOINT_URL": "http://localhost:9000", "NO_PROXY": "localhost"}
-    assert gates.lead(**near)["NO_PROXY"] == "localhost,127.0.0.1"
+    assert gates.via_gates(**near)["NO_PROXY"] == "localhost,127.0.0.1"
 
 
-def test_without_a_gate_nothing_is_led(loop: asyncio.AbstractEventLoop, s3_server: S3Server) -> None:
+def test_switched_off_no_endpoint_is_changed(loop: asyncio.AbstractEventLoop, s3_server: S3Server) -> None:
     gates = Gates(loop, is_on=False)
     environment = {"AWS_ENDPOINT_URL": s3_server.endpoint_url}
-    assert gates.lead(**environment) == environment
+    assert gates.via_gates(**environment) == environment
     assert "--no-store-gate" in (gates.gates.obstacle() or "")
