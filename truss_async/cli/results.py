@@ -19,7 +19,7 @@ from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError, Uns
 from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
-from ..stores.waiting import as_utc
+from ..stores.polling import as_utc
 from .options import AsJson, variable
 
 STANDARD_OUTPUT = ("-", "@-")

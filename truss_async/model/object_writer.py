@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from ..clock import Clock
 from ..contract import ArtifactReference
 from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
-from ..stores.attempts import with_attempt_id
 from ..stores.bodies import opened_body
+from ..stores.idempotency import with_attempt_id
 from ..stores.output_store import REQUEST_ID_METADATA
 from .counters import SaveCounters
 from .destination import Destination

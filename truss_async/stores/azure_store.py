@@ -31,10 +31,10 @@ from azure.storage.blob import (
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import MissingExtraError, OutputStoreError, SettingsError
-from .attempts import is_own_write, with_attempt_id
 from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_conflict, is_lost_to_another
 from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
+from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .options import NO_OPTIONS
 from .presigning import expiry_seconds

@@ -26,9 +26,9 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google_crc32c import Checksum
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
-from .attempts import is_own_write, with_attempt_id
 from .bodies import opened_body
 from .clients import ClientCache
+from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .options import NO_OPTIONS
 from .presigning import expiry_seconds

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ObjectExistsError, ObjectNotFoundError
-from .attempts import ATTEMPT_ID_METADATA
 from .bodies import read_body
+from .idempotency import ATTEMPT_ID_METADATA
 from .keys import check_object_key
 from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo

@@ -16,11 +16,11 @@ from .credentials import NO_CREDENTIALS
 from .keys import check_artifact_name
 from .layout import DEFAULT_KEY, error_key_beside, layout_of
 from .options import NO_OPTIONS
+from .polling import as_utc, is_last_word, pauses
 from .presigning import DEFAULT_EXPIRY
+from .request_keys import RequestKeys
 from .result_objects import ResultInfo, parse_output, parse_result, request_failure
-from .trace import Trace
 from .urls import object_store
-from .waiting import as_utc, is_last_word, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,14 +184,14 @@ class OutputStore:
     def delete(self, request_id: str) -> None:
         """Remove all that is kept of the request: its result, its error, its artifacts. That there is nothing is fine."""
         # The list is complete before anything changes.
-        for key in self._trace(request_id).all_keys():
+        for key in self._request_keys(request_id).all_keys():
             # What is no key of ours, such as the empty object that a console makes for a folder, cannot be named.
             with suppress(UnsafeObjectKeyError):
                 self._objects.delete(key)
 
     def artifacts(self, request_id: str) -> tuple[ArtifactReference, ...]:
         """The artifacts of the request, in the order of their names; none when nothing is known of it."""
-        return tuple(self._reference(info) for info in self._trace(request_id).artifacts())
+        return tuple(self._reference(info) for info in self._request_keys(request_id).artifacts())
 
     def artifact(self, request_id: str, name: str) -> ArtifactReference:
         """The artifact of the request that has this name; ObjectNotFoundError when there is none.
@@ -221,7 +221,7 @@ class OutputStore:
         that end earlier end the URL with them.
         """
         absent: ObjectNotFoundError | None = None
-        for key in self._trace(request_id).result_keys():
+        for key in self._request_keys(request_id).result_keys():
             try:
                 return self._presign(key, expires_in)
             except ObjectNotFoundError as error:
@@ -258,18 +258,18 @@ class OutputStore:
         self._objects.head(key)  # a URL of nothing helps nobody
         return url
 
-    def _trace(self, request_id: str, *, may_list: bool = True) -> Trace:
-        return Trace(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)
+    def _request_keys(self, request_id: str, *, may_list: bool = True) -> RequestKeys:
+        return RequestKeys(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)
 
     def _look(self, request_id: str, *, may_list: bool) -> AsyncPredictResult:
-        trace = self._trace(request_id, may_list=may_list)
+        keys = self._request_keys(request_id, may_list=may_list)
         absent: ObjectNotFoundError | None = None
-        for key in trace.result_keys():
+        for key in keys.result_keys():
             try:
                 return self._read(key, request_id)
             except ObjectNotFoundError as error:
                 absent = absent or error
-        for key in trace.error_keys():
+        for key in keys.error_keys():
             with suppress(ObjectNotFoundError):
                 failed = parse_result(self._bytes(key), request_id=request_id, url=self._url_of(key))
                 raise request_failure(failed, url=self._url_of(key))

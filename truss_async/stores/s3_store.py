@@ -14,9 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 
 from ..errors import SettingsError
-from .attempts import is_own_write, with_attempt_id
 from .bodies import Crc32, DigestedFile, opened_body
 from .clients import ClientCache
+from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .options import NO_OPTIONS
 from .presigning import expiry_seconds

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ResultBusyError
-from .claims import kept_alive
 from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
+from .lease import renewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..contract import AsyncPredictResult
 
-# The platform repeats a webhook within seconds after a crash: by then the claim of the dead must soon be free.
-CLAIM_SECONDS: Final = 6.0
-# Longer than the claim of a process that died, shorter than the platform waits for an answer.
+# The platform repeats a webhook within seconds after a crash: by then the lease of a dead process must soon end.
+LEASE_SECONDS: Final = 6.0
+# Longer than the lease of a process that died, shorter than the platform waits for an answer.
 WAIT_SECONDS: Final = 8.5
 _POLL_SECONDS: Final = 0.05
 
@@ -56,10 +57,7 @@ class Deduplicator:
         if not self._claim(result.request_id, owner):
             return False
         try:
-            with kept_alive(
-                lambda: self._store.claim(result.request_id, owner, seconds=CLAIM_SECONDS),
-                claim_seconds=CLAIM_SECONDS,
-            ):
+            with renewed(partial(self._store.claim, result.request_id, owner), lease_seconds=LEASE_SECONDS):
                 handler(result)
         except BaseException:
             self._store.release(result.request_id, owner)
@@ -70,7 +68,7 @@ class Deduplicator:
     def _claim(self, request_id: str, owner: str) -> bool:
         """True: it is the owner's now; False: it was handled already."""
         start = self._clock.now()
-        while (claim := self._store.claim(request_id, owner, seconds=CLAIM_SECONDS)) == "busy":
+        while (claim := self._store.claim(request_id, owner, seconds=LEASE_SECONDS)) == "busy":
             if (self._clock.now() - start).total_seconds() >= self._wait_seconds:
                 raise ResultBusyError(f"the result of {request_id!a} is still being handled elsewhere")
             self._clock.block(_POLL_SECONDS)

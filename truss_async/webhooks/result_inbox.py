@@ -8,12 +8,13 @@ import inspect
 import logging
 import threading
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import WebhookReceiverError, WebhookVerificationError
-from .claims import kept_alive
 from .forks import in_forked_process
+from .lease import renewed
 from .stored_results import StoredResults
 from .verification import parse_result
 
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_PATH: Final = "webhook-inbox.sqlite"
 RETRY_DELAYS_SECONDS: Final = (1.0, 10.0, 60.0, 600.0)
 # Nobody waits for it, so it may outlive a process that stands still for a while.
-CLAIM_SECONDS: Final = 30.0
+LEASE_SECONDS: Final = 30.0
 # How soon what another process left behind, or a retry, is noticed.
 _POLL_SECONDS: Final = 1.0
 _CLOSE_SECONDS: Final = 10.0
@@ -153,7 +154,7 @@ class ResultInbox:
     def _handle_next(self) -> bool:
         """False when there is nothing to do now."""
         owner = uuid.uuid4().hex
-        claimed = self._results.claim(owner, seconds=CLAIM_SECONDS)
+        claimed = self._results.claim(owner, seconds=LEASE_SECONDS)
         if claimed is None:
             return False
         if claimed.attempts > len(RETRY_DELAYS_SECONDS) + 1:
@@ -165,9 +166,8 @@ class ResultInbox:
             self._give_up(claimed, owner, f"what is stored was changed: {error}")
             return True
         try:
-            with kept_alive(
-                lambda: self._results.renew(claimed.request_id, owner, seconds=CLAIM_SECONDS),
-                claim_seconds=CLAIM_SECONDS,
+            with renewed(
+                partial(self._results.renew, claimed.request_id, owner), lease_seconds=LEASE_SECONDS
             ):
                 self._call(result)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # whatever it is, the result stays

@@ -21,7 +21,7 @@ from truss_async.errors import (
 )
 from truss_async.stores import OutputStore, ResultInfo
 from truss_async.stores.memory_store import MemoryStore
-from truss_async.stores.waiting import LONGEST_PAUSE_SECONDS, is_last_word, pauses
+from truss_async.stores.polling import LONGEST_PAUSE_SECONDS, is_last_word, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,6 @@
 """A result that comes twice is handled once: in one process, in two, with any store."""
 
+import queue
 import subprocess
 import sys
 import threading
@@ -14,8 +15,8 @@ from truss_async.contract import AsyncPredictResult
 from truss_async.contract.limits import DELIVERY_TIMEOUT_SECONDS
 from truss_async.errors import ResultBusyError, WebhookReceiverError
 from truss_async.webhooks import Deduplicator, HandledStore, MemoryHandledStore, SqliteHandledStore
-from truss_async.webhooks.claims import kept_alive
-from truss_async.webhooks.deduplicator import CLAIM_SECONDS, WAIT_SECONDS
+from truss_async.webhooks.deduplicator import LEASE_SECONDS, WAIT_SECONDS
+from truss_async.webhooks.lease import renewed
 
 WEEK_SECONDS = 7 * 24 * 3600
 
@@ -120,23 +121,23 @@ def test_waiting_has_an_end_that_makes_the_sender_come_again() -> None:
         Deduplicator(store, wait_seconds=0).handle(make_result(), lambda result: None)
 
 
-def test_a_claim_is_renewed_while_work_goes_on() -> None:
-    renewed = threading.Event()
-    with kept_alive(renewed.set, claim_seconds=0.02):
-        assert renewed.wait(30)
+def test_a_lease_is_renewed_while_work_goes_on() -> None:
+    lengths: queue.SimpleQueue[float] = queue.SimpleQueue()
+    with renewed(lambda *, seconds: lengths.put(seconds), lease_seconds=0.02):
+        assert lengths.get(timeout=30) == 0.02
 
 
 def test_a_renewal_that_fails_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[str] = []
     twice = threading.Event()
 
-    def renew() -> None:
+    def renew(*, seconds: float) -> None:
         calls.append("")
         if len(calls) > 1:
             twice.set()
         raise ConnectionError("no store")
 
-    with kept_alive(renew, claim_seconds=0.02):
+    with renewed(renew, lease_seconds=0.02):
         assert twice.wait(30)
     assert caplog.records[0].message == "a claim could not be renewed"
 
@@ -160,10 +161,10 @@ def test_a_process_that_dies_while_handling_leaves_the_result_to_the_repetition(
     died = subprocess.run([sys.executable, "-c", script, path], check=False, timeout=60)
     assert died.returncode == 7
     handled: list[AsyncPredictResult] = []
-    later = ManualClock(SYSTEM_CLOCK.now() + timedelta(seconds=CLAIM_SECONDS))
+    later = ManualClock(SYSTEM_CLOCK.now() + timedelta(seconds=LEASE_SECONDS))
     assert Deduplicator(path, clock=later).handle(make_result(), handled.append)
     assert len(handled) == 1
-    assert CLAIM_SECONDS < WAIT_SECONDS < DELIVERY_TIMEOUT_SECONDS, "or the repetition would come in vain"
+    assert LEASE_SECONDS < WAIT_SECONDS < DELIVERY_TIMEOUT_SECONDS, "or the repetition would come in vain"
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

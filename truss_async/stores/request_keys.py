@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LONG_AGO: Final = datetime.min.replace(tzinfo=timezone.utc)
 
 
-class Trace:
+class RequestKeys:
     """The keys of one request's objects. ``may_list`` is false for who wants to know only what was written of late."""
 
     def __init__(

@@ -1,0 +1,42 @@
+"""A lease lives as long as its owner: it is renewed while work goes on, and free soon after a crash."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+_RENEWALS_PER_LEASE: Final = 4
+
+
+class Renewal(Protocol):
+    """Makes the lease end so many seconds from now."""
+
+    def __call__(self, *, seconds: float) -> object: ...
+
+
+@contextmanager
+def renewed(renew: Renewal, *, lease_seconds: float) -> Iterator[None]:
+    """Call ``renew`` from a thread of its own, often enough that the lease does not run out."""
+    ended = threading.Event()
+
+    def keep_renewing() -> None:
+        while not ended.wait(lease_seconds / _RENEWALS_PER_LEASE):
+            try:
+                renew(seconds=lease_seconds)
+            except Exception:  # a store of the user's own may raise anything; the next renewal may succeed
+                logger.exception("a claim could not be renewed")
+
+    thread = threading.Thread(target=keep_renewing, name="truss-async-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
