@@ -15,13 +15,12 @@ import uvicorn
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import limits
 from .activity import Activity
-from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, SyncCalls
+from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, PromptServer, SyncCalls
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .faults import FaultyCalls, StoreGates
 from .housekeeping import Housekeeping
-from .http_server import PromptServer
 from .metrics import Metrics
 from .replicas import Autoscaler, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
 from .request_headers import RequestHeaders

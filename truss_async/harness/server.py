@@ -19,11 +19,10 @@ from ..clock import SYSTEM_CLOCK, ManualClock, within
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
-from .api import MAX_DELIVERIES
+from .api import MAX_DELIVERIES, call_api
 from .assembly import BACKLOG, start_parts
 from .dispatcher import Dispatcher
 from .faults import Faults
-from .inside_calls import call_api
 from .replicas import all_ready
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 

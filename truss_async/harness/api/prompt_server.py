@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from ..clock import SYSTEM_CLOCK, wait_for_event
+from ...clock import SYSTEM_CLOCK, wait_for_event
 
 if TYPE_CHECKING:
     import socket

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from ..errors import ApiError
+from ...errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
