@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -18,31 +15,23 @@ from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
+from .delivery_slots import DeliverySlots
 from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from .activity import Activity
     from .decisions import DeliveryPolicy
+    from .delivery_slots import Slot
     from .faults import Faults
     from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
 
 AS_IT_SHOULD_BE = Tampering()
-MAX_IN_FLIGHT = 1024
-MAX_IN_FLIGHT_PER_ENDPOINT = 64
-
-
-@dataclass(slots=True)
-class _Endpoint:
-    """What is being sent to one server, and what waits because that is as much as it gets."""
-
-    in_flight: int = 0
-    waiting: deque[str] = field(default_factory=deque)
 
 
 class Delivery:
@@ -75,18 +64,27 @@ class Delivery:
         self._faulty = FaultyDelivery(faults, activity=activity, timeout_seconds=policy.timeout_seconds)
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._slots = DeliverySlots(
+            on_turn=lambda request_id, slot: self._start(slot, self._deliver_waiting(request_id)),
+            on_room=self._awake.set,
+        )
 
-    def place_for(self, webhook_endpoint: str | None) -> Place:
-        """A place for a result that is about to be kept, if it could be sent at once."""
-        if webhook_endpoint is None or len(self._in_flight) >= MAX_IN_FLIGHT:
-            return Place(self, None)
-        origin = _origin(webhook_endpoint)
-        endpoint = self._endpoints.setdefault(origin, _Endpoint())
-        if endpoint.in_flight >= MAX_IN_FLIGHT_PER_ENDPOINT or endpoint.waiting:
-            return Place(self, None)
-        endpoint.in_flight += 1
-        return Place(self, origin)
+    @contextmanager
+    def slot_for(self, webhook_endpoint: str | None) -> Iterator[Slot | None]:
+        """A slot for a result that is about to be kept, if it could be sent at once; for ``deliver``."""
+        slot = None if webhook_endpoint is None else self._slots.try_take(webhook_endpoint)
+        try:
+            yield slot
+        finally:
+            if slot is not None and not slot.is_used:
+                self._slots.give_back(slot)
+
+    def deliver(self, due: DueDelivery, slot: Slot | None) -> None:
+        """Send a result that was just kept: at once in its slot, or else when its turn comes."""
+        if slot is None:
+            self._awake.set()
+        else:
+            self._start(slot, self._deliver(due))
 
     async def run(self) -> None:
         """Deliver until cancelled; what is being sent then is sent again after the next start."""
@@ -98,60 +96,36 @@ class Delivery:
                 )
                 await self._activity.wait(self._awake, seconds=seconds)
         finally:
-            self._endpoints.clear()
+            self._slots.dismiss_waiting()
             for delivery in self._in_flight:
                 delivery.cancel()
             await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     async def _deliver_due(self) -> float | None:
         """Start what is due; return the seconds until something else is, None when only a wake-up can tell."""
-        while (room := MAX_IN_FLIGHT - len(self._in_flight)) > 0:
+        while (room := self._slots.room) > 0:
             now = self._activity.now()
             due = await self._queue.claim_deliveries(limit=room, now=now)
             for item in due:
-                self._admit(item)
+                # What waits is claimed already, so nobody else looks at it meanwhile.
+                if slot := self._slots.take_or_wait(item.webhook_endpoint, item.request_id):
+                    self._start(slot, self._deliver(item))
             if len(due) < room:
                 following = await self._queue.next_delivery()
                 return None if following is None else (following - now).total_seconds()
         return None
 
-    def _admit(self, due: DueDelivery) -> None:
-        """Send it now, or after others to the same server; what waits is claimed, and only its id is held."""
-        origin = _origin(due.webhook_endpoint)
-        endpoint = self._endpoints.setdefault(origin, _Endpoint())
-        if endpoint.in_flight < MAX_IN_FLIGHT_PER_ENDPOINT:
-            endpoint.in_flight += 1
-            self._start(origin, self._deliver(due))
-        else:
-            endpoint.waiting.append(due.request_id)
-
-    def _start(self, origin: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, slot: Slot, work: Coroutine[Any, Any, None]) -> None:
+        slot.is_used = True
         delivery = self._activity.start(work)
         self._in_flight.add(delivery)
-        delivery.add_done_callback(lambda done: self._landed(origin, done))
+        delivery.add_done_callback(lambda done: self._landed(slot, done))
 
-    def _look(self) -> None:
-        """Look again at what is due."""
-        self._awake.set()
-
-    def _landed(self, origin: str, delivery: asyncio.Task[None]) -> None:
-        if len(self._in_flight) == MAX_IN_FLIGHT:
-            self._look()
+    def _landed(self, slot: Slot, delivery: asyncio.Task[None]) -> None:
         self._in_flight.discard(delivery)
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
             self._report(f"a delivery stopped short, and is made again after the next start: {error!r}")
-        self._make_room(origin)
-
-    def _make_room(self, origin: str) -> None:
-        endpoint = self._endpoints.get(origin)
-        if endpoint is None:  # it is stopping
-            return
-        if endpoint.waiting:
-            self._start(origin, self._deliver_waiting(endpoint.waiting.popleft()))
-            return
-        endpoint.in_flight -= 1
-        if endpoint.in_flight == 0:
-            del self._endpoints[origin]
+        self._slots.give_back(slot)
 
     async def _deliver_waiting(self, request_id: str) -> None:
         due = await until_stored(
@@ -215,7 +189,7 @@ class Delivery:
         now = self._activity.now()
         if delay is not None:
             await self._queue.deliver_later(due.request_id, attempt, at=now + delay)
-            self._look()
+            self._awake.set()
             return
         delivered = is_delivered(attempt.status_code)
         await self._queue.finish_delivery(due.request_id, attempt, is_delivered=delivered, now=now)
@@ -224,34 +198,6 @@ class Delivery:
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"
             )
-
-
-class Place:
-    """Room for one delivery, which need not be asked for again; given back on exit when it was not used."""
-
-    def __init__(self, delivery: Delivery, origin: str | None) -> None:
-        self._delivery = delivery
-        self._origin = origin
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether there is room; else the result is due, and is sent when its turn comes."""
-        return self._origin is not None
-
-    def deliver(self, due: DueDelivery) -> None:
-        """The result is kept; send it."""
-        origin, self._origin = self._origin, None
-        if origin is None:
-            self._delivery._look()
-        else:
-            self._delivery._start(origin, self._delivery._deliver(due))
-
-    def __enter__(self) -> Place:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._origin is not None:
-            self._delivery._make_room(self._origin)
 
 
 def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
@@ -268,9 +214,3 @@ def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
             reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
             raise HarnessError(f"cannot use the certificate authorities {ca_file}: {reason}") from error
     return context
-
-
-@lru_cache(maxsize=1024)
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

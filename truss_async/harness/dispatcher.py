@@ -223,7 +223,7 @@ class Dispatcher:
         attempts = request.attempts_made + 1
         match outcome:
             case Succeeded(data):
-                await self._finish(request, RequestStatus.SUCCEEDED, attempts, data, [], now)
+                await self._finish(request, attempts, data, [])
             case Busy():
                 await self._retry(
                     request, request.attempts_made, now + backoff(request.retry_config, step=1), []
@@ -233,7 +233,7 @@ class Dispatcher:
                 if is_retryable and delay is not None:
                     await self._retry(request, attempts, now + delay, [error])
                 else:
-                    await self._finish(request, RequestStatus.FAILED, attempts, None, [error], now)
+                    await self._finish(request, attempts, None, [error])
 
     async def _retry(
         self, request: ClaimedRequest, attempts: int, at: datetime, errors: list[ErrorDetail]
@@ -242,37 +242,31 @@ class Dispatcher:
         self._schedule(request.request_id, request.priority, at)
 
     async def _finish(
-        self,
-        request: ClaimedRequest,
-        status: RequestStatus,
-        attempts: int,
-        data: bytes | None,
-        errors: list[ErrorDetail],
-        now: datetime,
+        self, request: ClaimedRequest, attempts: int, data: bytes | None, errors: list[ErrorDetail]
     ) -> None:
-        with self._delivery.place_for(request.webhook_endpoint) as place:
+        now = self._activity.now()
+        with self._delivery.slot_for(request.webhook_endpoint) as slot:
             is_over = await self._queue.finish(
                 request.request_id,
-                status,
+                RequestStatus.FAILED if errors else RequestStatus.SUCCEEDED,
                 attempts=attempts,
                 data=data,
                 errors=errors,
                 now=now,
-                is_claimed=place.is_taken,
+                is_claimed=slot is not None,
             )
             if is_over and request.webhook_endpoint is not None:
-                place.deliver(
-                    DueDelivery(
-                        request.request_id,
-                        request.model_id,
-                        self._deployment_id,
-                        request.webhook_endpoint,
-                        data,
-                        errors,
-                        attempts_made=0,
-                        place=request.place,
-                    )
+                due = DueDelivery(
+                    request.request_id,
+                    request.model_id,
+                    self._deployment_id,
+                    request.webhook_endpoint,
+                    data,
+                    errors,
+                    attempts_made=0,
+                    place=request.place,
                 )
+                self._delivery.deliver(due, slot)
         if is_over:
             self._metrics.inference_over(
                 status=status_of(errors[0].code if errors else None),

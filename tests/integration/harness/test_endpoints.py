@@ -19,12 +19,8 @@ from truss_async.contract import InferenceRetryConfig, RequestStatus, WebhookSta
 from truss_async.errors import HarnessError
 from truss_async.harness.activity import Activity
 from truss_async.harness.decisions import DeliveryPolicy
-from truss_async.harness.delivery import (
-    MAX_IN_FLIGHT,
-    MAX_IN_FLIGHT_PER_ENDPOINT,
-    Delivery,
-    webhook_tls,
-)
+from truss_async.harness.delivery import Delivery, webhook_tls
+from truss_async.harness.delivery_slots import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.faults import Faults
 from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import NewRequest, SqliteRequestQueue
