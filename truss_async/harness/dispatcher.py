@@ -194,7 +194,7 @@ class Dispatcher:
         return await self._faulty.of_request(
             replica,
             request.request_id,
-            place=request.place,
+            order=request.order,
             attempt=request.attempts_made + 1,
             hang=lambda: self._activity.sleep(limits.INFERENCE_TIMEOUT_SECONDS),
         )
@@ -264,7 +264,7 @@ class Dispatcher:
                     data,
                     errors,
                     attempts_made=0,
-                    place=request.place,
+                    order=request.order,
                 )
                 self._delivery.deliver(due, slot)
         if is_over:

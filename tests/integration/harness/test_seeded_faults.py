@@ -54,20 +54,20 @@ MADE_AS_IT_SHOULD_BE = {
 REFUSED = {FaultKind.WEBHOOK_WRONG_SIGNATURE, FaultKind.WEBHOOK_OLD_TIMESTAMP}
 
 
-def struck_by(place: int, attempt: int, kinds: Iterable[FaultKind]) -> FaultKind | None:
-    occasion = Occasion("any", "any", place, attempt)
+def struck_by(order: int, attempt: int, kinds: Iterable[FaultKind]) -> FaultKind | None:
+    occasion = Occasion("any", "any", order, attempt)
     return next((rule.kind for rule in RULES if rule.kind in kinds and fits(rule, occasion)), None)
 
 
-def inference_ends_well(place: int) -> bool:
+def inference_ends_well(order: int) -> bool:
     kinds = {kind for kind in FaultKind if not kind.is_of_webhook and kind is not FaultKind.MODEL_429}
-    return any(struck_by(place, attempt, kinds) is None for attempt in range(1, MAX_ATTEMPTS + 1))
+    return any(struck_by(order, attempt, kinds) is None for attempt in range(1, MAX_ATTEMPTS + 1))
 
 
-def delivery_ends_well(place: int) -> bool:
+def delivery_ends_well(order: int) -> bool:
     kinds = {kind for kind in FaultKind if kind.is_of_webhook}
     for attempt in range(1, DELIVERY_ATTEMPTS + 1):
-        kind = struck_by(place, attempt, kinds)
+        kind = struck_by(order, attempt, kinds)
         if kind in MADE_AS_IT_SHOULD_BE:
             return True
         if kind in REFUSED:
@@ -75,11 +75,11 @@ def delivery_ends_well(place: int) -> bool:
     return False
 
 
-def implied_outcome(place: int) -> tuple[str, str]:
+def implied_outcome(order: int) -> tuple[str, str]:
     """How a request must end, as the platform's table says, when this is what strikes it."""
-    if not delivery_ends_well(place):
-        return ("WEBHOOK_FAILED" if inference_ends_well(place) else "FAILED", "FAILED")
-    return ("SUCCEEDED" if inference_ends_well(place) else "FAILED", "SUCCEEDED")
+    if not delivery_ends_well(order):
+        return ("WEBHOOK_FAILED" if inference_ends_well(order) else "FAILED", "FAILED")
+    return ("SUCCEEDED" if inference_ends_well(order) else "FAILED", "SUCCEEDED")
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ def test_a_run_in_which_everything_goes_wrong_now_and_then_loses_nothing(
         struck = {rule.kind: rule.struck for rule in harness.faults.all()}
 
     wrong = {
-        place: (outcome(ended[request_id]), implied_outcome(place), ended[request_id].errors)
-        for place, request_id in enumerate(ids, 1)
-        if outcome(ended[request_id]) != implied_outcome(place)
+        order: (outcome(ended[request_id]), implied_outcome(order), ended[request_id].errors)
+        for order, request_id in enumerate(ids, 1)
+        if outcome(ended[request_id]) != implied_outcome(order)
     }
     assert wrong == {}
     assert all(struck.values()), struck
@@ -159,11 +159,11 @@ def test_a_run_in_which_everything_goes_wrong_now_and_then_loses_nothing(
     )
     store = OutputStore.from_url("s3://outputs/run", credentials=credentials)
     received = {sent.request_id: sent.result for sent in receiver.deliveries if sent.accepted}
-    for place, request_id in enumerate(ids, 1):
-        expected = {"square": place * place} if inference_ends_well(place) else None
+    for order, request_id in enumerate(ids, 1):
+        expected = {"square": order * order} if inference_ends_well(order) else None
         if expected is not None:
             assert store.get(request_id).data == expected
-        if delivery_ends_well(place):
+        if delivery_ends_well(order):
             result = received[request_id]
             assert result is not None
             assert result.data == expected

@@ -57,18 +57,18 @@ def test_a_rule_fits_what_it_names(values: dict[str, Any], occasion: Occasion, e
     assert fits(rule(**values), occasion) is expected
 
 
-@given(seed=st.integers(), place=st.integers(1), attempt=st.integers(1), kind=st.sampled_from(FaultKind))
+@given(seed=st.integers(), order=st.integers(1), attempt=st.integers(1), kind=st.sampled_from(FaultKind))
 def test_a_draw_depends_on_seed_kind_place_and_attempt_alone(
-    seed: int, place: int, attempt: int, kind: FaultKind
+    seed: int, order: int, attempt: int, kind: FaultKind
 ) -> None:
-    drawn = draw(seed, kind, Occasion("one", "d1", place, attempt))
+    drawn = draw(seed, kind, Occasion("one", "d1", order, attempt))
     assert 0 <= drawn < 1
-    assert drawn == draw(seed, kind, Occasion("another", "d2", place, attempt))
+    assert drawn == draw(seed, kind, Occasion("another", "d2", order, attempt))
     others = [
-        draw(seed + 1, kind, Occasion("one", "d1", place, attempt)),
-        draw(seed, kind, Occasion("one", "d1", place + 1, attempt)),
-        draw(seed, kind, Occasion("one", "d1", place, attempt + 1)),
-        draw(seed, kind, Occasion("one", "d1", place, attempt, is_sync=True)),
+        draw(seed + 1, kind, Occasion("one", "d1", order, attempt)),
+        draw(seed, kind, Occasion("one", "d1", order + 1, attempt)),
+        draw(seed, kind, Occasion("one", "d1", order, attempt + 1)),
+        draw(seed, kind, Occasion("one", "d1", order, attempt, is_sync=True)),
     ]
     assert drawn not in others
 
@@ -87,7 +87,7 @@ def test_draws_are_the_same_in_another_process() -> None:
 @pytest.mark.parametrize("kind", [FaultKind.MODEL_500, FaultKind.WEBHOOK_DELAYED])
 def test_a_rate_is_the_share_that_is_struck(kind: FaultKind) -> None:
     drawn = rule(kind.value, rate=0.05, seed=3)
-    struck = sum(fits(drawn, Occasion("r", "d", place)) for place in range(20_000))
+    struck = sum(fits(drawn, Occasion("r", "d", order)) for order in range(20_000))
     assert 900 < struck < 1100
 
 
@@ -128,8 +128,8 @@ def test_what_is_removed_strikes_no_more(faults: Faults) -> None:
 def test_a_429_that_is_drawn_strikes_an_attempt_once(faults: Faults) -> None:
     faults.add(rule("model_429", rate=1))
     seen = [
-        faults.strike(Occasion("r", "d", place, attempt), ALL) is not None
-        for place, attempt, _ in itertools.product((1, 2), (1, 2), range(2))
+        faults.strike(Occasion("r", "d", order, attempt), ALL) is not None
+        for order, attempt, _ in itertools.product((1, 2), (1, 2), range(2))
     ]
     assert seen == [True, False] * 4
 

@@ -18,13 +18,13 @@ _DRAWS = 2**64
 class Occasion:
     """An attempt that a fault may strike.
 
-    ``place`` is that of the request in the order of acceptance, from 1; sync calls have an order of their own.
+    ``order`` is the request's number in the order of acceptance, from 1; sync calls are numbered by themselves.
     ``attempt`` counts from 1, for inference and for delivery.
     """
 
     request_id: str
     deployment_id: str
-    place: int
+    order: int
     attempt: int = 1
     is_sync: bool = False
 
@@ -35,15 +35,15 @@ def fits(rule: FaultRule, occasion: Occasion) -> bool:
         rule.request_id in (None, occasion.request_id)
         and rule.deployment_id in (None, occasion.deployment_id)
         and rule.attempt in (None, occasion.attempt)
-        and (rule.nth is None or (rule.nth == occasion.place and not occasion.is_sync))
+        and (rule.nth is None or (rule.nth == occasion.order and not occasion.is_sync))
         and (rule.rate is None or draw(rule.seed, rule.kind, occasion) < rule.rate)
     )
 
 
 def draw(seed: int, kind: FaultKind, occasion: Occasion) -> float:
-    """A number from 0 to 1, 1 excluded: the same for the same seed, kind, place and attempt, in any run."""
-    order = "sync" if occasion.is_sync else "async"
-    text = f"{seed} {kind.value} {order} {occasion.place} {occasion.attempt}"
+    """A number from 0 to 1, 1 excluded: the same for the same seed, kind, order and attempt, in any run."""
+    calls = "sync" if occasion.is_sync else "async"
+    text = f"{seed} {kind.value} {calls} {occasion.order} {occasion.attempt}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / _DRAWS
 
 

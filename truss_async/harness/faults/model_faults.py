@@ -58,7 +58,7 @@ class FaultyCalls:
         replica: Replica,
         request_id: str,
         *,
-        place: int,
+        order: int,
         attempt: int,
         hang: Callable[[], Awaitable[object]],
     ) -> Ask:
@@ -67,12 +67,12 @@ class FaultyCalls:
         Raises:
             TimeoutError: the model hangs; ``hang`` has waited for as long as it may.
         """
-        return await self._ask(replica, Occasion(request_id, self._deployment_id, place, attempt), hang)
+        return await self._ask(replica, Occasion(request_id, self._deployment_id, order, attempt), hang)
 
     async def of_sync_call(self, replica: Replica, request_id: str) -> Ask:
         """How to ask the replica in a sync call; while the model hangs, until it is cancelled, this does not return."""
-        place = self._faults.next_sync_call()
-        occasion = Occasion(request_id, self._deployment_id, place, is_sync=True)
+        order = self._faults.next_sync_call()
+        occasion = Occasion(request_id, self._deployment_id, order, is_sync=True)
         return await self._ask(replica, occasion, asyncio.Event().wait)
 
     async def _ask(self, replica: Replica, occasion: Occasion, hang: Callable[[], Awaitable[object]]) -> Ask:

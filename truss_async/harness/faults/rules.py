@@ -104,7 +104,7 @@ class Faults:
             return [strike for struck, strike in self._strikes if struck == request_id]
 
     def next_sync_call(self) -> int:
-        """The place of a sync call in their order."""
+        """The number of a sync call in their order."""
         return next(self._sync_calls)
 
     def strike(self, occasion: Occasion, kinds: Iterable[FaultKind]) -> FaultRule | None:
@@ -137,7 +137,7 @@ class Faults:
         if item.rule.kind is not FaultKind.MODEL_429 or item.rule.rate is None:
             return True
         # A 429 does not count as an attempt: what was drawn for it must not strike the same one for ever.
-        draw = (item.id, occasion.place, occasion.attempt)
+        draw = (item.id, occasion.order, occasion.attempt)
         if draw in self._let_through:
             self._let_through.remove(draw)
             return False

@@ -43,7 +43,7 @@ class FaultyDelivery:
 
     async def attempt(self, due: DueDelivery, post: Post) -> DeliveryAttempt:
         """One delivery attempt, and what it seems to have come to; its error names the fault that struck it."""
-        occasion = Occasion(due.request_id, due.deployment_id, due.place, due.attempts_made + 1)
+        occasion = Occasion(due.request_id, due.deployment_id, due.order, due.attempts_made + 1)
         rule = self._faults.strike(occasion, _OF_WEBHOOK)
         if rule is not None and rule.kind is FaultKind.WEBHOOK_REORDERED:
             await self._hold(due, seconds=rule.length_seconds)

@@ -37,7 +37,7 @@ class NewRequest:
 class ClaimedRequest:
     """A request that is in progress, with all that an inference attempt and the delivery of its result need.
 
-    ``place`` is its place in the order of acceptance, from 1; no two requests of one run of the harness have the same.
+    ``order`` is its number in the order of acceptance, from 1; no two requests of one run of the harness have the same.
     """
 
     request_id: str
@@ -48,7 +48,7 @@ class ClaimedRequest:
     retry_config: InferenceRetryConfig
     attempts_made: int
     created_at: datetime
-    place: int
+    order: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class WaitingRetry:
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A result that is to be sent now. ``data`` is the model output as JSON, None on error; ``place`` is its request's."""
+    """A result that is to be sent now. ``data`` is the model output as JSON, None on error; ``order`` is its request's."""
 
     request_id: str
     model_id: str
@@ -71,7 +71,7 @@ class DueDelivery:
     data: bytes | None
     errors: list[ErrorDetail]
     attempts_made: int
-    place: int
+    order: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,12 @@ ALTER TABLE requests ADD COLUMN model_id TEXT NOT NULL DEFAULT 'local';
 ALTER TABLE requests ADD COLUMN chain_id TEXT;
 
 -- name: enqueue
--- A new request, queued. Its place follows the last one of all, and not only of those that are not forgotten yet.
+-- A new request, queued. Its number follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
   seq, request_id, model_id, chain_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
   max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
 ) VALUES (
-  max(:last_place, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
+  max(:last_order, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
   :request_id, :model_id, :chain_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
   :max_attempts, :initial_delay_ms, :max_delay_ms, :created_at, :expires_at, :created_at
 );

@@ -48,7 +48,7 @@ class SqliteRequestQueue:
             raise RequestQueueError(
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
-        self._last_place = 0
+        self._last_order = 0
         # NORMAL: what is committed survives the process, not the machine.
         synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
         try:
@@ -77,8 +77,8 @@ class SqliteRequestQueue:
         }
 
         def operation(connection: sqlite3.Connection) -> None:
-            made = connection.execute(_SQL["enqueue"], {**parameters, "last_place": self._last_place})
-            self._last_place = made.lastrowid or 0
+            made = connection.execute(_SQL["enqueue"], {**parameters, "last_order": self._last_order})
+            self._last_order = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
 
         await self._writer.run(operation)
@@ -340,7 +340,7 @@ def _claimed(row: sqlite3.Row) -> ClaimedRequest:
         ),
         attempts_made=row["attempts"],
         created_at=_known(row["created_at"]),
-        place=row["seq"],
+        order=row["seq"],
     )
 
 
@@ -353,7 +353,7 @@ def _due_delivery(row: sqlite3.Row) -> DueDelivery:
         data=row["model_output"],
         errors=_errors(row["errors"]),
         attempts_made=row["delivery_attempts"],
-        place=row["seq"],
+        order=row["seq"],
     )
 
 

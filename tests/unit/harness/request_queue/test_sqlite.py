@@ -46,16 +46,16 @@ def test_a_claimed_request_carries_what_an_attempt_needs(queue: QueueDriver) -> 
     assert claimed.retry_config.max_attempts == 3
 
 
-def test_a_place_in_the_order_of_acceptance_is_not_given_twice(queue: QueueDriver) -> None:
+def test_a_number_in_the_order_of_acceptance_is_not_given_twice(queue: QueueDriver) -> None:
     queue.enqueue("a")
     queue.run(lambda q: q.cancel("a", now=queue.now))
     assert queue.run(lambda q: q.forget(over_before=queue.now)) == 1
     queue.enqueue("b")
     (claimed,) = queue.run(lambda q: q.claim(DEPLOYMENT, limit=1, now=queue.now))
-    assert claimed.place == 2
+    assert claimed.order == 2
     finish(queue, "b")
     (due,) = queue.run(lambda q: q.claim_deliveries(limit=1, now=queue.now))
-    assert due.place == 2
+    assert due.order == 2
 
 
 def test_another_deployments_requests_are_not_claimed(queue: QueueDriver) -> None:
