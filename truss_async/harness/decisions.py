@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits
 from ..contract.headers import ERROR_CODE
+from ..contract.result_json import without_lone_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,19 +129,9 @@ def canonical_json(body: bytes) -> bytes:
 
 def _parse_leniently(body: bytes) -> Any:
     try:
-        return _without_lone_surrogates(json.loads(body))
+        return without_lone_surrogates(json.loads(body))
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def _without_lone_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_lone_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_lone_surrogates(key): _without_lone_surrogates(item) for key, item in value.items()}
-    return value
 
 
 def _error_message(answer: ModelAnswer) -> str:

@@ -12,6 +12,7 @@ import aiohttp
 
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from ..contract.result_json import result_json
 from ..errors import HarnessError
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
@@ -170,12 +171,7 @@ class Delivery:
             time=time,
             errors=due.errors,
         )
-        envelope = result.model_dump_json().encode()
-        if due.data is None:
-            return envelope
-        # The output is as pydantic writes it already; it may be large.
-        before, without, after = envelope.partition(b'"data":null')
-        return before + without.removesuffix(b"null") + due.data + after
+        return result_json(result, due.data or b"null")
 
     async def _send(self, endpoint: str, body: bytes, headers: dict[str, str]) -> int:
         async with self._session.post(

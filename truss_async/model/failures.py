@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from ..contract import ErrorCode, ErrorDetail
+from ..contract.result_json import without_lone_surrogates
 from ..errors import OutputError, TrussAsyncError
 from .preparation import saver_of
 from .requests import ServedRequest
@@ -51,10 +52,10 @@ def error_detail(error: Exception) -> ErrorDetail | None:
 def _http_answer(error: Exception) -> tuple[int, str]:
     exceptions = sys.modules.get("starlette.exceptions")  # whoever raised an HTTPException has imported it
     if exceptions is not None and isinstance(error, exceptions.HTTPException):
-        detail: Any = error.detail
+        detail: Any = without_lone_surrogates(error.detail)
         text = detail if isinstance(detail, str) else to_json(detail, fallback=str).decode()
         return error.status_code, text
-    return 500, str(error) if isinstance(error, OutputError) else SERVER_MESSAGE
+    return 500, without_lone_surrogates(str(error)) if isinstance(error, OutputError) else SERVER_MESSAGE
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
+from ..contract.result_json import result_json
 from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..stores.compression import compressed, decompressed
 from .artifacts import ArtifactWriter
@@ -18,7 +19,7 @@ from .file_parts import FilePart
 from .object_writer import ObjectWriter
 from .response_content import response_content
 from .responses import FIRST_ERROR_STATUS, STREAM_REFUSED, is_response, is_stream
-from .result_json import output_json, result_json
+from .result_json import output_json
 from .retries import RetryPolicy
 from .settings import OutputSettings
 from .spill import SpillFolder
@@ -165,7 +166,7 @@ class OutputSaver:
             time=self._clock.now(),
             errors=list(errors),
         )
-        return result_json(result, output)
+        return result_json(result, output_json(output))
 
     def _put_json(
         self, writer: ObjectWriter, key: str, body: bytes, *, only_if_absent: bool = False

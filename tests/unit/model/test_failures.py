@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 STRUCTURED: Any = {"page": 1}  # FastAPI's own HTTPException takes it
+HALF: Any = {"page": "\ud83d"}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,10 @@ STRUCTURED: Any = {"page": 1}  # FastAPI's own HTTPException takes it
         (HTTPException(422, STRUCTURED), "MODEL_INVALID_INPUT", '{"page":1}'),
         (HTTPException(503, "soon"), "MODEL_PREDICT_ERROR", "soon"),
         (OutputError("part 1 is missing"), "MODEL_PREDICT_ERROR", "part 1 is missing"),
+        # Half a character is no UTF-8.
+        (HTTPException(422, "no \ud83d"), "MODEL_INVALID_INPUT", "no \ufffd"),
+        (HTTPException(422, HALF), "MODEL_INVALID_INPUT", '{"page":"\ufffd"}'),
+        (OutputError("the path \udcff is missing"), "MODEL_PREDICT_ERROR", "the path \ufffd is missing"),
     ],
 )
 def test_an_exception_is_told_as_the_platform_would(error: Exception, code: str, message: str) -> None:
