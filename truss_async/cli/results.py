@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sys
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
 from ..stores.polling import as_utc
+from ..whole_files import write_whole
 from .options import AsJson, variable
 
 STANDARD_OUTPUT = ("-", "@-")
@@ -190,7 +190,7 @@ def open_artifact(
         target = output or Path()
         if target.is_dir():
             target /= reference.url.rpartition("/")[2]
-        size_bytes = _write_whole(source, target)
+        size_bytes = _copied(source, target)
     facts = {"path": str(target), "url": reference.url, "size_bytes": size_bytes}
     print(json.dumps(facts) if as_json else target)
 
@@ -238,23 +238,13 @@ def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:
     return found[0]
 
 
-def _write_whole(source: BinaryIO, target: Path) -> int:
+def _copied(source: BinaryIO, target: Path) -> int:
     """Copy to the file, all or nothing; return the number of bytes."""
     if not target.parent.is_dir():
         raise SettingsError(f"--output: there is no folder {target.parent}")
     if target.exists() and not target.is_file():
         raise SettingsError(f"--output: {target} is no file; for a pipe or a device, redirect --output -")
-    final = target.resolve()
-    scratch = final.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with scratch.open("xb") as file:
-            shutil.copyfileobj(source, file)
-            size_bytes = file.tell()
-        scratch.replace(final)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-    return size_bytes
+    return write_whole(target.resolve(), source)
 
 
 def _report(failure: RequestFailedError, *, as_json: bool) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OutputStoreError
+from ..whole_files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Letters, digits, hyphen, underscore: nothing that a file system or a shell reads as more than a name.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -49,27 +51,7 @@ class Inbox:
                 if path.exists():
                     return False
                 self.folder.mkdir(parents=True, exist_ok=True)
-                _write(path, body)
+                write_whole(path, body, mode=0o600)
             except OSError as error:
                 raise OutputStoreError(f"cannot keep a result in {self.folder}: {error.strerror}") from None
         return True
-
-
-def _write(path: Path, body: bytes) -> None:
-    """Write all of the file or nothing, and return when it is on the disk."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name, too, survives a power cut
-    finally:
-        os.close(folder)

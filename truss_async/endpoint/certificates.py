@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import os
 import ssl
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import MissingExtraError, SettingsError
+from ..whole_files import write_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
@@ -75,8 +75,8 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ".gitignore").write_text("*\n")  # there is a key
             authority, server = _make(host, now=clock.now())
-            _write(server_file, server)
-            _write(authority_file, authority)
+            write_whole(server_file, server, mode=0o600)
+            write_whole(authority_file, authority, mode=0o600)
     except OSError as error:
         raise SettingsError(f"cannot keep a certificate in {folder}: {error.strerror}") from None
     return Certificate(given_certificate(server_file, None).context, authority_file)
@@ -187,11 +187,3 @@ def _alternative_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The whole file or nothing; readable by its owner only, from the first byte on."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(name).replace(path)

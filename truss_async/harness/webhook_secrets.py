@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import string
-import tempfile
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
@@ -15,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..contract import limits
 from ..errors import HarnessError
+from ..whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from ..clock import Clock
 
@@ -146,7 +145,11 @@ class WebhookSecrets:
     def _store(self, kept: Iterable[WebhookSecret]) -> None:
         now = self._clock.now()
         lasting = [secret for secret in kept if secret.is_active(now)]
-        _write(self._file, _Kept(secrets=lasting))
+        written = _Kept(secrets=lasting).model_dump_json(indent=2).encode()
+        try:
+            write_whole(self._file, written, mode=0o600)
+        except OSError as error:
+            raise HarnessError(f"cannot write the webhook secrets {self._file}: {error.strerror}") from error
         self._kept = lasting
 
 
@@ -166,30 +169,3 @@ def _read(file: Path) -> list[WebhookSecret]:
         raise HarnessError(
             f"{file} is not what this version of truss-async writes; use the version that wrote it, or remove the file"
         ) from None
-
-
-def _write(file: Path, kept: _Kept) -> None:
-    """All or nothing, and readable by the owner only."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")  # mode 0600
-        written = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as new:
-                new.write(kept.model_dump_json(indent=2).encode())
-                new.flush()
-                os.fsync(new.fileno())
-            written.replace(file)
-        except BaseException:
-            written.unlink(missing_ok=True)
-            raise
-        _sync_folder(file.parent)
-    except OSError as error:
-        raise HarnessError(f"cannot write the webhook secrets {file}: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

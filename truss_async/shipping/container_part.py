@@ -23,6 +23,7 @@ CONTAINER_PART: Final = (
     "errors.py",
     "clock.py",
     "lazy_names.py",
+    "whole_files.py",
     "contract",
     "stores",
     "webhooks",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import shutil
-import tempfile
+import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import HarnessError
+from ..whole_files import write_whole
 from .container_part import PACKAGE, container_part_is_current, copy_container_part
 from .dependencies import (
     DISTRIBUTION,
@@ -26,6 +24,7 @@ from .truss_source import TrussSource, read_text, read_truss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _PYTHON_WHEN_UNSAID: Final = "3.13"
 # Written by tools, with a lock or a resolver behind them.
@@ -108,12 +107,7 @@ class _RequirementsEdit:
             return
         target = self.path.resolve()
         try:
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".truss-async-", delete=False) as file:
-                file.write(self.after.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.copymode(target, file.name)
-            Path(file.name).replace(target)
+            write_whole(target, self.after.encode(), mode=stat.S_IMODE(target.stat().st_mode))
         except OSError as error:
             raise HarnessError(f"cannot write {self.path}: {error.strerror}") from error
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
-import uuid
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from mimetypes import MimeTypes
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import quote
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError
+from ..whole_files import FOLDER, write_whole_in
 from .bodies import opened_body
 from .keys import check_object_key
 from .presigning import cannot_presign
@@ -42,8 +41,6 @@ _REMEDIES: Final = {
     errno.ELOOP: "symbolic links below the store's folder are not followed",
     errno.ENOTDIR: "a part of the path is a file or a symbolic link, not a folder",
 }
-_COPY_BYTES: Final = 1024 * 1024
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY
 _CONTENT_TYPES: Final = MimeTypes()  # the built-in table alone, whatever this machine has installed
 
 
@@ -74,7 +71,8 @@ class FileStore:
             self._translated("write", key),
             self._folder(key, create=True) as folder,
         ):
-            _write_atomically(folder, _name(key), source, only_if_absent=only_if_absent)
+            # What a kill leaves behind is never taken for an object: no key has a part that starts with a dot.
+            write_whole_in(folder, _name(key), source, only_if_absent=only_if_absent)
 
     def open(self, key: str) -> BinaryIO:
         check_object_key(key)
@@ -117,12 +115,12 @@ class FileStore:
         """The open folder that holds the key, reached one part at a time so that no link can lead away."""
         if create:
             _make_folder(self._root)
-        folder = os.open(self._root, _FOLDER)
+        folder = os.open(self._root, FOLDER)
         try:
             for part in key.split("/")[:-1]:
                 if create:
                     _make_folder_in(folder, part)
-                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+                inner = os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
                 os.close(folder)
                 folder = inner
             yield folder
@@ -147,33 +145,12 @@ def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _write_atomically(folder: int, name: str, source: BinaryIO, *, only_if_absent: bool) -> None:
-    # No key has a part that starts with a dot, so that what a kill leaves behind is never taken for an object.
-    temporary = f".{uuid.uuid4().hex}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(source, file, _COPY_BYTES)
-            file.flush()
-            os.fsync(file.fileno())
-        if only_if_absent:
-            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-            os.unlink(temporary, dir_fd=folder)
-        else:
-            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
-    os.fsync(folder)
-
-
 def _make_folder(path: Path) -> None:
     """Make the folder and those above it, each flushed to disk in the one that holds it."""
     if path.is_dir():
         return
     _make_folder(path.parent)
-    parent = os.open(path.parent, _FOLDER)
+    parent = os.open(path.parent, FOLDER)
     try:
         _make_folder_in(parent, path.name)
     finally:

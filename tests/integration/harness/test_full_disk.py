@@ -1,25 +1,11 @@
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
+from tests.full_disk import no_file_grows_beyond
 from tests.integration.harness.gate import Gate, outcome
 from truss_async.client import PlatformClient
 from truss_async.errors import ApiError
 
 LIMIT_BYTES = 3_000_000
-
-
-@contextmanager
-def no_file_grows_beyond(limit: int) -> Iterator[None]:
-    """What a quota does to a process: writes beyond the limit fail."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def submit_until_refused(client: PlatformClient, ids: list[str]) -> None:

@@ -1,6 +1,5 @@
 """What listen keeps: each result once, whole, inside its folder."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.full_disk import no_file_grows_beyond
 from truss_async.client import Inbox
 from truss_async.errors import OutputStoreError
 
@@ -60,11 +60,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Inbox(tmp_path / "file").keep("ab12", b"body")
 
 
-def test_a_write_that_fails_leaves_nothing_behind(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputStoreError, match="No space left on device"):
+def test_a_write_that_fails_leaves_nothing_behind(inbox: Inbox) -> None:
+    with (
+        no_file_grows_beyond(3),
+        pytest.raises(OutputStoreError, match=r"cannot keep a result in .*too large"),
+    ):
         inbox.keep("ab12", b"body")
     assert list(inbox.folder.iterdir()) == []

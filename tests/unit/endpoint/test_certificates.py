@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.full_disk import no_file_grows_beyond
 from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.endpoint.certificates import given_certificate, own_certificate
 from truss_async.errors import MissingExtraError, SettingsError
@@ -89,6 +90,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"cannot keep a certificate in .*file"):
         own_certificate(tmp_path / "file", host="localhost")
+
+
+def test_a_full_disk_leaves_no_cut_off_key_and_the_earlier_certificate_whole(folder: Path) -> None:
+    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot keep a certificate"):
+        own_certificate(folder, host="localhost")
+    assert [path.name for path in folder.iterdir()] == [".gitignore"]
+    own_certificate(folder, host="localhost")
+    earlier = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot keep a certificate"):
+        own_certificate(folder, host="another.example")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == earlier
 
 
 def test_a_missing_package_is_named_with_its_pip_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

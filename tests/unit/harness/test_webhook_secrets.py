@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.full_disk import no_file_grows_beyond
 from truss_async.clock import ManualClock
 from truss_async.errors import HarnessError
 from truss_async.harness.webhook_secrets import (
@@ -132,6 +133,15 @@ def test_what_another_version_wrote_is_refused_and_left_alone(
     with pytest.raises(HarnessError, match=re.escape(str(file))):
         opened(tmp_path, clock)
     assert file.read_text() == content
+
+
+def test_a_full_disk_loses_no_secret(tmp_path: Path, clock: ManualClock) -> None:
+    secrets = opened(tmp_path, clock)
+    kept = secrets.create()
+    with no_file_grows_beyond(100), pytest.raises(HarnessError, match="cannot write the webhook secrets"):
+        secrets.create()
+    assert secrets.active() == opened(tmp_path, clock).active() == [kept]
+    assert len([*tmp_path.iterdir()]) == 1
 
 
 def test_a_secret_that_cannot_be_kept_is_not_made(tmp_path: Path, clock: ManualClock) -> None:

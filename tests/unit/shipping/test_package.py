@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.full_disk import no_file_grows_beyond
 from truss_async.errors import HarnessError
 from truss_async.shipping import container_part_is_current, package_truss
 
@@ -49,6 +50,17 @@ def test_a_truss_gets_the_copy_and_asks_for_its_dependencies(make_truss: MakeTru
     listed = ", ".join(f'"{line}"' for line in report.replacements)
     assert (truss / "config.yaml").read_text() == CONFIG.replace('"truss-async[s3]"', listed)
     assert report.lacks == ()
+
+
+def test_a_full_disk_leaves_the_config_as_it_was_and_nothing_that_would_be_shipped(
+    make_truss: MakeTruss,
+) -> None:
+    truss = make_truss(config=CONFIG + "#" * 500_000)
+    before = contents(truss)
+    with no_file_grows_beyond(400_000), pytest.raises(HarnessError, match=r"cannot write .*config.yaml"):
+        package_truss(truss)
+    assert {name: each for name, each in contents(truss).items() if "packages/" not in name} == before
+    assert [*truss.glob(".*")] == []
 
 
 def test_packaging_twice_changes_nothing(make_truss: MakeTruss) -> None:
