@@ -141,8 +141,9 @@ def _hush(_: object) -> None:
 
 async def _run_replica(truss: Path, workdir: Path) -> None:
     from truss_async.clock import SYSTEM_CLOCK
-    from truss_async.harness.replicas import HttpCalls, make_replicas
-    from truss_async.harness.replicas.truss_replica import ProcessReplica
+    from truss_async.replicas.factory import make_replicas
+    from truss_async.replicas.http_calls import HttpCalls
+    from truss_async.replicas.truss_replica import ProcessReplica
 
     settings = HarnessSettings(truss_dir=truss)
     (replica,), _ = make_replicas(

@@ -14,11 +14,11 @@ import yaml
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import ArtifactReference
-from truss_async.harness.replicas.interpreter import probe
-from truss_async.harness.replicas.requirements import collect_needs
-from truss_async.harness.replicas.venv_cache import VenvCache
 from truss_async.harness.server import Harness
 from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.interpreter import probe
+from truss_async.replicas.requirements import collect_needs
+from truss_async.replicas.venv_cache import VenvCache
 from truss_async.shipping import CONTAINER_PART
 from truss_async.stores import OutputStore
 

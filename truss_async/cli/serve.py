@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from ..contract.faults import FaultRule
 from ..errors import SettingsError
-from ..harness.settings import PYTHON_ONLY, DeploymentSettings, HarnessSettings
+from ..harness.settings import HarnessSettings
+from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .connection import DEFAULT_URL
 from .options import WEBHOOK_SECRET, checked, option, takes_fields_of, variable
 

@@ -14,16 +14,20 @@ import uvicorn
 
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import limits
+from ..replicas.factory import make_replicas
+from ..replicas.http_calls import HttpCalls
+from ..replicas.pool import ReplicaPool
+from ..replicas.request_headers import RequestHeaders
+from ..replicas.scaling import ScaleLimits
 from .activity import Activity
 from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, PromptServer, SyncCalls
+from .autoscaler import Autoscaler
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .dispatcher import Dispatcher
 from .faults import FaultyCalls, StoreGates
 from .housekeeping import Housekeeping
 from .metrics import Metrics
-from .replicas import Autoscaler, HttpCalls, ReplicaPool, ScaleLimits, make_replicas
-from .request_headers import RequestHeaders
 from .request_queue import SqliteRequestQueue, until_stored
 from .state import StateFolder
 from .stories import JournalingQueue
@@ -35,10 +39,11 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from ..clock import Clock
+    from ..replicas.logs import ReplicaLogLine
+    from ..replicas.settings import DeploymentSettings
     from .faults import Faults
-    from .replicas import ReplicaLogLine
     from .request_queue import RequestQueue
-    from .settings import DeploymentSettings, HarnessSettings
+    from .settings import HarnessSettings
     from .stories import Journal
 
 BACKLOG = 2048
@@ -198,7 +203,7 @@ async def start_parts(
     )
     workers: list[Dispatcher | Autoscaler] = [*dispatchers]
     for deployment in deployments:
-        scale = ScaleLimits.of(deployment.settings)
+        scale = _scale_limits(deployment.settings)
         await deployment.pool.start(scale.initial)
         parts.push_async_callback(deployment.pool.stop)
         if scale.are_elastic:
@@ -265,6 +270,12 @@ def _make_deployment(
         on_queued=on_queued,
     )
     return deployment, dispatcher
+
+
+def _scale_limits(settings: DeploymentSettings) -> ScaleLimits:
+    return ScaleLimits(
+        settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
+    )
 
 
 def _make_autoscaler(deployment: Deployment, shared: _Shared, *, limits: ScaleLimits) -> Autoscaler:

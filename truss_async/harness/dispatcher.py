@@ -8,6 +8,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
+from ..replicas.protocol import ReplicaCall, ReplicaUnreachableError
 from .decisions import (
     Busy,
     Failed,
@@ -20,7 +21,6 @@ from .decisions import (
     next_inference_delay,
 )
 from .metrics import status_of
-from .replicas import ReplicaCall, ReplicaUnreachableError
 from .request_queue import DueDelivery, RequestQueueError, until_stored
 
 if TYPE_CHECKING:
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..contract import ErrorDetail
+    from ..replicas.pool import ReplicaPool
+    from ..replicas.protocol import Ask, Replica
+    from ..replicas.request_headers import RequestHeaders
     from .activity import Activity
     from .delivery import Delivery
     from .faults import FaultyCalls
     from .metrics import DeploymentMetrics
-    from .replicas import Ask, Replica, ReplicaPool
-    from .request_headers import RequestHeaders
     from .request_queue import ClaimedRequest, RequestQueue
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
 
-    from .settings import DeploymentSettings
+    from ..replicas.settings import DeploymentSettings
 
 Key = TypeVar("Key")
 

@@ -19,11 +19,11 @@ from ..clock import SYSTEM_CLOCK, ManualClock, within
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
+from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api
 from .assembly import BACKLOG, start_parts
 from .dispatcher import Dispatcher
 from .faults import Faults
-from .replicas import all_ready
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..clock import MovableClock
+    from ..replicas.logs import ReplicaLogLine
     from .assembly import Running
-    from .replicas import ReplicaLogLine
     from .settings import HarnessSettings
     from .stories import Problem, ProblemKind
 
@@ -240,7 +240,7 @@ class Harness:
         Raises:
             HarnessError: it is not, or is not running.
         """
-        from .replicas.truss_replica import ProcessReplica  # loaded already, where there is one
+        from ..replicas.truss_replica import ProcessReplica  # loaded already, where there is one
 
         replica = self._parts.deployments[0].replicas[0]
         if not isinstance(replica, ProcessReplica):

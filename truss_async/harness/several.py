@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import SettingsError
-from .settings import PYTHON_ONLY, DeploymentSettings
+from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .toml_files import read_toml
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from .replicas.truss_folder import read_truss_folder
+from ..replicas.truss_folder import read_truss_folder
 from .server import Harness
 from .settings import HarnessSettings
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from .replicas import ReplicaLogLine
+    from ..replicas.logs import ReplicaLogLine
 
 __all__ = ["SharedReplicas"]
 

@@ -19,7 +19,8 @@ from truss_async.clock import ManualClock
 from truss_async.contract import limits
 from truss_async.harness import dispatcher
 from truss_async.harness.server import Harness
-from truss_async.harness.settings import DeploymentSettings, HarnessSettings
+from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.settings import DeploymentSettings
 from truss_async.webhooks.receiver import WebhookReceiver
 
 KEY = {"Authorization": "Api-Key any"}

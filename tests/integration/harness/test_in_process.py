@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from truss_async import AsyncOutputModel, OutputStore, PlatformClient
-from truss_async.harness.settings import DeploymentSettings, HarnessSettings
+from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.settings import DeploymentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.harness.conftest import SECRET
 from truss_async import Harness, HarnessSettings, PlatformClient
 from truss_async.errors import ApiError, HarnessError, SettingsError
-from truss_async.harness.settings import DeploymentSettings
+from truss_async.replicas.settings import DeploymentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.integration.model.model_server import BARE_MODEL, BackgroundLoop, ModelServer, build_image
-from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.replicas.protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

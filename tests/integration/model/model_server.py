@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas.context import build_context
-from truss_async.harness.replicas.output import ServerOutput
-from truss_async.harness.replicas.server_process import ServerFolders, ServerProcess
+from truss_async.replicas.context import build_context
+from truss_async.replicas.output import ServerOutput
+from truss_async.replicas.server_process import ServerFolders, ServerProcess
 from truss_async.stores import OutputStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from truss_async.contract import AsyncPredictResult
-    from truss_async.harness.replicas.logs import ReplicaLogLine
+    from truss_async.replicas.logs import ReplicaLogLine
 
 DEADLINE_SECONDS = 20
 BARE_MODEL = "class Model:\n    def predict(self, model_input):\n        return model_input\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.replicas.protocol import ReplicaLoadError
 from truss_async.stores import OutputStore
 
 if TYPE_CHECKING:

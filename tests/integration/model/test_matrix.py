@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import aiohttp
 import pytest
 
-from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.replicas.protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
     from tests.integration.model.conftest import Reload, Serve, ServeAll

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from truss_async.harness.replicas import ReplicaLoadError
+from truss_async.replicas.protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
     from pathlib import Path

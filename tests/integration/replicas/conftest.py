@@ -12,8 +12,11 @@ import uvloop
 import yaml
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas import HttpCalls, Replica, ReplicaCall, ReplicaPool, make_replicas
 from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.factory import make_replicas
+from truss_async.replicas.http_calls import HttpCalls
+from truss_async.replicas.pool import ReplicaPool
+from truss_async.replicas.protocol import Replica, ReplicaCall
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping

@@ -13,9 +13,9 @@ import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.errors import HarnessError
-from truss_async.harness.replicas.interpreter import probe
-from truss_async.harness.replicas.requirements import Needs, collect_needs
-from truss_async.harness.replicas.venv_cache import VenvCache
+from truss_async.replicas.interpreter import probe
+from truss_async.replicas.requirements import Needs, collect_needs
+from truss_async.replicas.venv_cache import VenvCache
 
 if TYPE_CHECKING:
     from tests.integration.replicas.conftest import Stage

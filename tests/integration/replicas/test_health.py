@@ -6,7 +6,7 @@ import asyncio
 import textwrap
 from typing import TYPE_CHECKING
 
-from truss_async.harness.replicas.truss_replica import ProcessReplica
+from truss_async.replicas.truss_replica import ProcessReplica
 
 if TYPE_CHECKING:
     from tests.integration.replicas.conftest import Stage

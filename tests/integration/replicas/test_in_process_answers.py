@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.model.model_server import BARE_MODEL, BackgroundLoop, ModelServer, build_image
 from tests.integration.replicas.answer_cases import CASES, REFUSED, Case
-from truss_async.harness.replicas import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
-from truss_async.harness.replicas.in_process import InProcessReplica, Surroundings
+from truss_async.replicas.in_process import InProcessReplica, Surroundings
+from truss_async.replicas.protocol import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

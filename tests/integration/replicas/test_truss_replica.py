@@ -12,8 +12,8 @@ import pytest
 
 from tests.integration.replicas.process_table import assert_group_ends, group_members
 from truss_async.errors import HarnessError
-from truss_async.harness.replicas import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
-from truss_async.harness.replicas.truss_replica import ProcessReplica
+from truss_async.replicas.protocol import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
+from truss_async.replicas.truss_replica import ProcessReplica
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,7 +254,8 @@ HARNESS = """
 import asyncio, sys
 from pathlib import Path
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas import HttpCalls, make_replicas
+from truss_async.replicas.factory import make_replicas
+from truss_async.replicas.http_calls import HttpCalls
 from truss_async.harness.settings import HarnessSettings
 
 def log(line):

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.replicas import HttpCalls
-from truss_async.harness.replicas.url_replica import UrlReplica
+from truss_async.replicas.http_calls import HttpCalls
+from truss_async.replicas.url_replica import UrlReplica
 
 if TYPE_CHECKING:
     from tests.integration.replicas.conftest import Stage

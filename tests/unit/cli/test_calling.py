@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.cli.conftest import CommandLine
 from truss_async.cli.app import COMMANDS, make_app, select_command
-from truss_async.harness.settings import PYTHON_ONLY, HarnessSettings
+from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.settings import PYTHON_ONLY
 
 RESULTS_COMMANDS = ("results get", "results list", "results wait", "results open", "results rm")
 OWN_COMMANDS = ("serve", "submit", "status", "cancel", "listen", "results", *RESULTS_COMMANDS)

@@ -6,7 +6,7 @@ import sys
 FOR_OTHERS = (
     "truss",
     "truss_async.client",
-    "truss_async.harness.replicas.truss_replica",
+    "truss_async.replicas.truss_replica",
     "truss_async.shipping",
     "truss_async.stores",
     "yaml",

@@ -11,9 +11,10 @@ from .routing import Kind, Served, TargetKind, words_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ...replicas.pool import ReplicaPool
+    from ...replicas.protocol import Replica
+    from ...replicas.settings import DeploymentSettings
     from ..metrics import DeploymentMetrics
-    from ..replicas import Replica, ReplicaPool
-    from ..settings import DeploymentSettings
     from .routing import Call, Target
     from .sync_calls import SyncCalls
 

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from ...clock import within
 from ...contract import limits
 from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
-from ..replicas import ReplicaCall, ReplicaUnreachableError
+from ...replicas.protocol import ReplicaCall, ReplicaUnreachableError
 from .bodies import IncomingBody, caller_left, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
+    from ...replicas.pool import ReplicaPool
+    from ...replicas.protocol import ReplicaAnswer
+    from ...replicas.request_headers import RequestHeaders
     from ..faults import FaultyCalls
-    from ..replicas import ReplicaAnswer, ReplicaPool
-    from ..request_headers import RequestHeaders
 
 CLIENT_CLOSED_REQUEST = 499
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from pydantic_core import to_json
 
 from ...contract.faults import FaultKind
-from ..replicas import ReplicaUnreachableError
+from ...replicas.protocol import ReplicaUnreachableError
 from .decisions import Occasion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from ...contract.faults import FaultRule
-    from ..replicas import Ask, Replica, ReplicaAnswer, ReplicaCall
+    from ...replicas.protocol import Ask, Replica, ReplicaAnswer, ReplicaCall
     from .rules import Faults
     from .store_faults import StoreGates
 

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from truss_async.clock import ManualClock
+from truss_async.replicas.output import MAX_LINES_A_SECOND, ServerOutput, exception_line
+
+if TYPE_CHECKING:
+    from truss_async.replicas.logs import ReplicaLogLine
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/x/app/model/model.py", line 3, in load
+    raise ValueError("boom")
+ValueError: boom
+second line of the message"""
+
+
+def drained(*chunks: bytes) -> tuple[ServerOutput, list[ReplicaLogLine]]:
+    logged: list[ReplicaLogLine] = []
+    output = ServerOutput(
+        "replica-1",
+        log=logged.append,
+        clock=ManualClock(),
+        rename=lambda text: text.replace("/x/app", "/mine"),
+    )
+
+    async def main() -> None:
+        stream = asyncio.StreamReader()
+        for chunk in chunks:
+            stream.feed_data(chunk)
+        stream.feed_eof()
+        await output.drain(stream)
+
+    asyncio.run(main())
+    return output, logged
+
+
+def failed_load() -> bytes:
+    fields = {
+        "asctime": "t",
+        "levelname": "ERROR",
+        "message": "Exception while loading model",
+        "exc_info": TRACEBACK,
+    }
+    return json.dumps(fields).encode() + b"\n"
+
+
+def test_failed_load_is_kept_and_not_logged() -> None:
+    output, logged = drained(b"hello\n", failed_load())
+    assert output.load_failed.is_set()
+    assert output.failure() == TRACEBACK.replace("/x/app", "/mine")
+    assert [line.message for line in logged] == ["hello"]
+
+
+def test_traceback_that_ended_the_process_is_the_failure() -> None:
+    output, _ = drained(b"starting\n", TRACEBACK.encode())
+    assert output.failure() == TRACEBACK.replace("/x/app", "/mine")
+    assert not output.load_failed.is_set()
+
+
+def test_output_without_a_traceback_has_no_failure_but_a_last_line() -> None:
+    output, _ = drained(b"one\ntwo\n")
+    assert (output.failure(), output.last_line()) == (None, "two")
+
+
+def test_flood_is_shown_in_part_and_counted() -> None:
+    extra = 700
+    _, logged = drained(b"again\n" * (MAX_LINES_A_SECOND + extra))
+    assert len(logged) == MAX_LINES_A_SECOND + 1
+    assert logged[-1].message == f"… {extra} lines not shown: more than {MAX_LINES_A_SECOND} a second"
+
+
+def test_log_that_nobody_reads_any_more_does_not_stop_the_draining() -> None:
+    def closed_pipe(line: ReplicaLogLine) -> None:
+        raise BrokenPipeError
+
+    async def main() -> None:
+        output = ServerOutput("replica-1", log=closed_pipe, clock=ManualClock())
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"one\ntwo\n")
+        stream.feed_eof()
+        await output.drain(stream)
+        assert output.last_line() == "two"
+
+    asyncio.run(main())
+
+
+def test_exception_line_is_the_one_after_the_last_frame() -> None:
+    assert exception_line(TRACEBACK) == "ValueError: boom"
+
+
+def test_exception_line_of_a_chain_is_that_of_its_end() -> None:
+    chained = (
+        TRACEBACK.replace("boom", "first") + "\n\nDuring handling of the above exception:\n\n" + TRACEBACK
+    )
+    assert exception_line(chained) == "ValueError: boom"
+
+
+def test_exception_line_of_a_syntax_error_is_found_behind_the_marker() -> None:
+    text = 'Traceback (most recent call last):\n  File "m.py", line 1\n    def\n       ^\nSyntaxError: invalid syntax\n'
+    assert exception_line(text) == "SyntaxError: invalid syntax"
+
+
+def test_exception_line_of_anything_else_is_some_line_of_it() -> None:
+    assert exception_line("  | odd\n  | group") == "| group"
+    assert exception_line("") == ""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from truss_async.errors import HarnessError
+from truss_async.replicas.truss_folder import read_truss_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_truss(folder: Path, config: str) -> Path:
+    (folder / "model").mkdir()
+    (folder / "model" / "model.py").write_text("class Model: ...")
+    (folder / "config.yaml").write_text(config)
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(HarnessError) as caught:
+        read_truss_folder(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"), [("", 1), ("runtime: {predict_concurrency: 7}", 7), ("runtime:", 1)]
+)
+def test_concurrency_is_that_of_the_config_and_else_one(tmp_path: Path, config: str, expected: int) -> None:
+    assert read_truss_folder(write_truss(tmp_path, config)).predict_concurrency == expected
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "true", "1.5"])
+def test_concurrency_that_is_no_positive_number_is_refused(tmp_path: Path, value: str) -> None:
+    assert "predict_concurrency" in refusal(
+        write_truss(tmp_path, f"runtime: {{predict_concurrency: {value}}}")
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "base_image: {image: ubuntu}",
+        "docker_server: {start_command: x}",
+        "build_commands: [make]",
+        "model_cache: [{repo_id: x}]",
+    ],
+)
+def test_truss_that_needs_docker_is_refused_with_the_way_out(tmp_path: Path, config: str) -> None:
+    message = refusal(write_truss(tmp_path, config))
+    assert config.partition(":")[0] in message
+    assert "--model-url" in message
+
+
+def test_folder_without_a_config_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == f"no config.yaml in {tmp_path}: give the folder of a truss"
+
+
+@pytest.mark.parametrize("config", ["a: [", "- just\n- a list", "\x00"])
+def test_config_that_cannot_be_read_is_refused(tmp_path: Path, config: str) -> None:
+    assert "config.yaml" in refusal(write_truss(tmp_path, config))
+
+
+def test_truss_without_a_model_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    assert str(tmp_path / "model" / "other.py") in refusal(
+        write_truss(tmp_path, "model_class_filename: other.py")
+    )
+
+
+def test_model_folder_that_the_server_would_not_find_is_refused(tmp_path: Path) -> None:
+    assert "model_module_dir" in refusal(write_truss(tmp_path, "model_module_dir: src"))

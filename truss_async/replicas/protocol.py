@@ -1,0 +1,84 @@
+"""What the pool expects of a replica: one loaded copy of the model, which can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+__all__ = ["Ask", "Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
+
+
+class ReplicaLoadError(HarnessError):
+    """The model did not load. The message is one line; ``traceback`` is the model's own, if it left one."""
+
+    def __init__(self, message: str, *, traceback: str | None = None) -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class ReplicaUnreachableError(HarnessError):
+    """The model server did not answer: the connection was refused, reset, or broke off in the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCall:
+    """What a replica is asked: to predict, or at ``route``, a path below its root with its query, as it was sent."""
+
+    headers: Sequence[tuple[str, str]]
+    body: bytes | AsyncIterator[bytes] | None
+    method: str = "POST"
+    route: str | None = None
+
+
+class ReplicaAnswer(Protocol):
+    """What a replica answers; the body may still be coming in, and raises ReplicaUnreachableError where it breaks off."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """As they were sent."""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, part by part, as it comes in."""
+
+    def close(self) -> None:
+        """Let go of it, whether it was read or not. Harmless when done twice."""
+
+
+Ask = Callable[[ReplicaCall], Awaitable[ReplicaAnswer]]
+"""``replica.call``, or what stands in its place."""
+
+
+class Replica(Protocol):
+    """One copy of the model. Started and stopped many times in its life, one after the other."""
+
+    @property
+    def name(self) -> str:
+        """``replica-1``, ``replica-2``, …"""
+
+    async def call(self, call: ReplicaCall) -> ReplicaAnswer:
+        """Ask it, once it is started; raise ReplicaUnreachableError when no answer comes."""
+
+    async def start(self) -> None:
+        """Return when the model is loaded; raise HarnessError (ReplicaLoadError: its own fault) when not."""
+
+    async def stop(self) -> None:
+        """Leave no process behind. Harmless when nothing runs, and when called twice."""
+
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
+        """Return, in one line, why a started replica is gone, or to be replaced, as soon as it is.
+
+        ``on_traffic`` is told when it is to get no requests for a while, and when it is to get them again.
+        """

@@ -1,0 +1,33 @@
+"""Whether models are loaded, for those who cannot go on before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ..clock import SYSTEM_CLOCK
+from .protocol import ReplicaLoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .pool import ReplicaPool
+
+__all__ = ["all_ready"]
+
+FIRST_LOOK_SECONDS: Final = 0.001
+LAST_LOOK_SECONDS: Final = 0.05
+
+
+async def all_ready(pools: Iterable[ReplicaPool]) -> None:
+    """Return once each has a replica that is loaded, or needs none.
+
+    Raises:
+        ReplicaLoadError: one does not load.
+    """
+    for pool in pools:
+        wait = FIRST_LOOK_SECONDS
+        while pool.state not in ("ready", "scaled_to_zero"):
+            if pool.state == "failed":
+                raise ReplicaLoadError(pool.last_error or "the model did not load")
+            await SYSTEM_CLOCK.sleep(wait)
+            wait = min(wait * 1.5, LAST_LOOK_SECONDS)

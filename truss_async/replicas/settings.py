@@ -1,0 +1,129 @@
+"""What a deployment serves and how, each option declared once: the flag, the environment variable and the help come from here."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+PYTHON_ONLY = ("model",)
+"""Fields that no command line and no file can give."""
+
+_ID = r"^[A-Za-z0-9_]{1,64}$"
+
+
+class DeploymentSettings(BaseModel):
+    """One deployment: a truss folder, or the URL of a model server, and the names it is called by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_default=True)
+
+    truss_dir: Path | None = Field(
+        default=None,
+        description="The truss to serve, a folder with a config.yaml; of several, the folder's name is the model id.",
+    )
+    model_url: AnyHttpUrl | None = Field(
+        default=None, description="Serve the model server that answers here, instead of starting one."
+    )
+    model: Any = Field(
+        default=None,
+        repr=False,
+        description="A Truss Model class, an object of one, or any callable, served without a process; in Python only.",
+    )
+    predict_concurrency: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Inputs that a model server at a URL gets at once; a truss says so itself, in its config.yaml.",
+    )
+    model_id: str = Field(
+        default="local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
+    )
+    model_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Model name, in metrics; the model id by default.",
+    )
+    chain_id: str | None = Field(
+        default=None,
+        pattern=_ID,
+        description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
+    )
+    deployment_id: str = Field(
+        default="local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
+    )
+    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
+        default="production",
+        description="The environment that the deployment is promoted to, besides development.",
+    )
+    replicas: int = Field(default=1, ge=1, le=64, description="Model server processes, at most.")
+    min_replicas: int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="Model server processes, at least: all, by default; 0 lets the model scale to zero.",
+    )
+    scale_down_delay_seconds: float = Field(
+        default=900,
+        ge=0,
+        le=3600,
+        description="Seconds for which fewer processes must have been enough before one is stopped.",
+    )
+    restart_threshold_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="Replace a replica whose health checks fail for so many seconds, instead of what config.yaml says.",
+    )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
+    )
+    python: Path | None = Field(
+        default=None, description="Python interpreter to run the truss with; installs nothing."
+    )
+    install: bool = Field(
+        default=True,
+        description="Install the truss's requirements into a cached environment when they are missing.",
+    )
+    cache_dir: Path | None = Field(
+        default=None, description="Folder of the cached environments; the user's cache folder by default."
+    )
+
+    @property
+    def serves_something(self) -> bool:
+        """Whether it says what to serve."""
+        return bool(self.truss_dir or self.model_url or self.model is not None)
+
+    @property
+    def name(self) -> str:
+        """What it is called in metrics."""
+        return self.model_name or self.model_id
+
+    @property
+    def served(self) -> str:
+        """The model or chain that it is a deployment of, in words."""
+        return f"model {self.model_id}" if self.chain_id is None else f"chain {self.chain_id}"
+
+    @property
+    def least_replicas(self) -> int:
+        """So many replicas are never stopped."""
+        return self.replicas if self.min_replicas is None else self.min_replicas
+
+    @model_validator(mode="after")
+    def _has_no_more_replicas_at_least_than_at_most(self) -> Self:
+        if self.least_replicas > self.replicas:
+            raise ValueError(
+                f"min_replicas ({self.min_replicas}) must not be more than replicas ({self.replicas})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if self.truss_dir and self.model_url:
+            raise ValueError("give a truss folder or a model URL, not both")
+        if self.model is not None:
+            if self.truss_dir or self.model_url:
+                raise ValueError("give a model, or where one is, not both")
+            if not callable(self.model) and not hasattr(self.model, "predict"):
+                raise ValueError(f"no model, for it has no predict and cannot be called: {self.model!r}")
+        return self

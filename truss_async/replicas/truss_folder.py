@@ -1,0 +1,78 @@
+"""What can be said about a truss folder by reading its config.yaml, before truss itself is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["TrussFolder", "read_truss_folder"]
+
+CONFIG_FILE: Final = "config.yaml"
+_NEEDS_DOCKER: Final = {
+    "base_image": "a Docker image of its own",
+    "docker_server": "a server of its own, in Docker",
+    "build_commands": "commands run while its Docker image is built",
+    "trt_llm": "the TensorRT-LLM server",
+    "bis_llm": "the platform's own LLM server",
+    "model_cache": "weights put into its Docker image",
+}
+
+
+@dataclass(frozen=True)
+class TrussFolder:
+    """A truss that can be run without Docker, as far as its config.yaml tells."""
+
+    path: Path
+    predict_concurrency: int
+
+
+def read_truss_folder(path: Path) -> TrussFolder:
+    """Read the config; raise HarnessError, in one line, when this truss cannot be served."""
+    config = _read_config(path)
+    for key, meaning in _NEEDS_DOCKER.items():
+        if config.get(key):
+            raise HarnessError(
+                f"{path} needs Docker: {key} in {CONFIG_FILE} asks for {meaning}; "
+                "run it by itself and serve it with --model-url"
+            )
+    module_dir, filename = (
+        config.get("model_module_dir", "model"),
+        config.get("model_class_filename", "model.py"),
+    )
+    if module_dir != "model":
+        raise HarnessError(f"{path}: the Truss server only finds model_module_dir: model, not {module_dir}")
+    if not (model_file := path / "model" / str(filename)).is_file():
+        raise HarnessError(f"no model at {model_file}: put the Model class there")
+    return TrussFolder(path.resolve(), _predict_concurrency(path, config))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / CONFIG_FILE
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(f"no {CONFIG_FILE} in {path}: give the folder of a truss") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"cannot read {file}: {error}") from error
+    except yaml.YAMLError as error:
+        raise HarnessError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config or {}, dict):
+        raise HarnessError(f"{file} must hold keys and values, not {type(config).__name__}")
+    return config or {}
+
+
+def _predict_concurrency(path: Path, config: dict[str, Any]) -> int:
+    runtime = config.get("runtime") or {}
+    value = runtime.get("predict_concurrency", 1) if isinstance(runtime, dict) else runtime
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise HarnessError(
+            f"{path / CONFIG_FILE}: runtime.predict_concurrency must be a number from 1, not {value!r}"
+        )
+    return value

@@ -1,0 +1,198 @@
+"""A replica that runs the Truss server, unmodified, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..clock import wait_for_event
+from ..errors import HarnessError
+from ..shipping import copy_container_part
+from .context import build_context
+from .environment import choose_environment
+from .health import HealthPolicy, health_policy, watch_health
+from .interpreter import process_environment
+from .output import ServerOutput
+from .protocol import ReplicaLoadError, ReplicaUnreachableError
+from .remarks import remarks
+from .server_process import ServerFolders, ServerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from ..clock import Clock
+    from .context import BuildContext
+    from .environment import Environment
+    from .http_calls import HttpAnswer, HttpCalls
+    from .logs import ReplicaLogLine
+    from .protocol import ReplicaCall
+    from .settings import DeploymentSettings
+
+__all__ = ["ProcessReplica", "TrussRuns"]
+
+GRACE_SECONDS: Final = 3.0
+NOTICE_SECONDS: Final = 2.0
+"""In this time a server that has ended is noticed."""
+
+
+@dataclass(frozen=True)
+class TrussRuns:
+    """What the replicas of one truss have in common. ``remark`` gets things that need to be said once."""
+
+    truss_dir: Path
+    settings: DeploymentSettings
+    http: HttpCalls
+    clock: Clock
+    report: Callable[[str], None]
+    remark: Callable[[str], None]
+    log: Callable[[ReplicaLogLine], None]
+    environment: Mapping[str, str]
+    """Added to the environment of this process, and stronger than the config's variables."""
+    lead: Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
+    """Gets the whole environment of a replica that starts, and returns the one that it is given."""
+    builds: asyncio.Semaphore
+    """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
+
+
+class ProcessReplica:
+    """Built anew from the truss folder at each start, so an edited model is the one that is loaded."""
+
+    def __init__(
+        self, name: str, runs: TrussRuns, *, workdir: Path, grace_seconds: float = GRACE_SECONDS
+    ) -> None:
+        self.name = name
+        self._runs = runs
+        self._workdir = workdir
+        self._grace_seconds = grace_seconds
+        self._server: ServerProcess | None = None
+        self._health = HealthPolicy()
+        self._is_gone = asyncio.Event()
+
+    @property
+    def predict_url(self) -> str:
+        """The URL to POST a model input to; valid once started."""
+        return f"{self.base_url}/v1/models/model:predict"
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without a slash at the end; valid once started."""
+        if self._server is None:
+            raise HarnessError(f"{self.name} is not started")
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, which leads a process group and a session of its own."""
+        return None if self._server is None else self._server.pid
+
+    async def call(self, call: ReplicaCall) -> HttpAnswer:
+        try:
+            return await self._runs.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
+        except ReplicaUnreachableError:
+            # If it is gone, the pool is to know before the next attempt comes, which must not meet it again.
+            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
+            raise
+
+    async def start(self) -> None:
+        await self.stop()
+        self._is_gone.clear()
+        async with self._runs.builds:
+            context = await build_context(self._runs.truss_dir, into=self._workdir / "image")
+            environment = await self._choose_environment(context)
+        threshold = self._runs.settings.restart_threshold_seconds
+        self._health = health_policy(context.config, restart_threshold_seconds=threshold)
+        output = ServerOutput(self.name, log=self._runs.log, clock=self._runs.clock, rename=self._rename)
+        try:
+            folders = await asyncio.to_thread(self._prepare_folders, context, environment)
+            self._server = await ServerProcess.launch(
+                environment.python,
+                folders,
+                run_dir=self._workdir,
+                environment=await self._runs.lead(
+                    {
+                        **process_environment(environment.python, isolated=environment.isolated),
+                        **context.environment_variables,
+                        **self._runs.environment,
+                    }
+                ),
+                output=output,
+            )
+        except OSError as error:
+            raise HarnessError(f"cannot start {environment.python} for {self.name}: {error}") from error
+        try:
+            await self._server.wait_loaded(
+                clock=self._runs.clock, threshold_seconds=self._health.startup_threshold_seconds
+            )
+        except ReplicaLoadError:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(grace_seconds=self._grace_seconds, clock=self._runs.clock)
+
+    async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
+        if self._server is None:
+            return "was never started"
+        clock = self._runs.clock
+        watch = watch_health(self.check_health, self._health, clock=clock, on_traffic=on_traffic)
+        try:
+            return await self._server.wait_exit(watch)
+        finally:
+            self._is_gone.set()
+
+    async def check_health(self, timeout_seconds: float) -> str | None:
+        """What is wrong with it, once started; None: nothing."""
+        if self._server is None:
+            return "it was never started"
+        return await self._server.check_health(timeout_seconds)
+
+    async def crash(self, reason: str) -> None:
+        """Kill the server as it stands, which ``reason`` tells afterwards; return when it is gone, and the pool knows."""
+        if self._server is not None:
+            await self._server.crash(reason)
+            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
+
+    async def _choose_environment(self, context: BuildContext) -> Environment:
+        environment, python_version = await choose_environment(
+            context,
+            settings=self._runs.settings,
+            truss_dir=self._runs.truss_dir,
+            cwd=self._workdir,
+            clock=self._runs.clock,
+            report=self._runs.report,
+        )
+        for line in remarks(context.config, python_version=python_version):
+            self._runs.remark(line)
+        return environment
+
+    def _prepare_folders(self, context: BuildContext, environment: Environment) -> ServerFolders:
+        dynamic_config_dir = self._workdir / "dynamic_config"
+        dynamic_config_dir.mkdir(exist_ok=True)
+        named = json.dumps({"name": self._runs.settings.environment})
+        (dynamic_config_dir / "environment").write_text(named, encoding="utf-8")
+        plugin_dir = None
+        if context.has_own_plugin:
+            plugin_dir = context.packages_dir
+        elif environment.lends_plugin:
+            plugin_dir = self._workdir / "plugin"
+            copy_container_part(plugin_dir)
+        secrets_dir = self._runs.settings.secrets_dir or self._workdir / "no_secrets"
+        return ServerFolders(
+            app_dir=str(context.app_dir),
+            secrets_dir=str(secrets_dir.absolute()),
+            dynamic_config_dir=str(dynamic_config_dir),
+            crash_file=str(self._workdir / "crashed"),
+            packages_dir=None if context.packages_dir is None else str(context.packages_dir),
+            plugin_dir=None if plugin_dir is None else str(plugin_dir),
+        )
+
+    def _rename(self, text: str) -> str:
+        """Let tracebacks name the files that the user can edit."""
+        image = self._workdir / "image"
+        for copy, original in ((image / "app" / "model", "model"), (image / "packages", "packages")):
+            text = text.replace(f"{copy}/", f"{self._runs.truss_dir / original}/")
+        return text
