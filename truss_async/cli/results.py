@@ -19,6 +19,7 @@ from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
 from ..stores.polling import as_utc
+from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
 from .options import AsJson, variable
 
@@ -44,7 +45,7 @@ class StorePlace:
         str,
         Parameter(
             name="--store",
-            help="URL of the output store: s3://BUCKET/PREFIX, gs://, azure://, file:///FOLDER, …; cloud credentials come from the environment, a profile or a role.",
+            help=f"URL of the output store: {EXAMPLES}, …; cloud credentials come from the environment, a profile or a role.",
             env_var=(variable("store"), variable("output_url")),
         ),
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError
+from ..stores.schemes import in_words
 from ..stores.templates import check_key, check_url
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ class OutputSettings(BaseModel):
     )
     storage_class: str | None = Field(
         default=None,
-        description="The cloud's class of the objects: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure).",
+        description=f"The cloud's class of the objects: {in_words('storage_class')}.",
     )
     kms_key_id: str | None = Field(
         default=None,
-        description="The key that the objects are encrypted with: id, ARN or alias (S3), resource name (GCS).",
+        description=f"The key that the objects are encrypted with: {in_words('kms_key_id')}.",
     )
-    tags: dict[str, str] = Field(default={}, description="The objects' tags, on S3 and Azure.")
+    tags: dict[str, str] = Field(default={}, description=f"The objects' tags, on {in_words('tags')}.")
     headers: dict[str, str] = Field(default={}, description="Sent with each object, such as Cache-Control.")
     on_failure: Literal["raise", "spill", "log"] = Field(
         default="raise",

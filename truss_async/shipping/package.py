@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .shortcomings import StoreLibraries
+
 _PYTHON_WHEN_UNSAID: Final = "3.13"
 # Written by tools, with a lock or a resolver behind them.
 _RESOLVED_FILES: Final = ("pyproject.toml", "uv.lock")
@@ -64,7 +66,9 @@ class PackageReport:
         return lines
 
 
-def package_truss(truss_dir: Path, *, dry_run: bool = False) -> PackageReport:
+def package_truss(
+    truss_dir: Path, *, store_libraries: StoreLibraries, dry_run: bool = False
+) -> PackageReport:
     """Copy the container part into the truss, and ask in its requirements for what that part imports.
 
     The container's pip cannot find a version of this package that is not published, so a requirement on it gives way
@@ -87,7 +91,14 @@ def package_truss(truss_dir: Path, *, dry_run: bool = False) -> PackageReport:
         requirements_file=edit.path,
         replaced=tuple(edit.substitutes),
         replacements=tuple(dict.fromkeys(new for lines in edit.substitutes.values() for new in lines)),
-        lacks=tuple(shortcomings(source, requirements=edit.shipped, needed=own_dependencies((), markers))),
+        lacks=tuple(
+            shortcomings(
+                source,
+                requirements=edit.shipped,
+                needed=own_dependencies((), markers),
+                libraries=store_libraries,
+            )
+        ),
     )
 
 

@@ -12,27 +12,31 @@ from packaging.utils import canonicalize_name
 from .dependencies import parse
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from packaging.requirements import Requirement
 
     from .truss_source import TrussSource
 
+    StoreLibraries: TypeAlias = Mapping[str, tuple[str, str]]
+    """By the scheme of a store's URL: the library that the store needs, and the extra that installs it."""
+
 _URL_VARIABLE: Final = "TRUSS_ASYNC_OUTPUT_URL"
-_LIBRARIES: Final = {
-    "s3": ("boto3", "s3"),
-    "gs": ("google-cloud-storage", "gcs"),
-    "azure": ("azure-storage-blob", "azure"),
-}
 _OLDEST_PYTHON: Final = (3, 10)
 
 
 def shortcomings(
-    source: TrussSource, *, requirements: list[str] | None, needed: list[Requirement]
+    source: TrussSource,
+    *,
+    requirements: list[str] | None,
+    needed: list[Requirement],
+    libraries: StoreLibraries,
 ) -> list[str]:
     """What the truss lacks, given the requirement lines that it ships with (None: unknown) and what the copy imports."""
-    names = None if requirements is None else _names(requirements)
+    names = None if requirements is None else _names(requirements, libraries)
     return [
         *_model(source),
-        *_output_url(source, names),
+        *_output_url(source, names, libraries),
         *_python_version(source),
         *_missing_dependencies(source, names, needed),
     ]
@@ -46,7 +50,7 @@ def _model(source: TrussSource) -> Iterator[str]:
         yield f"{source.model_path.name} does not import truss_async: derive Model from AsyncOutputModel to save outputs"
 
 
-def _output_url(source: TrussSource, names: set[str] | None) -> Iterator[str]:
+def _output_url(source: TrussSource, names: set[str] | None, libraries: StoreLibraries) -> Iterator[str]:
     in_model, on_class = _url_in_model(source)
     variables = _mapping(source.config.get("environment_variables"))
     section = _mapping(_mapping(source.config.get("model_metadata")).get("async_output"))
@@ -54,7 +58,7 @@ def _output_url(source: TrussSource, names: set[str] | None) -> Iterator[str]:
     url = in_model or variables.get(_URL_VARIABLE) or section.get("url")
     if url is None and not on_class:
         yield "config.yaml lacks model_metadata.async_output.url, and the model class sets no output_url"
-    elif isinstance(url, str) and (library := _LIBRARIES.get(urlsplit(url).scheme)):
+    elif isinstance(url, str) and (library := libraries.get(urlsplit(url).scheme)):
         name, extra = library
         if names is not None and name not in names:
             yield f"the requirements lack {name}, which {url} needs: ask for truss-async[{extra}], or add it"
@@ -82,7 +86,7 @@ def _missing_dependencies(
             yield f"the requirements lack {requirement}, which truss_async imports"
 
 
-def _names(requirements: list[str]) -> set[str]:
+def _names(requirements: list[str], libraries: StoreLibraries) -> set[str]:
     """The packages that these lines install; an extra of smart-open brings the library it is named for."""
     found: set[str] = set()
     for line in requirements:
@@ -91,7 +95,7 @@ def _names(requirements: list[str]) -> set[str]:
             name = canonicalize_name(requirement.name)
             found.add(name)
             if name == "smart-open":
-                found |= {library for library, extra in _LIBRARIES.values() if extra in requirement.extras}
+                found |= {library for library, extra in libraries.values() if extra in requirement.extras}
     return found
 
 

@@ -40,6 +40,7 @@ from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import VerifiedBytes, remote_file
+from .schemes import AZURE
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ def make_azure_client(credentials: StoreCredentials) -> BlobServiceClient:
 AZURE_CLIENTS: Final = ClientCache(make_azure_client, environment=("AZURE_", "IDENTITY_", "MSI_"))
 
 
+def open_store(
+    container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
+) -> AzureStore:
+    """The store of that container, on a client that is shared by all of the same credentials."""
+    return AzureStore(container, prefix=prefix, client=AZURE_CLIENTS.get(credentials), options=options)
+
+
 class AzureStore:
     """The blobs of one container below a prefix."""
 
@@ -111,7 +119,9 @@ class AzureStore:
         blob = self._blob(key)
         metadata = with_attempt_id(metadata) if only_if_absent else metadata
         settings = ContentSettings(
-            content_type=content_type, content_encoding=content_encoding, **self._options.properties()
+            content_type=content_type,
+            content_encoding=content_encoding,
+            **self._options.headers_as(AZURE.headers),
         )
         described: dict[str, Any] = {
             "content_settings": settings,

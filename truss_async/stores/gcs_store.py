@@ -34,6 +34,7 @@ from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import VerifiedBytes, remote_file
+from .schemes import GCS
 from .transfers import one_of_few_uploads
 
 if TYPE_CHECKING:
@@ -74,6 +75,11 @@ GCS_CLIENTS: Final = ClientCache(
 )
 
 
+def open_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> GcsStore:
+    """The store of that bucket, on a client that is shared by all of the same credentials."""
+    return GcsStore(bucket, prefix=prefix, client=GCS_CLIENTS.get(credentials), options=options)
+
+
 class GcsStore:
     """The objects of one bucket below a prefix."""
 
@@ -104,7 +110,7 @@ class GcsStore:
         blob = self._bucket.blob(self._path(key), chunk_size=_PART_BYTES, kms_key_name=kms_key)
         if self._options.storage_class is not None:
             blob.storage_class = self._options.storage_class
-        for name, value in self._options.properties().items():
+        for name, value in self._options.headers_as(GCS.headers).items():
             setattr(blob, name, value)
         blob.metadata = with_attempt_id(metadata) if only_if_absent else dict(metadata)
         blob.content_encoding = content_encoding

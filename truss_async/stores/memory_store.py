@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from ..clock import Clock
+    from .credentials import StoreCredentials
+    from .options import StoreOptions
     from .protocol import Body
 
 
@@ -31,6 +33,11 @@ class _Objects:
 
 _OBJECTS_BY_NAME: dict[str, _Objects] = {}
 _NAMES_LOCK = threading.Lock()
+
+
+def open_store(name: str, prefix: str, _credentials: StoreCredentials, _options: StoreOptions) -> MemoryStore:
+    """The store of that name."""
+    return MemoryStore(name, prefix=prefix)
 
 
 class MemoryStore:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
 
 from ..errors import SettingsError
+from .schemes import SCHEMES, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,25 +18,6 @@ MAX_TAG_NAME_LENGTH: Final = 128
 MAX_TAG_VALUE_LENGTH: Final = 256
 
 _STORAGE_CLASS: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
-_HEADERS: Final = {
-    "cache-control": "CacheControl",
-    "content-disposition": "ContentDisposition",
-    "content-language": "ContentLanguage",
-}
-_S3_HEADERS: Final = {
-    **_HEADERS,
-    "x-amz-acl": "ACL",
-    "x-amz-expected-bucket-owner": "ExpectedBucketOwner",
-    "x-amz-object-lock-legal-hold": "ObjectLockLegalHoldStatus",
-    "x-amz-server-side-encryption": "ServerSideEncryption",
-    "x-amz-server-side-encryption-context": "SSEKMSEncryptionContext",
-    "x-amz-website-redirect-location": "WebsiteRedirectLocation",
-}
-_HELD_BY: Final = {
-    "s3": ("storage_class", "kms_key_id", "tags", "headers"),
-    "gs": ("storage_class", "kms_key_id", "headers"),
-    "azure": ("storage_class", "tags", "headers"),
-}
 
 
 def _no_entries() -> Mapping[str, str]:
@@ -47,10 +28,9 @@ def _no_entries() -> Mapping[str, str]:
 class StoreOptions:
     """For every object that is written to a store in a cloud; what is left out is up to the bucket.
 
-    ``storage_class`` is the cloud's name of it: STANDARD_IA (S3), NEARLINE (GCS), Cool (Azure). ``kms_key_id`` names the
-    key that the objects are encrypted with: its id, ARN or alias (S3), or resource name (GCS). ``tags`` are the
-    objects' tags (S3, Azure); on S3 they need the right s3:PutObjectTagging. ``headers`` are sent with each object, such
-    as Cache-Control, and given back to whoever reads it.
+    ``storage_class`` is the cloud's name of it, such as NEARLINE. ``kms_key_id`` names the key that the objects are
+    encrypted with. ``tags`` are the objects' tags; on S3 they need the right s3:PutObjectTagging. ``headers`` are sent
+    with each object, such as Cache-Control, and come back when it is read.
     """
 
     storage_class: str | None = None
@@ -61,8 +41,7 @@ class StoreOptions:
     def __post_init__(self) -> None:
         if self.storage_class is not None and not _STORAGE_CLASS.fullmatch(self.storage_class):
             raise SettingsError(
-                f"storage_class {self.storage_class!a} is none: it is a word such as STANDARD_IA (S3), NEARLINE (GCS) or "
-                "Cool (Azure)"
+                f"storage_class {self.storage_class!a} is none: it is a word such as {in_words('storage_class')}"
             )
         if self.kms_key_id is not None and not (self.kms_key_id.isascii() and self.kms_key_id.isprintable()):
             raise SettingsError("kms_key_id is no id, ARN or alias of a KMS key")
@@ -77,32 +56,22 @@ class StoreOptions:
 
     def check_held_by(self, scheme: str) -> None:
         """SettingsError when a store on such a URL cannot be asked for all that is given."""
-        held = _HELD_BY.get(scheme, ())
+        row = SCHEMES.get(scheme)
+        held = row.options if row else ()
         if refused := [name for name in self.given() if name not in held]:
-            able = ", ".join(f"{each}://" for each, names in _HELD_BY.items() if {*refused} <= {*names})
+            able = ", ".join(f"{each.name}://" for each in SCHEMES.values() if {*refused} <= {*each.options})
             raise SettingsError(
                 f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"
             )
-        known = _S3_HEADERS if scheme == "s3" else _HEADERS
+        known = row.headers if row else ()
         if unknown := [name for name in self.headers if name.lower() not in known]:
             raise SettingsError(
                 f"headers: {scheme}:// takes no {', '.join(unknown)}; it takes {', '.join(known)}"
             )
 
-    def s3_arguments(self) -> dict[str, str]:
-        """The same as arguments of S3's PutObject."""
-        arguments = {_S3_HEADERS[name.lower()]: value for name, value in self.headers.items()}
-        if self.storage_class is not None:
-            arguments["StorageClass"] = self.storage_class
-        if self.kms_key_id is not None:
-            arguments |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_id}
-        if self.tags:
-            arguments["Tagging"] = urlencode(self.tags)
-        return arguments
-
-    def properties(self) -> dict[str, Any]:
-        """The headers by the names that GCS and Azure have for them, such as ``cache_control``."""
-        return {name.lower().replace("-", "_"): value for name, value in self.headers.items()}
+    def headers_as(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """The headers by the names that a store's library has for them."""
+        return {names[name.lower()]: value for name, value in self.headers.items()}
 
 
 def _check_tags(tags: Mapping[str, str]) -> None:

@@ -80,7 +80,7 @@ class OutputStore:
         credentials: StoreCredentials = NO_CREDENTIALS,
         options: StoreOptions = NO_OPTIONS,
     ) -> Self:
-        """The store at ``s3://``, ``gs://``, ``azure://``, ``file:///``, ``memory://``, or what else smart_open opens.
+        """The store at a URL of one of the ``schemes``, such as ``s3://bucket/prefix``, or what else smart_open opens.
 
         ``url``, ``key`` and ``format`` are the settings that the model saves with. A name in the templates that no
         value is given for, and the date, are looked for: a result of the last two days by its key, if the date alone is

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, NoReturn
 
 from ..errors import OutputStoreError, SettingsError
+from .schemes import SCHEMES
 
 DEFAULT_EXPIRY: Final = timedelta(hours=1)
 LONGEST_EXPIRY: Final = timedelta(days=7)  # what S3 and GCS allow
@@ -22,6 +23,5 @@ def expiry_seconds(expires_in: timedelta) -> int:
 
 def cannot_presign(url: str) -> NoReturn:
     """Say that the store of the object at the URL makes no presigned URLs."""
-    raise OutputStoreError(
-        f"cannot presign {url}: only stores on s3://, gs:// and azure:// make such URLs; read it with open"
-    )
+    able = ", ".join(f"{row.name}://" for row in SCHEMES.values() if row.presigns)
+    raise OutputStoreError(f"cannot presign {url}: only stores on {able} make such URLs; read it with open")

@@ -6,6 +6,7 @@ import zlib
 from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from urllib.parse import urlencode
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -24,6 +25,7 @@ from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 from .s3_errors import is_conflict, s3_failure
 from .s3_logs import hide_session_tokens
+from .schemes import S3
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
@@ -83,6 +85,11 @@ def _presign_for_the_region(context: dict[str, Any], **_: object) -> None:
 S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
 
 
+def open_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> S3Store:
+    """The store of that bucket, on a client that is shared by all of the same credentials."""
+    return S3Store(bucket, prefix=prefix, client=S3_CLIENTS.get(credentials), options=options)
+
+
 class S3Store:
     """The objects of one bucket below a prefix."""
 
@@ -93,7 +100,7 @@ class S3Store:
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = client
-        self._put_arguments = options.s3_arguments()
+        self._put_arguments = put_arguments(options)
         # AWS_REQUEST_CHECKSUM_CALCULATION=when_required is for servers that know no checksums.
         self._sends_checksums = (
             getattr(client.meta.config, "request_checksum_calculation", None) != "when_required"
@@ -220,6 +227,18 @@ class S3Store:
         except (BotoCoreError, ClientError, Boto3Error) as error:
             endpoint = self._client.meta.endpoint_url
             raise s3_failure(error, action=action, url=f"{self._url}/{key}", endpoint=endpoint) from error
+
+
+def put_arguments(options: StoreOptions) -> dict[str, str]:
+    """The options as arguments of PutObject."""
+    arguments = options.headers_as(S3.headers)
+    if options.storage_class is not None:
+        arguments["StorageClass"] = options.storage_class
+    if options.kms_key_id is not None:
+        arguments |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": options.kms_key_id}
+    if options.tags:
+        arguments["Tagging"] = urlencode(options.tags)
+    return arguments
 
 
 def _crc32(content: bytes) -> bytes:

@@ -18,6 +18,7 @@ from tests.integration.stores.azurite import azurite
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.demo.s3_server import S3Server
 from truss_async.stores import NO_CREDENTIALS, ObjectStore, StoreCredentials, object_store
+from truss_async.stores.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def _wait_for_http(url: str, process: subprocess.Popen[bytes]) -> None:
             connection.close()
 
 
-@pytest.fixture(params=["memory", "file", "s3", "gcs", "azure"])
+@pytest.fixture(params=SCHEMES)
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., ObjectStore]:
@@ -121,9 +122,11 @@ def open_store(
     elif request.param == "azure":
         credentials = request.getfixturevalue("azure_credentials")
         root = f"azure://{BUCKET}/{unique}"
-    else:
+    elif request.param == "gs":
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", request.getfixturevalue("gcs_server"))
         root = f"gs://{BUCKET}/{unique}"
+    else:
+        pytest.fail(f"there is no server here for {request.param}://")
     return lambda path, **more: object_store(f"{root}/{path}", credentials=credentials, **more)
 
 

@@ -157,7 +157,7 @@ def test_one_of_many_that_write_at_once_is_first(store: ObjectStore) -> None:
 
 
 # Not a folder: it keeps no metadata, and loses no answer.
-@pytest.mark.parametrize("open_store", ["memory", "s3", "gcs", "azure"], indirect=True)
+@pytest.mark.parametrize("open_store", ["memory", "s3", "gs", "azure"], indirect=True)
 def test_own_write_whose_answer_was_lost_is_no_other_object(store: ObjectStore) -> None:
     own = {"attempt-id": "a1"}
     for _ in range(2):
@@ -182,7 +182,7 @@ def test_headers_of_the_options_are_given_back(
     for size in (1000, 17_000_000):
         store.put(f"{size}.bin", bytes(size), content_type="image/png")
         assert store.head(f"{size}.bin").content_type == "image/png"
-        if kind != "gcs":  # signs no URL, and needs no signature
+        if kind != "gs":  # signs no URL, and needs no signature
             url = store.presign(f"{size}.bin", expires_in=timedelta(minutes=1))
         else:
             url = f"{request.getfixturevalue('gcs_server')}/{store.url.removeprefix('gs://')}/{size}.bin"

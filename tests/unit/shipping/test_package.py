@@ -6,7 +6,9 @@ import pytest
 
 from tests.full_disk import no_file_grows_beyond
 from truss_async.errors import HarnessError
-from truss_async.shipping import container_part_is_current, package_truss
+from truss_async.shipping import PackageReport, container_part_is_current
+from truss_async.shipping import package_truss as package_truss_for
+from truss_async.stores.schemes import libraries
 
 PYDANTIC = next(line for line in requires("truss-async") or [] if line.startswith("pydantic"))
 CONFIG = """\
@@ -33,6 +35,10 @@ def make_truss(tmp_path: Path) -> MakeTruss:
         return truss
 
     return make
+
+
+def package_truss(truss: Path, *, dry_run: bool = False) -> PackageReport:
+    return package_truss_for(truss, store_libraries=libraries(), dry_run=dry_run)
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -6,10 +6,11 @@ import pytest
 
 from truss_async.errors import SettingsError
 from truss_async.stores import StoreOptions, object_store
+from truss_async.stores.s3_store import put_arguments
 
 
 def test_nothing_is_asked_for_by_default() -> None:
-    assert StoreOptions().s3_arguments() == {}
+    assert put_arguments(StoreOptions()) == {}
     assert StoreOptions().given() == []
 
 
@@ -20,7 +21,7 @@ def test_options_are_arguments_of_a_put() -> None:
         tags={"team": "R&D = ä", "cost": ""},
         headers={"Cache-Control": "no-store", "x-amz-expected-bucket-owner": "1234"},
     )
-    assert options.s3_arguments() == {
+    assert put_arguments(options) == {
         "CacheControl": "no-store",
         "ExpectedBucketOwner": "1234",
         "StorageClass": "STANDARD_IA",

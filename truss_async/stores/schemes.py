@@ -1,0 +1,137 @@
+"""The kinds of store: a row for each scheme says all that the rest of the package has to know of it.
+
+A new kind is a module with ``open_store`` and a row here; if it signs in with Truss secrets, these are fields of
+``StoreCredentials``. What else smart_open opens needs no row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from ..errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .credentials import StoreCredentials
+    from .options import StoreOptions
+    from .protocol import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """What stands before ``://``, and what a store on such a URL is.
+
+    ``module`` has ``open_store(host, path, credentials, options)``, and is imported only when it is used. A store in a
+    ``cloud`` has a bucket for a host, and needs a ``library``, which the ``extra`` installs. ``options`` are those that
+    it can be asked for, each with what the cloud calls it; ``headers`` have their names in the library.
+    """
+
+    name: str
+    module: str
+    example: str
+    aliases: tuple[str, ...] = ()
+    cloud: str = ""
+    library: str = ""
+    extra: str = ""
+    secrets: tuple[str, ...] = ()
+    presigns: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def open(self, host: str, path: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
+        """The store there; MissingExtraError when its library is not installed."""
+        try:
+            module = import_module(f".{self.module}", __package__)
+        except ModuleNotFoundError as error:
+            purpose = f"an output store on {self.name}://"
+            raise MissingExtraError(self.library, extra=self.extra, purpose=purpose) from error
+        opened: ObjectStore = module.open_store(host, path, credentials, options)
+        return opened
+
+
+_HEADERS: Final = {
+    "cache-control": "cache_control",
+    "content-disposition": "content_disposition",
+    "content-language": "content_language",
+}
+
+S3: Final = Scheme(
+    name="s3",
+    module="s3_store",
+    example="s3://BUCKET/PREFIX",
+    aliases=("s3a", "s3n"),
+    cloud="S3",
+    library="boto3",
+    extra="s3",
+    secrets=(
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "aws_region",
+        "aws_endpoint_url",
+    ),
+    presigns=True,
+    options={"storage_class": "STANDARD_IA", "kms_key_id": "id, ARN or alias", "tags": "", "headers": ""},
+    headers={
+        "cache-control": "CacheControl",
+        "content-disposition": "ContentDisposition",
+        "content-language": "ContentLanguage",
+        "x-amz-acl": "ACL",
+        "x-amz-expected-bucket-owner": "ExpectedBucketOwner",
+        "x-amz-object-lock-legal-hold": "ObjectLockLegalHoldStatus",
+        "x-amz-server-side-encryption": "ServerSideEncryption",
+        "x-amz-server-side-encryption-context": "SSEKMSEncryptionContext",
+        "x-amz-website-redirect-location": "WebsiteRedirectLocation",
+    },
+)
+GCS: Final = Scheme(
+    name="gs",
+    module="gcs_store",
+    example="gs://BUCKET/PREFIX",
+    aliases=("gcs",),
+    cloud="GCS",
+    library="google-cloud-storage",
+    extra="gcs",
+    secrets=("gcp_service_account_json",),
+    presigns=True,
+    options={"storage_class": "NEARLINE", "kms_key_id": "resource name", "headers": ""},
+    headers=_HEADERS,
+)
+AZURE: Final = Scheme(
+    name="azure",
+    module="azure_store",
+    example="azure://CONTAINER/PREFIX",
+    aliases=("az",),
+    cloud="Azure",
+    library="azure-storage-blob",
+    extra="azure",
+    secrets=("azure_storage_connection_string", "azure_storage_account"),
+    presigns=True,
+    options={"storage_class": "Cool", "tags": "", "headers": ""},
+    headers=_HEADERS,
+)
+FILE: Final = Scheme(name="file", module="file_store", example="file:///FOLDER")
+MEMORY: Final = Scheme(name="memory", module="memory_store", example="memory://NAME")
+
+SCHEMES: Final = {row.name: row for row in (S3, GCS, AZURE, FILE, MEMORY)}
+ALIASES: Final = {alias: row.name for row in SCHEMES.values() for alias in row.aliases}
+EXAMPLES: Final = ", ".join(row.example for row in SCHEMES.values())
+
+
+def in_words(option: str) -> str:
+    """The clouds whose stores have the option, with what it is called there: ``NEARLINE (GCS), Cool (Azure)``."""
+    known = [(row.options[option], row.cloud) for row in SCHEMES.values() if option in row.options]
+    return ", ".join(f"{called} ({cloud})" if called else cloud for called, cloud in known)
+
+
+def libraries() -> dict[str, tuple[str, str]]:
+    """The library that a store needs, and the extra that installs it, by every name of its scheme."""
+    return {
+        name: (row.library, row.extra)
+        for row in SCHEMES.values()
+        if row.library
+        for name in (row.name, *row.aliases)
+    }
