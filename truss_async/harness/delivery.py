@@ -166,7 +166,7 @@ class Delivery:
     def _body(self, due: DueDelivery, *, time: datetime) -> bytes:
         result = AsyncPredictResult(
             request_id=due.request_id,
-            model_id=due.model_id,
+            model_id=due.accepted.model_id,
             deployment_id=due.deployment_id,
             time=time,
             errors=due.errors,

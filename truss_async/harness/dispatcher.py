@@ -227,10 +227,10 @@ class Dispatcher:
                 await self._finish(request, attempts, data, [])
             case Busy():
                 await self._retry(
-                    request, request.attempts_made, now + backoff(request.retry_config, step=1), []
+                    request, request.attempts_made, now + backoff(request.accepted.retry_config, step=1), []
                 )
             case Failed(error, is_retryable):
-                delay = next_inference_delay(request.retry_config, attempts_made=attempts)
+                delay = next_inference_delay(request.accepted.retry_config, attempts_made=attempts)
                 if is_retryable and delay is not None:
                     await self._retry(request, attempts, now + delay, [error])
                 else:
@@ -246,7 +246,7 @@ class Dispatcher:
         self, request: ClaimedRequest, attempts: int, data: bytes | None, errors: list[ErrorDetail]
     ) -> None:
         now = self._activity.now()
-        with self._delivery.slot_for(request.webhook_endpoint) as slot:
+        with self._delivery.slot_for(request.accepted.webhook_endpoint) as slot:
             is_over = await self._queue.finish(
                 request.request_id,
                 RequestStatus.FAILED if errors else RequestStatus.SUCCEEDED,
@@ -256,12 +256,11 @@ class Dispatcher:
                 now=now,
                 is_claimed=slot is not None,
             )
-            if is_over and request.webhook_endpoint is not None:
+            if is_over and request.accepted.webhook_endpoint is not None:
                 due = DueDelivery(
                     request.request_id,
-                    request.model_id,
                     self._deployment_id,
-                    request.webhook_endpoint,
+                    request.accepted,
                     data,
                     errors,
                     attempts_made=0,

@@ -29,11 +29,9 @@ TARGETS = ("production", "development", "environments/production", "deployment/{
 FILLED = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 49999)
 INSERT INTO requests (
-  request_id, model_id, deployment_id, status, webhook_status, priority,
-  max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
+  request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at
 ) SELECT
-  'r' || i, model_id, deployment_id, status, webhook_status, priority,
-  max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
+  'r' || i, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at
 FROM requests, n WHERE request_id = 'r0'
 """
 ERROR_CODES = {

@@ -23,7 +23,7 @@ from truss_async.harness.delivery import Delivery, webhook_tls
 from truss_async.harness.delivery_slots import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.faults import Faults
 from truss_async.harness.metrics import Metrics
-from truss_async.harness.request_queue import NewRequest, SqliteRequestQueue
+from truss_async.harness.request_queue import AcceptedRequest, NewRequest, SqliteRequestQueue
 from truss_async.harness.server import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
 
@@ -65,13 +65,10 @@ async def finished(queue: SqliteRequestQueue, request_id: str, endpoint: str) ->
     """A request whose result is to be delivered there."""
     request = NewRequest(
         request_id=request_id,
-        model_id="m1",
-        chain_id=None,
         deployment_id="d1",
+        accepted=AcceptedRequest("m1", None, endpoint, InferenceRetryConfig()),
         model_input=b"1",
-        webhook_endpoint=endpoint,
         priority=0,
-        retry_config=InferenceRetryConfig(),
         created_at=NOW,
         expires_at=NOW + timedelta(minutes=10),
     )

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...contract import AsyncPredictAccepted, CancelAnswer
 from ...contract.limits import MAX_ASYNC_BODY_BYTES, STATUS_KEPT_SECONDS
-from ..request_queue import NewRequest
+from ..request_queue import AcceptedRequest, NewRequest
 from .bodies import parse_async_request, read_body
 from .rate_limits import OpenRequests, RateLimiter
 from .refusals import no_such_request
@@ -61,13 +61,12 @@ class AsyncCalls:
         now = self._clock.now()
         new = NewRequest(
             request_id=request_id,
-            model_id=deployment.settings.model_id,
-            chain_id=deployment.settings.chain_id,
             deployment_id=deployment.id,
+            accepted=AcceptedRequest.of(
+                asked, model_id=deployment.settings.model_id, chain_id=deployment.settings.chain_id
+            ),
             model_input=model_input,
-            webhook_endpoint=asked.webhook_endpoint,
             priority=asked.priority,
-            retry_config=asked.inference_retry_config,
             created_at=now,
             expires_at=now + timedelta(seconds=asked.max_time_in_queue_seconds),
         )

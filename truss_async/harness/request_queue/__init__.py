@@ -1,5 +1,6 @@
 """The durable priority queue: the interface, and SQLite as its embedded form."""
 
+from .accepted import AcceptedRequest
 from .patience import until_stored
 from .protocol import (
     ClaimedRequest,
@@ -16,6 +17,7 @@ from .protocol import (
 from .sqlite import SqliteRequestQueue
 
 __all__ = [
+    "AcceptedRequest",
     "ClaimedRequest",
     "DeliveryAttempt",
     "DueDelivery",

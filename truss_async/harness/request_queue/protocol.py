@@ -10,7 +10,8 @@ from ...errors import HarnessError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ...contract import AsyncRequestStatus, ErrorDetail, InferenceRetryConfig, RequestStatus
+    from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus
+    from .accepted import AcceptedRequest
 
 
 class RequestQueueError(HarnessError):
@@ -22,13 +23,10 @@ class NewRequest:
     """An accepted request. ``model_input`` is JSON."""
 
     request_id: str
-    model_id: str
-    chain_id: str | None
     deployment_id: str
+    accepted: AcceptedRequest
     model_input: bytes
-    webhook_endpoint: str | None
     priority: int
-    retry_config: InferenceRetryConfig
     created_at: datetime
     expires_at: datetime
 
@@ -41,11 +39,9 @@ class ClaimedRequest:
     """
 
     request_id: str
-    model_id: str
-    webhook_endpoint: str | None
+    accepted: AcceptedRequest
     priority: int
     model_input: bytes
-    retry_config: InferenceRetryConfig
     attempts_made: int
     created_at: datetime
     order: int
@@ -65,13 +61,17 @@ class DueDelivery:
     """A result that is to be sent now. ``data`` is the model output as JSON, None on error; ``order`` is its request's."""
 
     request_id: str
-    model_id: str
     deployment_id: str
-    webhook_endpoint: str
+    accepted: AcceptedRequest
     data: bytes | None
     errors: list[ErrorDetail]
     attempts_made: int
     order: int
+
+    @property
+    def webhook_endpoint(self) -> str:
+        """Where it is sent: only what has an endpoint is delivered."""
+        return self.accepted.webhook_endpoint or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,14 @@
 -- name: schema
--- Version 2. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
+-- Version 3. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
 -- they can be erased while the status stays.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
-  model_id TEXT NOT NULL,
-  chain_id TEXT,
   deployment_id TEXT NOT NULL,
   status TEXT NOT NULL,
   webhook_status TEXT NOT NULL,
-  webhook_endpoint TEXT,
   priority INTEGER NOT NULL,
-  max_attempts INTEGER NOT NULL,
-  initial_delay_ms INTEGER NOT NULL,
-  max_delay_ms INTEGER NOT NULL,
+  request TEXT NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   errors TEXT NOT NULL DEFAULT '[]',
   created_at INTEGER NOT NULL,
@@ -48,15 +43,28 @@ CREATE TABLE deliveries (
 ALTER TABLE requests ADD COLUMN model_id TEXT NOT NULL DEFAULT 'local';
 ALTER TABLE requests ADD COLUMN chain_id TEXT;
 
+-- name: migrate_2
+-- From version 2, which had a column for each thing that was asked for.
+ALTER TABLE requests ADD COLUMN request TEXT NOT NULL DEFAULT '{}';
+UPDATE requests SET request = json_object(
+  'model_id', model_id, 'chain_id', chain_id, 'webhook_endpoint', webhook_endpoint, 'retry_config', json_object(
+    'max_attempts', max_attempts, 'initial_delay_ms', initial_delay_ms, 'max_delay_ms', max_delay_ms
+  )
+);
+ALTER TABLE requests DROP COLUMN model_id;
+ALTER TABLE requests DROP COLUMN chain_id;
+ALTER TABLE requests DROP COLUMN webhook_endpoint;
+ALTER TABLE requests DROP COLUMN max_attempts;
+ALTER TABLE requests DROP COLUMN initial_delay_ms;
+ALTER TABLE requests DROP COLUMN max_delay_ms;
+
 -- name: enqueue
 -- A new request, queued. Its number follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
-  seq, request_id, model_id, chain_id, deployment_id, status, webhook_status, webhook_endpoint, priority,
-  max_attempts, initial_delay_ms, max_delay_ms, created_at, expires_at, status_at
+  seq, request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at
 ) VALUES (
   max(:last_order, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
-  :request_id, :model_id, :chain_id, :deployment_id, 'QUEUED', :webhook_status, :webhook_endpoint, :priority,
-  :max_attempts, :initial_delay_ms, :max_delay_ms, :created_at, :expires_at, :created_at
+  :request_id, :deployment_id, 'QUEUED', :webhook_status, :priority, :request, :created_at, :expires_at, :created_at
 );
 
 -- name: enqueue_input
@@ -72,7 +80,7 @@ WHERE status = 'QUEUED' AND seq IN (
   ORDER BY priority, seq LIMIT :limit
 )
 RETURNING
-  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at,
+  seq, request_id, priority, request, attempts, created_at,
   (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: in_progress
@@ -84,7 +92,7 @@ WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priorit
 -- One request that is in progress, for another inference attempt.
 UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
 RETURNING
-  seq, request_id, model_id, webhook_endpoint, priority, attempts, max_attempts, initial_delay_ms, max_delay_ms, created_at,
+  seq, request_id, priority, request, attempts, created_at,
   (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: retry_later
@@ -146,11 +154,11 @@ WHERE seq IN (
   SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
 )
 RETURNING
-  seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts,
+  seq, request_id, deployment_id, request, errors, delivery_attempts,
   (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq) AS model_output;
 
 -- name: claimed_delivery
-SELECT seq, request_id, model_id, deployment_id, webhook_endpoint, errors, delivery_attempts, body AS model_output
+SELECT seq, request_id, deployment_id, request, errors, delivery_attempts, body AS model_output
 FROM requests LEFT JOIN model_outputs USING (seq)
 WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
 
@@ -185,13 +193,13 @@ RETURNING seq, delivery_attempts;
 SELECT * FROM requests WHERE request_id = :request_id;
 
 -- name: deliveries_of_request
-SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
 FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
 WHERE r.request_id = :request_id ORDER BY d.attempt;
 
 -- name: latest_deliveries
 -- Asked by people, now and then: it is not worth an index that every delivery pays for.
-SELECT r.request_id, r.webhook_endpoint, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
 FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
 ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from ...contract import AsyncRequestStatus, ErrorDetail, InferenceRetryConfig, RequestStatus, WebhookStatus
-from .protocol import (
-    ClaimedRequest,
-    DeliveryAttempt,
-    DueDelivery,
-    NewRequest,
-    QueueCounts,
-    RecordedDelivery,
-    RequestQueueError,
-    RequestRecord,
-    WaitingRetry,
-)
+from ...contract import WebhookStatus
+from .protocol import QueueCounts, RequestQueueError
 from .queries import queries
+from .rows import (
+    claimed_request,
+    due_delivery,
+    errors_json,
+    micros,
+    moment,
+    recorded_delivery,
+    request_record,
+    waiting_retry,
+)
 from .writer import DatabaseWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from pathlib import Path
 
-SCHEMA_VERSION = 2
-OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+    from ...contract import ErrorDetail, RequestStatus
+    from .protocol import (
+        ClaimedRequest,
+        DeliveryAttempt,
+        DueDelivery,
+        NewRequest,
+        RecordedDelivery,
+        RequestRecord,
+        WaitingRetry,
+    )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SCHEMA_VERSION = 3
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
 
 
 class SqliteRequestQueue:
@@ -63,17 +71,12 @@ class SqliteRequestQueue:
     async def enqueue(self, request: NewRequest) -> None:
         parameters = {
             "request_id": request.request_id,
-            "model_id": request.model_id,
-            "chain_id": request.chain_id,
             "deployment_id": request.deployment_id,
-            "webhook_status": "PENDING" if request.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
-            "webhook_endpoint": request.webhook_endpoint,
+            "webhook_status": "PENDING" if request.accepted.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
             "priority": request.priority,
-            "max_attempts": request.retry_config.max_attempts,
-            "initial_delay_ms": request.retry_config.initial_delay_ms,
-            "max_delay_ms": request.retry_config.max_delay_ms,
-            "created_at": _micros(request.created_at),
-            "expires_at": _micros(request.expires_at),
+            "request": request.accepted.to_json(),
+            "created_at": micros(request.created_at),
+            "expires_at": micros(request.expires_at),
         }
 
         def operation(connection: sqlite3.Connection) -> None:
@@ -85,28 +88,25 @@ class SqliteRequestQueue:
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
         def operation(connection: sqlite3.Connection) -> list[ClaimedRequest]:
-            parameters = {"deployment_id": deployment_id, "limit": limit, "now": _micros(now)}
+            parameters = {"deployment_id": deployment_id, "limit": limit, "now": micros(now)}
             rows = connection.execute(_SQL["claim"], parameters).fetchall()
             # RETURNING promises no order.
             rows.sort(key=lambda row: (row["priority"], row["seq"]))
-            return [_claimed(row) for row in rows]
+            return [claimed_request(row) for row in rows]
 
         return await self._writer.run(operation)
 
     async def in_progress(self, deployment_id: str) -> list[WaitingRetry]:
         def operation(connection: sqlite3.Connection) -> list[WaitingRetry]:
             rows = connection.execute(_SQL["in_progress"], {"deployment_id": deployment_id})
-            return [
-                WaitingRetry(row["request_id"], row["priority"], _moment(row["next_attempt_at"]))
-                for row in rows
-            ]
+            return [waiting_retry(row) for row in rows]
 
         return await self._writer.run(operation)
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
         def operation(connection: sqlite3.Connection) -> ClaimedRequest | None:
             rows = connection.execute(_SQL["resume"], {"request_id": request_id}).fetchall()
-            return _claimed(rows[0]) if rows else None
+            return claimed_request(rows[0]) if rows else None
 
         return await self._writer.run(operation)
 
@@ -116,8 +116,8 @@ class SqliteRequestQueue:
         parameters = {
             "request_id": request_id,
             "attempts": attempts,
-            "errors": _errors_json(errors),
-            "next_attempt_at": _micros(at),
+            "errors": errors_json(errors),
+            "next_attempt_at": micros(at),
         }
         await self._writer.run(
             lambda connection: connection.execute(_SQL["retry_later"], parameters).rowcount
@@ -139,8 +139,8 @@ class SqliteRequestQueue:
                 "request_id": request_id,
                 "status": status.value,
                 "attempts": attempts,
-                "errors": _errors_json(errors),
-                "now": _micros(now),
+                "errors": errors_json(errors),
+                "now": micros(now),
                 "is_claimed": is_claimed,
             }
             rows = connection.execute(_SQL["finish"], parameters).fetchall()
@@ -154,7 +154,7 @@ class SqliteRequestQueue:
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         def operation(connection: sqlite3.Connection) -> bool:
-            parameters = {"request_id": request_id, "now": _micros(now)}
+            parameters = {"request_id": request_id, "now": micros(now)}
             rows = connection.execute(_SQL["cancel"], parameters).fetchall()
             _erase(connection, "erase_input", rows)
             return bool(rows)
@@ -163,7 +163,7 @@ class SqliteRequestQueue:
 
     async def expire(self, *, now: datetime) -> list[str]:
         def operation(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(_SQL["expire"], {"now": _micros(now)}).fetchall()
+            rows = connection.execute(_SQL["expire"], {"now": micros(now)}).fetchall()
             _erase(connection, "erase_input", rows)
             return [row["request_id"] for row in sorted(rows, key=lambda row: int(row["seq"]))]
 
@@ -171,7 +171,7 @@ class SqliteRequestQueue:
 
     async def forget(self, *, over_before: datetime) -> int:
         def operation(connection: sqlite3.Connection) -> int:
-            rows = connection.execute(_SQL["forget"], {"over_before": _micros(over_before)}).fetchall()
+            rows = connection.execute(_SQL["forget"], {"over_before": micros(over_before)}).fetchall()
             _erase(connection, "forget_deliveries", rows)
             return len(rows)
 
@@ -189,23 +189,23 @@ class SqliteRequestQueue:
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
         def operation(connection: sqlite3.Connection) -> list[DueDelivery]:
             rows = connection.execute(
-                _SQL["claim_deliveries"], {"limit": limit, "now": _micros(now)}
+                _SQL["claim_deliveries"], {"limit": limit, "now": micros(now)}
             ).fetchall()
             rows.sort(key=lambda row: int(row["seq"]))
-            return [_due_delivery(row) for row in rows]
+            return [due_delivery(row) for row in rows]
 
         return await self._writer.run(operation)
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
         def operation(connection: sqlite3.Connection) -> DueDelivery | None:
             row = connection.execute(_SQL["claimed_delivery"], {"request_id": request_id}).fetchone()
-            return None if row is None else _due_delivery(row)
+            return None if row is None else due_delivery(row)
 
         return await self._writer.run(operation)
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
         def operation(connection: sqlite3.Connection) -> None:
-            parameters = {"request_id": request_id, "next_delivery_at": _micros(at)}
+            parameters = {"request_id": request_id, "next_delivery_at": micros(at)}
             for row in connection.execute(_SQL["deliver_later"], parameters).fetchall():
                 _record_delivery(connection, row, attempt)
 
@@ -220,7 +220,7 @@ class SqliteRequestQueue:
             parameters = {
                 "request_id": request_id,
                 "webhook_status": webhook_status.value,
-                "now": _micros(now),
+                "now": micros(now),
             }
             for row in connection.execute(_SQL["finish_delivery"], parameters).fetchall():
                 _record_delivery(connection, row, attempt)
@@ -234,25 +234,7 @@ class SqliteRequestQueue:
             if row is None:
                 return None
             deliveries = connection.execute(_SQL["deliveries"], {"seq": row["seq"]}).fetchall()
-            return RequestRecord(
-                status=AsyncRequestStatus(
-                    request_id=row["request_id"],
-                    model_id=row["model_id"],
-                    chain_id=row["chain_id"],
-                    deployment_id=row["deployment_id"],
-                    status=RequestStatus(row["status"]),
-                    webhook_status=WebhookStatus(row["webhook_status"]),
-                    created_at=_known(row["created_at"]),
-                    status_at=_known(row["status_at"]),
-                    errors=_errors(row["errors"]),
-                ),
-                priority=row["priority"],
-                attempts=row["attempts"],
-                started_at=_moment(row["started_at"]),
-                finished_at=_moment(row["finished_at"]),
-                over_at=_moment(row["over_at"]),
-                deliveries=[_delivery_attempt(sent) for sent in deliveries],
-            )
+            return request_record(row, deliveries)
 
         return await self._writer.run(operation)
 
@@ -281,21 +263,13 @@ class SqliteRequestQueue:
 
     async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
         def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
-            return [
-                RecordedDelivery(
-                    request_id=row["request_id"],
-                    webhook_endpoint=row["webhook_endpoint"],
-                    number=row["attempt"],
-                    attempt=_delivery_attempt(row),
-                )
-                for row in connection.execute(_SQL[name], parameters)
-            ]
+            return [recorded_delivery(row) for row in connection.execute(_SQL[name], parameters)]
 
         return await self._writer.run(operation)
 
     async def _moment_of(self, name: str) -> datetime | None:
         return await self._writer.run(
-            lambda connection: _moment(connection.execute(_SQL[name]).fetchone()["at"])
+            lambda connection: moment(connection.execute(_SQL[name]).fetchone()["at"])
         )
 
 
@@ -314,7 +288,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
     for script, version in _steps_from(found):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
-    connection.execute(_SQL["release_deliveries"], {"now": _micros(now)})
+    connection.execute(_SQL["release_deliveries"], {"now": micros(now)})
 
 
 def _steps_from(found: int) -> list[tuple[str, int]]:
@@ -324,75 +298,17 @@ def _steps_from(found: int) -> list[tuple[str, int]]:
     return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
 
 
-def _claimed(row: sqlite3.Row) -> ClaimedRequest:
-    if row["model_input"] is None:
-        raise sqlite3.DatabaseError(f"request {row['request_id']} has no model input")
-    return ClaimedRequest(
-        request_id=row["request_id"],
-        model_id=row["model_id"],
-        webhook_endpoint=row["webhook_endpoint"],
-        priority=row["priority"],
-        model_input=row["model_input"],
-        retry_config=InferenceRetryConfig.model_construct(
-            max_attempts=row["max_attempts"],
-            initial_delay_ms=row["initial_delay_ms"],
-            max_delay_ms=row["max_delay_ms"],
-        ),
-        attempts_made=row["attempts"],
-        created_at=_known(row["created_at"]),
-        order=row["seq"],
-    )
-
-
-def _due_delivery(row: sqlite3.Row) -> DueDelivery:
-    return DueDelivery(
-        request_id=row["request_id"],
-        model_id=row["model_id"],
-        deployment_id=row["deployment_id"],
-        webhook_endpoint=row["webhook_endpoint"],
-        data=row["model_output"],
-        errors=_errors(row["errors"]),
-        attempts_made=row["delivery_attempts"],
-        order=row["seq"],
-    )
-
-
 def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
     connection.executemany(_SQL[query], [{"seq": row["seq"]} for row in rows])
-
-
-def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
-    return DeliveryAttempt(_known(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
 
 
 def _record_delivery(connection: sqlite3.Connection, row: sqlite3.Row, attempt: DeliveryAttempt) -> None:
     parameters = {
         "seq": row["seq"],
         "attempt": row["delivery_attempts"],
-        "sent_at": _micros(attempt.sent_at),
+        "sent_at": micros(attempt.sent_at),
         "latency_ms": attempt.latency_ms,
         "status_code": attempt.status_code,
         "error": attempt.error,
     }
     connection.execute(_SQL["record_delivery"], parameters)
-
-
-def _errors_json(errors: list[ErrorDetail]) -> str:
-    return json.dumps([error.model_dump() for error in errors]) if errors else "[]"
-
-
-def _errors(text: str) -> list[ErrorDetail]:
-    items: list[dict[str, Any]] = json.loads(text) if text != "[]" else []
-    return [ErrorDetail(**item) for item in items]
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _known(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else _known(micros)

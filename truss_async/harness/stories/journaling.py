@@ -46,7 +46,7 @@ class JournalingQueue:
             request.request_id,
             request.deployment_id,
             request.created_at,
-            WebhookStatus.PENDING if request.webhook_endpoint else WebhookStatus.NO_WEBHOOK_PROVIDED,
+            WebhookStatus.PENDING if request.accepted.webhook_endpoint else WebhookStatus.NO_WEBHOOK_PROVIDED,
         )
         # Before it can be claimed.
         self._journal.begin(story)
@@ -166,7 +166,11 @@ class JournalingQueue:
 
 def _accepted(request: NewRequest) -> str:
     seconds = (request.expires_at - request.created_at).total_seconds()
-    webhook = f"webhook to {request.webhook_endpoint}" if request.webhook_endpoint else "no webhook"
+    webhook = (
+        f"webhook to {request.accepted.webhook_endpoint}"
+        if request.accepted.webhook_endpoint
+        else "no webhook"
+    )
     return (
         f"accepted on {request.created_at:%Y-%m-%d at %H:%M:%S} UTC: priority {request.priority}, "
         f"may wait {seconds:g} s, {webhook}"

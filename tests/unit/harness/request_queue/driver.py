@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.request_queue import (
+    AcceptedRequest,
     DeliveryAttempt,
     NewRequest,
     RequestQueue,
@@ -70,13 +71,10 @@ class QueueDriver:
     ) -> NewRequest:
         return NewRequest(
             request_id=request_id,
-            model_id="m1",
-            chain_id=None,
             deployment_id=deployment_id,
+            accepted=AcceptedRequest("m1", None, webhook, InferenceRetryConfig()),
             model_input=model_input,
-            webhook_endpoint=webhook,
             priority=priority,
-            retry_config=InferenceRetryConfig(),
             created_at=self.now,
             expires_at=self.now + expires_in,
         )

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
-from truss_async.contract import ErrorDetail, RequestStatus
-from truss_async.harness.request_queue import RequestQueue, RequestQueueError, SqliteRequestQueue
+from truss_async.contract import ErrorDetail, InferenceRetryConfig, RequestStatus
+from truss_async.harness.request_queue import (
+    AcceptedRequest,
+    RequestQueue,
+    RequestQueueError,
+    SqliteRequestQueue,
+)
 
 MINUTE = timedelta(minutes=1)
-VERSION_1 = Path(__file__).parents[3] / "vectors" / "queue_version_1.sql"
+VECTORS = Path(__file__).parents[3] / "vectors"
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -43,7 +48,7 @@ def test_a_claimed_request_carries_what_an_attempt_needs(queue: QueueDriver) -> 
     queue.enqueue("a", model_input=b'["input"]')
     (claimed,) = queue.run(lambda q: q.claim(DEPLOYMENT, limit=1, now=queue.now))
     assert (claimed.request_id, claimed.model_input, claimed.attempts_made) == ("a", b'["input"]', 0)
-    assert claimed.retry_config.max_attempts == 3
+    assert claimed.accepted == queue.request("a").accepted
 
 
 def test_a_number_in_the_order_of_acceptance_is_not_given_twice(queue: QueueDriver) -> None:
@@ -333,12 +338,16 @@ def test_a_file_of_a_newer_version_is_refused(queue: QueueDriver) -> None:
         SqliteRequestQueue(path, now=queue.now)
 
 
-def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "queue.sqlite3"
+def file_of_version(number: int, folder: Path) -> Path:
+    path = folder / "queue.sqlite3"
     with sqlite3.connect(path) as connection:
-        connection.executescript(VERSION_1.read_text())
+        connection.executescript((VECTORS / f"queue_version_{number}.sql").read_text())
     connection.close()
-    with QueueDriver(path, now=START) as queue:
+    return path
+
+
+def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    with QueueDriver(file_of_version(1, tmp_path), now=START) as queue:
         record = queue.run(lambda q: q.record("old"))
         assert record is not None
         assert (record.status.model_id, record.status.chain_id, record.priority) == ("local", None, 1)
@@ -346,6 +355,24 @@ def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         assert queue.claim(2) == ["new", "old"]
         queue.reopen()
         assert len(queue.run(lambda q: q.in_progress(DEPLOYMENT))) == 2
+
+
+def test_a_file_of_version_2_is_brought_up_to_date(tmp_path: Path) -> None:
+    with QueueDriver(file_of_version(2, tmp_path), now=START) as queue:
+        (claimed,) = queue.run(lambda q: q.claim(DEPLOYMENT, limit=9, now=queue.now))
+        retries = InferenceRetryConfig(max_attempts=7, initial_delay_ms=11, max_delay_ms=13)
+        assert claimed.accepted == AcceptedRequest("m2", None, 'https://example.com/hook?a="b"', retries)
+        (waiting,) = [
+            each for each in queue.run(lambda q: q.in_progress(DEPLOYMENT)) if each.request_id == "waiting"
+        ]
+        assert waiting.next_attempt_at == START + timedelta(seconds=2)
+        status = queue.record("waiting").status
+        assert (status.model_id, status.chain_id, status.errors[0].message) == ("m2", "c2", "broken")
+        (due,) = queue.run(lambda q: q.claim_deliveries(limit=9, now=queue.now))
+        assert (due.request_id, due.data, due.attempts_made) == ("sending", b"[1]", 1)
+        assert due.webhook_endpoint == "https://example.com/hook"
+        (sent,) = queue.run(lambda q: q.deliveries("sending"))
+        assert (sent.webhook_endpoint, sent.attempt.status_code) == ("https://example.com/hook", 503)
 
 
 def test_a_file_that_is_no_database_is_refused(queue: QueueDriver) -> None:
