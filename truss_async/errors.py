@@ -1,6 +1,13 @@
 """The one exception tree. A message says what failed, on what, and the remedy."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pydantic import ValidationError
 
 
 class TrussAsyncError(Exception):
@@ -87,3 +94,18 @@ class ApiError(TrussAsyncError):
     def __init__(self, message: str, *, status_code: int | None = None) -> None:
         super().__init__(message)
         self.status_code = status_code
+
+
+def explained(error: ValidationError, *, known: Collection[str] = ()) -> str:
+    """The first thing that is wrong, and where: ``fault.rate: Input should be …``; ``known`` are the keys there may be."""
+    first = error.errors(include_url=False)[0]
+    if known and first["type"] == "extra_forbidden":
+        return f"unknown key {'.'.join(map(str, first['loc']))}; there are: {', '.join(known)}"
+    place, reason = reasons(error)[0]
+    return f"{place}: {reason}" if place else reason
+
+
+def reasons(error: ValidationError) -> list[tuple[str, str]]:
+    """All that is wrong: the dotted place of each, "" for the whole, and the reason."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in found]

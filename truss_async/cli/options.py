@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from cyclopts import Parameter
 from pydantic import AnyHttpUrl, BaseModel, ValidationError
 
-from ..errors import SettingsError
+from ..errors import SettingsError, reasons
 
 Model = TypeVar("Model", bound=BaseModel)
 Command = Callable[..., int | None]
@@ -102,11 +102,10 @@ def checked(
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    reason = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
+        place, reason = reasons(error)[0]
+    if not place:
         raise SettingsError(reason)
-    field = str(first["loc"][0])
+    field = place.partition(".")[0]
     name = (names or {}).get(field, "--" + field.replace("_", "-"))
     if reason[1:2].islower():  # a word, not an abbreviation
         reason = reason[:1].lower() + reason[1:]

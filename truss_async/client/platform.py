@@ -17,7 +17,7 @@ from ..contract import (
     WebhookStatus,
 )
 from ..contract.requests import is_loopback
-from ..errors import ApiError, MissingExtraError, SettingsError
+from ..errors import ApiError, MissingExtraError, SettingsError, explained
 from .refusals import explain_refusal, explain_silence
 
 if TYPE_CHECKING:
@@ -87,9 +87,7 @@ class PlatformClient:
         try:
             body = (request or AsyncPredictRequest(**fields)).model_dump_json()
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise SettingsError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise SettingsError(explained(error)) from None
         except ValueError as error:
             raise SettingsError(f"model_input cannot be sent as JSON: {error}") from None
         path = f"/{self._target}/async_predict" if self._target else "/async_predict"

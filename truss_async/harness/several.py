@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from ..errors import SettingsError
+from ..errors import SettingsError, explained
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .toml_files import read_toml
 
@@ -72,14 +72,8 @@ def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:
     try:
         deployment = DeploymentSettings(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    else:
-        if not deployment.serves_something:
-            raise SettingsError(f"{where}: give a truss folder or a model URL")
-        return deployment
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(name for name in DeploymentSettings.model_fields if name not in PYTHON_ONLY)
-        raise SettingsError(f"{where}: unknown key {key}; there are: {known}")
-    message = first["msg"].removeprefix("Value error, ")
-    raise SettingsError(f"{where}: {key + ': ' if key else ''}{message}")
+        known = [name for name in DeploymentSettings.model_fields if name not in PYTHON_ONLY]
+        raise SettingsError(f"{where}: {explained(error, known=known)}") from None
+    if not deployment.serves_something:
+        raise SettingsError(f"{where}: give a truss folder or a model URL")
+    return deployment

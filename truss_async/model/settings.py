@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from ..errors import SettingsError
+from ..errors import SettingsError, reasons
 from ..stores.schemes import in_words
 from ..stores.templates import check_key, check_url
 
@@ -157,10 +157,10 @@ def resolve_settings(
     try:
         return OutputSettings.model_validate(values)
     except ValidationError as error:
-        reasons = [
-            f"{origins[str(each['loc'][0])]}: {_reason(str(each['loc'][0]), each)}" for each in error.errors()
-        ]
-        raise SettingsError("; ".join(reasons)) from None
+        faults = [(place.partition(".")[0], reason) for place, reason in reasons(error)]
+        raise SettingsError(
+            "; ".join(f"{origins[name]}: {_hinted(name, reason)}" for name, reason in faults)
+        ) from None
 
 
 def check_setting_names(names: Mapping[str, Any]) -> None:
@@ -183,13 +183,13 @@ def _parsed(name: str, text: str | None) -> Any:
         return text
 
 
-def _reason(name: str, error: Any) -> str:
+def _hinted(name: str, reason: str) -> str:
     annotation: Any = OutputSettings.model_fields[name].annotation
     if annotation is bool:
-        return f"{error['msg']}: true or false"
+        return f"{reason}: true or false"
     if annotation == dict[str, str]:
-        return f'{error["msg"]}: texts by their names, in a variable as JSON, such as {{"name": "text"}}'
-    return str(error["msg"]).removeprefix("Value error, ")
+        return f'{reason}: texts by their names, in a variable as JSON, such as {{"name": "text"}}'
+    return reason
 
 
 def _config_section(config: Mapping[str, Any]) -> Mapping[str, Any]:

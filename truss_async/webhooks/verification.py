@@ -17,7 +17,7 @@ from ..clock import SYSTEM_CLOCK
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE
 from ..contract.limits import WEBHOOK_AGE_TOLERANCE_SECONDS
-from ..errors import WebhookVerificationError
+from ..errors import WebhookVerificationError, explained
 from .secrets import REMEDY, configured_secrets
 from .signing import SIGNATURE_VERSION, signature
 
@@ -77,9 +77,7 @@ def parse_result(body: bytes) -> AsyncPredictResult:
     try:
         return AsyncPredictResult.model_validate_json(bytes(body))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        reason = explained(error)
     raise WebhookVerificationError(f"the body is not an async predict result: {reason}", status_code=400)
 
 

@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect
 
 from ...contract import AsyncPredictRequest
+from ...errors import explained
 from .refusals import bad_request, too_large
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
     try:
         request = AsyncPredictRequest.model_validate(fields)
     except ValidationError as error:
-        raise bad_request(_explain(error)) from None
+        raise bad_request(explained(error)) from None
     return request, to_json(request.model_input)
 
 
@@ -133,7 +134,7 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise bad_request(_explain(error)) from None
+        raise bad_request(explained(error)) from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -149,10 +150,3 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise bad_request("the body must be a JSON object")
     return fields
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message

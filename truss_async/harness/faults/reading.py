@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ...contract.faults import FaultRule
-from ...errors import SettingsError
+from ...errors import SettingsError, explained
 from ..toml_files import read_toml
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ def parse_rule(values: Mapping[str, Any]) -> FaultRule:
     try:
         return FaultRule(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        raise SettingsError(f"unknown key {key}; there are: {', '.join(FaultRule.model_fields)}")
-    message = first["msg"].removeprefix("Value error, ")
-    raise SettingsError(f"{key}: {message}" if key else message)
+        raise SettingsError(explained(error, known=FaultRule.model_fields)) from None
 
 
 def read_faults(file: Path) -> tuple[FaultRule, ...]:
