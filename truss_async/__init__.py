@@ -3,7 +3,9 @@
 Names are loaded when they are first used: importing this package imports nothing else.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from .client import PlatformClient as PlatformClient
@@ -25,73 +27,29 @@ if TYPE_CHECKING:
     from .webhooks import on_result as on_result
     from .webhooks import starlette_webhook as starlette_webhook
     from .webhooks import verify_webhook as verify_webhook
+else:
+    from .lazy_names import lazily
 
-__version__ = "0.1.0.dev0"
-
-_HOMES = {
-    "ArtifactReference": "contract",
-    "AsyncOutputModel": "model",
-    "AsyncPredictRequest": "contract",
-    "AsyncPredictResult": "contract",
-    "Deduplicator": "webhooks",
-    "FaultKind": "contract.faults",
-    "FaultRule": "contract.faults",
-    "Harness": "harness.server",
-    "HarnessSettings": "harness.settings",
-    "OutputStore": "stores",
-    "PlatformClient": "client",
-    "TrussAsyncError": "errors",
-    "WebhookMiddleware": "webhooks",
-    "WebhookVerificationError": "errors",
-    "flask_webhook": "webhooks",
-    "on_result": "webhooks",
-    "save_output": "model",
-    "starlette_webhook": "webhooks",
-    "verify_webhook": "webhooks",
-}
-
-__all__ = [
-    "ArtifactReference",
-    "AsyncOutputModel",
-    "AsyncPredictRequest",
-    "AsyncPredictResult",
-    "Deduplicator",
-    "FaultKind",
-    "FaultRule",
-    "Harness",
-    "HarnessSettings",
-    "OutputStore",
-    "PlatformClient",
-    "TrussAsyncError",
-    "WebhookMiddleware",
-    "WebhookVerificationError",
-    "__version__",
-    "flask_webhook",
-    "on_result",
-    "save_output",
-    "starlette_webhook",
-    "verify_webhook",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    home = _HOMES[name]
-    try:
-        value = getattr(import_module(f"{__name__}.{home}"), name)
-    except ModuleNotFoundError as error:
-        extra = home.partition(".")[0]
-        if extra not in ("harness", "client"):
-            raise
-        from .errors import MissingExtraError
-
-        raise MissingExtraError(str(error.name), extra=extra, purpose=name) from error
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "client": ["PlatformClient"],
+            "contract": ["ArtifactReference", "AsyncPredictRequest", "AsyncPredictResult"],
+            "contract.faults": ["FaultKind", "FaultRule"],
+            "errors": ["TrussAsyncError", "WebhookVerificationError"],
+            "harness.server": ["Harness"],
+            "harness.settings": ["HarnessSettings"],
+            "model": ["AsyncOutputModel", "save_output"],
+            "stores": ["OutputStore"],
+            "webhooks": [
+                "Deduplicator",
+                "WebhookMiddleware",
+                "flask_webhook",
+                "on_result",
+                "starlette_webhook",
+                "verify_webhook",
+            ],
+        },
+        extras=("client", "harness"),
+    )
+    __all__.append("__version__")

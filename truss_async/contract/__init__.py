@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_names import lazily
-
 if TYPE_CHECKING:
     from .requests import AsyncPredictRequest as AsyncPredictRequest
     from .requests import InferenceRetryConfig as InferenceRetryConfig
@@ -16,33 +14,20 @@ if TYPE_CHECKING:
     from .statuses import CancelAnswer as CancelAnswer
     from .statuses import RequestStatus as RequestStatus
     from .statuses import WebhookStatus as WebhookStatus
+else:
+    from ..lazy_names import lazily
 
-_HOMES = {
-    "ArtifactReference": "results",
-    "AsyncPredictAccepted": "statuses",
-    "AsyncPredictRequest": "requests",
-    "AsyncPredictResult": "results",
-    "AsyncRequestStatus": "statuses",
-    "CancelAnswer": "statuses",
-    "ErrorCode": "results",
-    "ErrorDetail": "results",
-    "InferenceRetryConfig": "requests",
-    "RequestStatus": "statuses",
-    "WebhookStatus": "statuses",
-}
-
-__all__ = [
-    "ArtifactReference",
-    "AsyncPredictAccepted",
-    "AsyncPredictRequest",
-    "AsyncPredictResult",
-    "AsyncRequestStatus",
-    "CancelAnswer",
-    "ErrorCode",
-    "ErrorDetail",
-    "InferenceRetryConfig",
-    "RequestStatus",
-    "WebhookStatus",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "requests": ["AsyncPredictRequest", "InferenceRetryConfig"],
+            "results": ["ArtifactReference", "AsyncPredictResult", "ErrorCode", "ErrorDetail"],
+            "statuses": [
+                "AsyncPredictAccepted",
+                "AsyncRequestStatus",
+                "CancelAnswer",
+                "RequestStatus",
+                "WebhookStatus",
+            ],
+        },
+    )

@@ -2,23 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_names import lazily
-
 if TYPE_CHECKING:
     from .counters import SaveCounts as SaveCounts
     from .plugin import AsyncOutputModel as AsyncOutputModel
     from .plugin import save_output as save_output
     from .preparation import save_counts as save_counts
     from .settings import OutputSettings as OutputSettings
+else:
+    from ..lazy_names import lazily
 
-_HOMES = {
-    "AsyncOutputModel": "plugin",
-    "OutputSettings": "settings",
-    "SaveCounts": "counters",
-    "save_counts": "preparation",
-    "save_output": "plugin",
-}
-
-__all__ = ["AsyncOutputModel", "OutputSettings", "SaveCounts", "save_counts", "save_output"]
-
-__getattr__ = lazily(__name__, _HOMES)
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "counters": ["SaveCounts"],
+            "plugin": ["AsyncOutputModel", "save_output"],
+            "preparation": ["save_counts"],
+            "settings": ["OutputSettings"],
+        },
+    )

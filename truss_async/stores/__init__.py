@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from ..lazy_names import lazily
-
 if TYPE_CHECKING:
     from .credentials import NO_CREDENTIALS as NO_CREDENTIALS
     from .credentials import StoreCredentials as StoreCredentials
@@ -19,39 +17,25 @@ if TYPE_CHECKING:
     from .protocol import ObjectStore as ObjectStore
     from .result_objects import ResultInfo as ResultInfo
     from .urls import object_store as object_store
+else:
+    from ..lazy_names import lazily
 
-_HOMES = {
-    "NO_CREDENTIALS": "credentials",
-    "ObjectInfo": "protocol",
-    "ObjectStore": "protocol",
-    "OutputStore": "output_store",
-    "ResultInfo": "result_objects",
-    "StoreCredentials": "credentials",
-    "StoreOptions": "options",
-    "artifact_key": "keys",
-    "check_artifact_name": "keys",
-    "check_request_id": "keys",
-    "error_key": "keys",
-    "object_store": "urls",
-    "result_key": "keys",
-    "safe_artifact_name": "keys",
-}
-
-__all__ = [
-    "NO_CREDENTIALS",
-    "ObjectInfo",
-    "ObjectStore",
-    "OutputStore",
-    "ResultInfo",
-    "StoreCredentials",
-    "StoreOptions",
-    "artifact_key",
-    "check_artifact_name",
-    "check_request_id",
-    "error_key",
-    "object_store",
-    "result_key",
-    "safe_artifact_name",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "credentials": ["NO_CREDENTIALS", "StoreCredentials"],
+            "keys": [
+                "artifact_key",
+                "check_artifact_name",
+                "check_request_id",
+                "error_key",
+                "result_key",
+                "safe_artifact_name",
+            ],
+            "options": ["StoreOptions"],
+            "output_store": ["OutputStore"],
+            "protocol": ["ObjectInfo", "ObjectStore"],
+            "result_objects": ["ResultInfo"],
+            "urls": ["object_store"],
+        },
+    )
