@@ -30,7 +30,7 @@ EXPECTED = {
         "settings",
         "user_methods",
     },
-    "truss_async.stores": {"keys", "templates"},
+    "truss_async.stores": {"keys", "schemes", "templates"},
 }
 OF_PYTHON = {"concurrent.futures.thread", "unicodedata"}
 SCRIPT = """
