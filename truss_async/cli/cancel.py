@@ -1,21 +1,16 @@
 """``truss-async cancel``"""
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from ..client.refusals import one_line
 from ..errors import ApiError
-from .connection import DEFAULT_URL, ApiKey, Url, connect
-from .options import AsJson
+from .connection import HARNESS_HERE, Connection
+from .options import AsJson, RequestId
 
 
 def cancel(
-    request_id: Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")],
+    request_id: RequestId,
     /,
     *,
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
+    connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
     """Withdraw an async request that is still queued; fails when it is too late.
@@ -23,7 +18,7 @@ def cancel(
     Example:
         truss-async cancel 0123456789abcdef0123456789abcdef
     """
-    with connect(url, api_key) as client:
+    with connection.to_platform() as client:
         answer = client.cancel(request_id)
     if as_json:
         print(answer.model_dump_json())

@@ -5,24 +5,18 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from ..harness.settings import HarnessSettings
-from .options import option, variable
+from .options import option, own_option
 
 
 def demo(
     *,
     truss: Annotated[
-        Path,
-        Parameter(
-            help="A truss that reads pages, with some in its folder pages/.", env_var=variable("truss")
-        ),
+        Path, own_option("truss", "A truss that reads pages, with some in its folder pages/.")
     ] = Path("example_truss"),
-    output: Annotated[
-        Path,
-        Parameter(help="Folder for the annotated pages and the results.", env_var=variable("output")),
-    ] = Path("demo-output"),
+    output: Annotated[Path, own_option("output", "Folder for the annotated pages and the results.")] = Path(
+        "demo-output"
+    ),
     cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None,
 ) -> int:
     """Run real async inference end to end on this machine, and check every step of it.

@@ -6,6 +6,7 @@ import queue
 import signal
 import sys
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,18 +20,41 @@ from ..endpoint.intake import Arrival, Intake, Keeper
 from ..errors import SettingsError
 from ..stores import OutputStore, object_store
 from ..webhooks import WebhookReceiver
-from .options import WEBHOOK_SECRET, AsJson, variable
+from .options import WEBHOOK_SECRET, AsJson, flag, own_option
 
 DEFAULT_PORT = 8099
 TLS_FOLDER = Path(".truss-async") / "tls"
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Whether the endpoint speaks HTTPS, and with which certificate."""
+
+    tls: Annotated[bool, flag("tls", "Speak HTTPS, with a certificate that is made for it.")] = False
+    tls_cert: Annotated[
+        Path | None, own_option("tls_cert", "Speak HTTPS, with the certificate in this PEM file.")
+    ] = None
+    tls_key: Annotated[
+        Path | None, own_option("tls_key", "PEM file of its key, if it is not in the same file.")
+    ] = None
+
+    def certificate(self, host: str) -> Certificate | None:
+        """None: plain HTTP."""
+        if self.tls_cert is not None:
+            return given_certificate(self.tls_cert, self.tls_key)
+        if self.tls_key is not None:
+            raise SettingsError("--tls-key: the key of which certificate? give --tls-cert, too")
+        return own_certificate(TLS_FOLDER, host=host) if self.tls else None
+
+
+PLAIN_HTTP = Tls()
+
+
 def listen(
     *,
-    host: Annotated[str, Parameter(help="Address to listen on.", env_var=variable("host"))] = "127.0.0.1",
-    port: Annotated[
-        int, Parameter(help="Port to listen on; 0 picks a free one.", env_var=variable("port"))
-    ] = DEFAULT_PORT,
+    host: Annotated[str, own_option("host", "Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, own_option("port", "Port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
@@ -38,42 +62,22 @@ def listen(
     ] = (),
     keep: Annotated[
         str,
-        Parameter(
-            help="Folder, or URL of an output store (s3://…), that keeps each result as REQUEST_ID.json.",
-            env_var=variable("keep"),
+        own_option(
+            "keep", "Folder, or URL of an output store (s3://…), that keeps each result as REQUEST_ID.json."
         ),
     ] = "inbox",
     forward: Annotated[
         str | None,
-        Parameter(
-            help="Hand each verified webhook on to this URL, headers and all, and answer what is answered there.",
-            env_var=variable("forward"),
+        own_option(
+            "forward",
+            "Forward each verified webhook to this URL, headers and all, and give the answer from there.",
         ),
     ] = None,
     exit_after: Annotated[
         int | None,
-        Parameter(
-            help="End after so many results; one that comes again does not count.",
-            env_var=variable("exit_after"),
-        ),
+        own_option("exit_after", "End after so many results; one that comes again does not count."),
     ] = None,
-    tls: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Speak HTTPS, with a certificate that is made for it.",
-            env_var=variable("tls"),
-            show_default=False,
-        ),
-    ] = False,
-    tls_cert: Annotated[
-        Path | None,
-        Parameter(help="Speak HTTPS, with the certificate in this PEM file.", env_var=variable("tls_cert")),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        Parameter(help="PEM file of its key, if it is not in the same file.", env_var=variable("tls_key")),
-    ] = None,
+    tls: Tls = PLAIN_HTTP,
     as_json: AsJson = False,
 ) -> None:
     """Receive webhooks: verify, keep, and print one line for each. A result is kept before it is acknowledged.
@@ -87,7 +91,7 @@ def listen(
         truss-async submit 1 --webhook-endpoint http://localhost:8099
     """
     logging.basicConfig(format="truss-async: %(message)s")
-    certificate = _certificate(tls=tls, tls_cert=tls_cert, tls_key=tls_key, host=host)
+    certificate = tls.certificate(host)
     arrivals: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
     keeper = _keeper(keep)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,14 +109,6 @@ def listen(
         with receiver:
             _print_start(receiver.url, certificate, is_verified=bool(webhook_secret), as_json=as_json)
             _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
-
-
-def _certificate(*, tls: bool, tls_cert: Path | None, tls_key: Path | None, host: str) -> Certificate | None:
-    if tls_cert is not None:
-        return given_certificate(tls_cert, tls_key)
-    if tls_key is not None:
-        raise SettingsError("--tls-key: the key of which certificate? give --tls-cert, too")
-    return own_certificate(TLS_FOLDER, host=host) if tls else None
 
 
 def _keeper(keep: str) -> Keeper:

@@ -15,16 +15,29 @@ from ..errors import SettingsError, reasons
 Model = TypeVar("Model", bound=BaseModel)
 Command = Callable[..., int | None]
 
-AsJson = Annotated[
-    bool,
-    Parameter(
-        name="--json",
-        negative="",
-        help="Print JSON, for scripts.",
-        env_var="TRUSS_ASYNC_JSON",
-        show_default=False,
-    ),
-]
+
+def variable(name: str) -> str:
+    """The environment variable of an option."""
+    return f"TRUSS_ASYNC_{name.upper()}"
+
+
+def own_option(name: str, help_text: str) -> Parameter:
+    """An option that is no field of a settings model, with the variable of its name."""
+    return Parameter(help=help_text, env_var=variable(name))
+
+
+def flag(name: str, help_text: str) -> Parameter:
+    """The same for one that is given or not."""
+    return Parameter.combine(own_option(name, help_text), Parameter(negative="", show_default=False))
+
+
+def option(model: type[BaseModel], field: str) -> Parameter:
+    """The option for one field."""
+    return own_option(field, model.model_fields[field].description or "")
+
+
+AsJson = Annotated[bool, Parameter(name="--json"), flag("json", "Print JSON, for scripts.")]
+RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
 
 
 def split_at_commas(_type: Any, value: str, *, delimiter: str | None = None) -> list[str]:
@@ -40,16 +53,6 @@ WEBHOOK_SECRET = Parameter(
     env_var_split=split_at_commas,
 )
 """``--webhook-secret``, given once for each secret; in the environment, separated by commas."""
-
-
-def variable(name: str) -> str:
-    """The environment variable of an option."""
-    return f"TRUSS_ASYNC_{name.upper()}"
-
-
-def option(model: type[BaseModel], field: str) -> Parameter:
-    """The option for one field."""
-    return Parameter(help=model.model_fields[field].description, env_var=variable(field))
 
 
 def takes_fields_of(

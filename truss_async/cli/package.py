@@ -9,19 +9,14 @@ from cyclopts import Parameter
 
 from ..shipping import package_truss
 from ..stores.schemes import libraries
-from .options import AsJson
+from .options import AsJson, flag
 
 
 def package(
     truss_dir: Annotated[Path, Parameter(name="TRUSS_DIR", help="A folder with a config.yaml.")],
     /,
     *,
-    check: Annotated[
-        bool,
-        Parameter(
-            negative="", help="Only tell what would change.", env_var="TRUSS_ASYNC_CHECK", show_default=False
-        ),
-    ] = False,
+    check: Annotated[bool, flag("check", "Only say what would change.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put what a model container needs of this package into a truss, ready for `truss push`.

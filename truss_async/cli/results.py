@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,26 +15,25 @@ from cyclopts import App, Parameter
 from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract import ArtifactReference, AsyncPredictResult
-from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError, UnsafeObjectKeyError
+from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError
 from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
 from ..stores.polling import as_utc
 from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
-from .options import AsJson, variable
+from .options import AsJson, RequestId, own_option, variable
 
 STANDARD_OUTPUT = ("-", "@-")
 TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 _DURATION = re.compile(rf"(\d{{1,5}})([{''.join(TIME_UNITS)}])", re.ASCII)
 
-RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
 
-
-def _option(help_text: str, setting: str) -> Parameter:
+def _setting(name: str, help_text: str = "") -> Parameter:
     """An option with the variable of its own name, and that of the plugin's setting."""
-    return Parameter(help=help_text, env_var=(variable(setting), variable(f"output_{setting}")))
+    text = help_text or f"For {{{name}}} in URL or key."
+    return Parameter(help=text, env_var=(variable(name), variable(f"output_{name}")))
 
 
 @Parameter(name="*")
@@ -49,13 +49,11 @@ class StorePlace:
             env_var=(variable("store"), variable("output_url")),
         ),
     ]
-    key: Annotated[str, _option("The object key, if the model's setting differs.", "key")] = DEFAULT_KEY
-    format: Annotated[Format, _option("What the objects hold; the model's setting.", "format")] = "result"
-    model_id: Annotated[str | None, _option("For {model_id} in URL or key.", "model_id")] = None
-    deployment_id: Annotated[str | None, _option("For {deployment_id} in URL or key.", "deployment_id")] = (
-        None
-    )
-    environment: Annotated[str | None, _option("For {environment} in URL or key.", "environment")] = None
+    key: Annotated[str, _setting("key", "The object key, if the model's setting differs.")] = DEFAULT_KEY
+    format: Annotated[Format, _setting("format", "What the objects hold; the model's setting.")] = "result"
+    model_id: Annotated[str | None, _setting("model_id")] = None
+    deployment_id: Annotated[str | None, _setting("deployment_id")] = None
+    environment: Annotated[str | None, _setting("environment")] = None
 
     def open(self) -> OutputStore:
         """The store; what is unknown of URL and key, such as {date}, is looked for."""
@@ -85,13 +83,8 @@ def get_result(request_id: RequestId, /, *, place: StorePlace, as_json: AsJson =
         truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
     """
-    outputs, request_id = place.open(), _checked(request_id)
-    try:
-        result = outputs.get(request_id)
-    except RequestFailedError as failure:
-        return _report(failure, as_json=as_json)
-    _print_result(result, as_json=as_json)
-    return 0
+    outputs = place.open()
+    return _show(lambda: outputs.get(request_id), as_json=as_json)
 
 
 @results.command(name="wait")
@@ -100,9 +93,7 @@ def wait_for_result(
     /,
     *,
     place: StorePlace,
-    timeout_seconds: Annotated[
-        float, Parameter(help="Fail after so long.", env_var=variable("timeout_seconds"))
-    ] = 3600,
+    timeout_seconds: Annotated[float, own_option("timeout_seconds", "Fail after so long.")] = 3600,
     as_json: AsJson = False,
 ) -> int:
     """Print the result of a request as soon as it is there.
@@ -114,13 +105,8 @@ def wait_for_result(
     """
     if not timeout_seconds >= 0:
         raise SettingsError("--timeout-seconds: must be 0 or more")
-    outputs, request_id = place.open(), _checked(request_id)
-    try:
-        result = outputs.wait(request_id, timeout_seconds=timeout_seconds)
-    except RequestFailedError as failure:
-        return _report(failure, as_json=as_json)
-    _print_result(result, as_json=as_json)
-    return 0
+    outputs = place.open()
+    return _show(lambda: outputs.wait(request_id, timeout_seconds=timeout_seconds), as_json=as_json)
 
 
 @results.command(name="list")
@@ -129,14 +115,11 @@ def list_results(
     place: StorePlace,
     since: Annotated[
         str | None,
-        Parameter(
-            help="Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
-            env_var=variable("since"),
+        own_option(
+            "since", "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z."
         ),
     ] = None,
-    prefix: Annotated[
-        str, Parameter(help="Only request ids that start with it.", env_var=variable("prefix"))
-    ] = "",
+    prefix: Annotated[str, own_option("prefix", "Only request ids that start with it.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the results that are in the store, the newest last; with --json, one a line, in no order.
@@ -168,10 +151,7 @@ def open_artifact(
     place: StorePlace,
     output: Annotated[
         Path | None,
-        Parameter(
-            help="File or folder to write to, or - for standard output. [default: this folder]",
-            env_var=variable("output"),
-        ),
+        own_option("output", "File or folder to write to, or - for standard output. [default: this folder]"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -181,8 +161,8 @@ def open_artifact(
         truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
     """
-    outputs, request_id = place.open(), _checked(request_id)
-    reference = _only_artifact(outputs, request_id) if name is None else _artifact(outputs, request_id, name)
+    outputs = place.open()
+    reference = _only_artifact(outputs, request_id) if name is None else outputs.artifact(request_id, name)
     with outputs.open_artifact(reference) as source:
         if str(output) in STANDARD_OUTPUT:
             shutil.copyfileobj(source, sys.stdout.buffer)
@@ -210,23 +190,9 @@ def remove_results(
     if not request_ids:
         raise SettingsError("give the REQUEST_ID of what is to be removed")
     outputs = place.open()
-    for request_id in [_checked(request_id) for request_id in request_ids]:
+    for request_id in [check_request_id(each) for each in request_ids]:
         outputs.delete(request_id)
         print(json.dumps({"request_id": request_id, "removed": True}) if as_json else f"removed {request_id}")
-
-
-def _checked(request_id: str) -> str:
-    try:
-        return check_request_id(request_id)
-    except UnsafeObjectKeyError as error:
-        raise SettingsError(str(error)) from None
-
-
-def _artifact(outputs: OutputStore, request_id: str, name: str) -> ArtifactReference:
-    try:
-        return outputs.artifact(request_id, name)
-    except UnsafeObjectKeyError as error:
-        raise SettingsError(str(error)) from None
 
 
 def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:
@@ -248,11 +214,17 @@ def _copied(source: BinaryIO, target: Path) -> int:
     return write_whole(target.resolve(), source)
 
 
-def _report(failure: RequestFailedError, *, as_json: bool) -> int:
-    if not as_json:
-        raise failure
-    print(failure.result.model_dump_json())
-    return 1
+def _show(find: Callable[[], AsyncPredictResult], *, as_json: bool) -> int:
+    """Print what is found; as JSON, also the result of a request that failed. Return the exit code."""
+    try:
+        result = find()
+    except RequestFailedError as failure:
+        if not as_json:
+            raise
+        print(failure.result.model_dump_json())
+        return 1
+    _print_result(result, as_json=as_json)
+    return 0
 
 
 def _print_result(result: AsyncPredictResult, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError, UnusedCliTokensError
 
-from ..errors import SettingsError, TrussAsyncError
+from ..errors import SettingsError, TrussAsyncError, UnsafeObjectKeyError
 from .app import make_app, select_command
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -50,7 +50,7 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
             return 2, f"too many arguments: {shlex.join(error.unused_tokens or [])}. See --help."
         case CycloptsError():
             return 2, f"{str(error).strip()} See --help."
-        case SettingsError():
+        case SettingsError() | UnsafeObjectKeyError():
             return 2, str(error)
         case TrussAsyncError():
             return 1, str(error)

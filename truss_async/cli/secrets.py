@@ -13,7 +13,7 @@ from ..contract.harness_calls import (
     WebhookSecretList,
 )
 from ..errors import SettingsError
-from .connection import DEFAULT_URL, ApiKey, Url, connect_harness
+from .connection import HARNESS_HERE, Connection
 from .options import AsJson
 
 
@@ -26,8 +26,7 @@ def secrets(
     ] = None,
     /,
     *,
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
+    connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
     """Create, list, rotate and remove the webhook secrets of a harness.
@@ -45,7 +44,7 @@ def secrets(
         raise SettingsError(f"which secret? give its id: truss-async secrets {action} SECRET_ID")
     if action in ("list", "create") and secret_id is not None:
         raise SettingsError(f"{action} takes no secret id")
-    with connect_harness(url, api_key) as client:
+    with connection.to_harness() as client:
         match action:
             case "list":
                 _print_all(client.webhook_secrets(), as_json=as_json)

@@ -4,30 +4,22 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, TextIO
 
-from cyclopts import Parameter
-
 from ..client.refusals import one_line
 from ..contract import AsyncRequestStatus
 from ..contract.harness_calls import DeliveryAttemptRecord, RequestStatusWithDeliveries
-from .connection import DEFAULT_URL, ApiKey, Url, connect_harness
-from .options import AsJson, variable
+from .connection import HARNESS_HERE, Connection
+from .options import AsJson, RequestId, flag
 
 
 def status(
-    request_id: Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")],
+    request_id: RequestId,
     /,
     *,
     deliveries: Annotated[
         bool,
-        Parameter(
-            help="Show every POST to the webhook endpoint, too; a harness knows them, the platform does not tell.",
-            negative="",
-            show_default=False,
-            env_var=variable("deliveries"),
-        ),
+        flag("deliveries", "Show every POST to the webhook endpoint, too; only a harness knows them."),
     ] = False,
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
+    connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
     """Show where an async request stands. A status is kept for one hour after completion.
@@ -37,7 +29,7 @@ def status(
         truss-async status 0123456789abcdef0123456789abcdef --deliveries
         truss-async status 0123456789abcdef0123456789abcdef --json
     """
-    with connect_harness(url, api_key) as client:
+    with connection.to_harness() as client:
         known = client.status(request_id)
         attempts = client.deliveries(request_id) if deliveries else None
     if attempts is None:

@@ -1,6 +1,7 @@
 """``truss-async submit``"""
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +10,37 @@ from pydantic_core import from_json
 
 from ..contract import AsyncPredictRequest, InferenceRetryConfig, RequestStatus, limits
 from ..errors import SettingsError
-from .connection import DEFAULT_URL, ApiKey, Url, connect
-from .options import AsJson, checked, option, variable
+from .connection import HARNESS_HERE, Connection
+from .options import AsJson, checked, flag, option, own_option
 from .status import print_status
 
 STANDARD_INPUT = "@-"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RequestTerms:
+    """What is asked for beside the model input."""
+
+    webhook_endpoint: Annotated[str | None, option(AsyncPredictRequest, "webhook_endpoint")] = None
+    priority: Annotated[int, option(AsyncPredictRequest, "priority")] = limits.DEFAULT_PRIORITY
+    max_time_in_queue_seconds: Annotated[int, option(AsyncPredictRequest, "max_time_in_queue_seconds")] = (
+        limits.DEFAULT_TIME_IN_QUEUE_SECONDS
+    )
+    max_attempts: Annotated[int, option(InferenceRetryConfig, "max_attempts")] = (
+        limits.DEFAULT_INFERENCE_ATTEMPTS
+    )
+
+    def request(self, model_input: Any) -> AsyncPredictRequest:
+        """The request, or SettingsError naming the option that is wrong."""
+        values = asdict(self)
+        retries = checked(InferenceRetryConfig, {"max_attempts": values.pop("max_attempts")})
+        return checked(
+            AsyncPredictRequest, {"model_input": model_input, "inference_retry_config": retries, **values}
+        )
+
+
+USUAL_TERMS = RequestTerms()
 
 
 def submit(
@@ -26,31 +53,14 @@ def submit(
     ] = None,
     /,
     *,
-    webhook_endpoint: Annotated[str | None, option(AsyncPredictRequest, "webhook_endpoint")] = None,
-    priority: Annotated[int, option(AsyncPredictRequest, "priority")] = limits.DEFAULT_PRIORITY,
-    max_time_in_queue_seconds: Annotated[
-        int, option(AsyncPredictRequest, "max_time_in_queue_seconds")
-    ] = limits.DEFAULT_TIME_IN_QUEUE_SECONDS,
-    max_attempts: Annotated[
-        int, option(InferenceRetryConfig, "max_attempts")
-    ] = limits.DEFAULT_INFERENCE_ATTEMPTS,
+    terms: RequestTerms = USUAL_TERMS,
     target: Annotated[
-        str,
-        Parameter(
-            help="production, development, environments/ENV or deployment/ID.", env_var=variable("target")
-        ),
+        str, own_option("target", "production, development, environments/ENV or deployment/ID.")
     ] = "production",
     wait: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            help="Wait until inference and delivery are over; fail unless both succeeded.",
-            env_var=variable("wait"),
-            show_default=False,
-        ),
+        bool, flag("wait", "Wait until inference and delivery are over; fail unless both succeeded.")
     ] = False,
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = None,
+    connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
     """Submit one async request, and print its request id.
@@ -59,17 +69,8 @@ def submit(
         truss-async submit '{"text": "hello"}' --wait
         id=$(truss-async submit @input.json --priority 1)
     """
-    request = checked(
-        AsyncPredictRequest,
-        {
-            "model_input": _parse(_read(model_input)),
-            "webhook_endpoint": webhook_endpoint,
-            "priority": priority,
-            "max_time_in_queue_seconds": max_time_in_queue_seconds,
-            "inference_retry_config": checked(InferenceRetryConfig, {"max_attempts": max_attempts}),
-        },
-    )
-    with connect(url, api_key, target=target) as client:
+    request = terms.request(_parse(_read(model_input)))
+    with connection.to_platform(target=target) as client:
         accepted = client.submit(request)
         if not wait:
             print(accepted.model_dump_json() if as_json else accepted.request_id, flush=True)

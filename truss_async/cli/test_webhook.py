@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..client.refusals import one_line
 from ..endpoint.trial import EndpointTrial, Row
-from .options import WEBHOOK_SECRET, AsJson, variable
+from .options import WEBHOOK_SECRET, AsJson, own_option
 
 _WIDTH = 80
 _INDENT = " " * 9
@@ -27,9 +27,8 @@ def test_webhook(
     ] = (),
     webhook_ca: Annotated[
         Path | None,
-        Parameter(
-            help="PEM file of certificate authorities that it may use, besides the system's.",
-            env_var=variable("webhook_ca"),
+        own_option(
+            "webhook_ca", "PEM file of certificate authorities that it may use, besides the system's."
         ),
     ] = None,
     as_json: AsJson = False,
