@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import uvicorn
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import limits
 from ..replicas.factory import make_replicas
+from ..replicas.host import ReplicaHost
 from ..replicas.http_calls import HttpCalls
 from ..replicas.pool import ReplicaPool
 from ..replicas.request_headers import RequestHeaders
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from .stories import Journal
 
 BACKLOG = 2048
-BUILDS_AT_ONCE = 2
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
@@ -71,16 +70,11 @@ class _Shared:
     delivery: Delivery
     activity: Activity
     metrics: Metrics
-    http: HttpCalls
     faults: Faults
     gates: StoreGates
-    workdir: Path
-    builds: asyncio.Semaphore
+    host: ReplicaHost
     clock: Clock
     report: Callable[[str], None]
-    log: Callable[[str], None]
-    environment: Mapping[str, str]
-    hear: Callable[[ReplicaLogLine], None]
 
 
 async def start_parts(
@@ -91,10 +85,9 @@ async def start_parts(
     clock: Clock,
     faults: Faults,
     report: Callable[[str], None],
-    log: Callable[[str], None],
+    on_line: Callable[[ReplicaLogLine], None],
     environment: Mapping[str, str],
     journal: Journal | None,
-    hear: Callable[[ReplicaLogLine], None],
 ) -> Running:
     """Start every part; the stack stops them in reverse. With a journal, requests leave their stories there.
 
@@ -152,16 +145,18 @@ async def start_parts(
         delivery=delivery,
         activity=activity,
         metrics=metrics,
-        http=http,
         faults=faults,
         gates=gates,
-        workdir=workdir,
-        builds=asyncio.Semaphore(BUILDS_AT_ONCE),
+        host=ReplicaHost(
+            workdir=workdir,
+            http=http,
+            report=report,
+            on_line=on_line,
+            environment=environment,
+            change_environment=gates.via_gates,
+        ),
         clock=clock,
         report=report,
-        log=log,
-        environment=environment,
-        hear=hear,
     )
     deployments: list[Deployment] = []
     dispatchers: list[Dispatcher] = []
@@ -222,19 +217,7 @@ async def start_parts(
 def _make_deployment(
     settings: DeploymentSettings, shared: _Shared, *, prefix: str
 ) -> tuple[Deployment, Dispatcher]:
-    replicas, concurrency = make_replicas(
-        settings,
-        prefix=prefix,
-        workdir=shared.workdir / settings.deployment_id,
-        http=shared.http,
-        clock=shared.clock,
-        report=shared.report,
-        log=shared.log,
-        environment=shared.environment,
-        lead=functools.partial(shared.gates.via_gates, deployment_id=settings.deployment_id),
-        builds=shared.builds,
-        hear=shared.hear,
-    )
+    replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)
     work = asyncio.Event()
     # Processes start in the system's time, whatever the clock of the requests shows.
     pool = ReplicaPool(

@@ -19,6 +19,7 @@ from ..clock import SYSTEM_CLOCK, ManualClock, within
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
+from ..replicas.logs import render_log_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api
 from .assembly import BACKLOG, start_parts
@@ -233,6 +234,10 @@ class Harness:
         if self._journal is not None:
             self._journal.note_line(line.message, self.clock.now(), request_id=line.request_id)
 
+    def _on_replica_line(self, line: ReplicaLogLine) -> None:
+        self._log(render_log_line(line, now=self.clock.now()))
+        self._on_line(line)
+
     @property
     def model_server_url(self) -> str:
         """Where the first replica of the first deployment answers, if it is a Truss server of this harness's own.
@@ -320,10 +325,9 @@ class Harness:
                     clock=self.clock,
                     faults=self.faults,
                     report=self._report,
-                    log=self._log,
+                    on_line=self._on_replica_line,
                     environment=self._environment,
                     journal=self._journal,
-                    hear=self._on_line,
                 )
             except HarnessError as error:
                 accepting.set_exception(error)

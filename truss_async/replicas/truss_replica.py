@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ..clock import wait_for_event
 from ..errors import HarnessError
 from ..shipping import copy_container_part
 from .context import build_context
+from .differences import differences
 from .environment import choose_environment
 from .health import HealthPolicy, health_policy, watch_health
 from .interpreter import process_environment
 from .output import ServerOutput
 from .protocol import ReplicaLoadError, ReplicaUnreachableError
-from .remarks import remarks
 from .server_process import ServerFolders, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from ..clock import Clock
     from .context import BuildContext
     from .environment import Environment
-    from .http_calls import HttpAnswer, HttpCalls
-    from .logs import ReplicaLogLine
+    from .host import ReplicaHost
+    from .http_calls import HttpAnswer
     from .protocol import ReplicaCall
     from .settings import DeploymentSettings
 
@@ -40,21 +39,18 @@ NOTICE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class TrussRuns:
-    """What the replicas of one truss have in common. ``remark`` gets things that need to be said once."""
+    """What the replicas of one truss have in common."""
 
     truss_dir: Path
     settings: DeploymentSettings
-    http: HttpCalls
-    clock: Clock
-    report: Callable[[str], None]
-    remark: Callable[[str], None]
-    log: Callable[[ReplicaLogLine], None]
-    environment: Mapping[str, str]
-    """Added to the environment of this process, and stronger than the config's variables."""
-    lead: Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
-    """Gets the whole environment of a replica that starts, and returns the one that it is given."""
-    builds: asyncio.Semaphore
-    """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
+    host: ReplicaHost
+    _reported: set[str] = field(default_factory=set)
+
+    def report_once(self, line: str) -> None:
+        """Say what is so of each replica, and each time it starts."""
+        if line not in self._reported:
+            self._reported.add(line)
+            self.host.report(line)
 
 
 class ProcessReplica:
@@ -65,6 +61,7 @@ class ProcessReplica:
     ) -> None:
         self.name = name
         self._runs = runs
+        self._host = runs.host
         self._workdir = workdir
         self._grace_seconds = grace_seconds
         self._server: ServerProcess | None = None
@@ -90,33 +87,34 @@ class ProcessReplica:
 
     async def call(self, call: ReplicaCall) -> HttpAnswer:
         try:
-            return await self._runs.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
+            return await self._host.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
         except ReplicaUnreachableError:
             # If it is gone, the pool is to know before the next attempt comes, which must not meet it again.
-            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
+            await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
             raise
 
     async def start(self) -> None:
         await self.stop()
         self._is_gone.clear()
-        async with self._runs.builds:
+        async with self._host.builds:
             context = await build_context(self._runs.truss_dir, into=self._workdir / "image")
             environment = await self._choose_environment(context)
         threshold = self._runs.settings.restart_threshold_seconds
         self._health = health_policy(context.config, restart_threshold_seconds=threshold)
-        output = ServerOutput(self.name, log=self._runs.log, clock=self._runs.clock, rename=self._rename)
+        output = ServerOutput(self.name, log=self._host.log, clock=self._host.clock, rename=self._rename)
         try:
             folders = await asyncio.to_thread(self._prepare_folders, context, environment)
             self._server = await ServerProcess.launch(
                 environment.python,
                 folders,
                 run_dir=self._workdir,
-                environment=await self._runs.lead(
+                environment=await self._host.change_environment(
                     {
                         **process_environment(environment.python, isolated=environment.isolated),
                         **context.environment_variables,
-                        **self._runs.environment,
-                    }
+                        **self._host.environment,
+                    },
+                    self._runs.settings.deployment_id,
                 ),
                 output=output,
             )
@@ -124,7 +122,7 @@ class ProcessReplica:
             raise HarnessError(f"cannot start {environment.python} for {self.name}: {error}") from error
         try:
             await self._server.wait_loaded(
-                clock=self._runs.clock, threshold_seconds=self._health.startup_threshold_seconds
+                clock=self._host.clock, threshold_seconds=self._health.startup_threshold_seconds
             )
         except ReplicaLoadError:
             await self.stop()
@@ -132,12 +130,12 @@ class ProcessReplica:
 
     async def stop(self) -> None:
         if self._server is not None:
-            await self._server.stop(grace_seconds=self._grace_seconds, clock=self._runs.clock)
+            await self._server.stop(grace_seconds=self._grace_seconds, clock=self._host.clock)
 
     async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
         if self._server is None:
             return "was never started"
-        clock = self._runs.clock
+        clock = self._host.clock
         watch = watch_health(self.check_health, self._health, clock=clock, on_traffic=on_traffic)
         try:
             return await self._server.wait_exit(watch)
@@ -154,7 +152,7 @@ class ProcessReplica:
         """Kill the server as it stands, which ``reason`` tells afterwards; return when it is gone, and the pool knows."""
         if self._server is not None:
             await self._server.crash(reason)
-            await wait_for_event(self._is_gone, clock=self._runs.clock, seconds=NOTICE_SECONDS)
+            await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:
         environment, python_version = await choose_environment(
@@ -162,11 +160,11 @@ class ProcessReplica:
             settings=self._runs.settings,
             truss_dir=self._runs.truss_dir,
             cwd=self._workdir,
-            clock=self._runs.clock,
-            report=self._runs.report,
+            clock=self._host.clock,
+            report=self._host.report,
         )
-        for line in remarks(context.config, python_version=python_version):
-            self._runs.remark(line)
+        for line in differences(context.config, python_version=python_version):
+            self._runs.report_once(line)
         return environment
 
     def _prepare_folders(self, context: BuildContext, environment: Environment) -> ServerFolders:

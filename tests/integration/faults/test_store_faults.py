@@ -48,7 +48,7 @@ class Gates:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def via_gates(self, **environment: str) -> dict[str, str]:
-        return self.run(self.gates.via_gates(environment, deployment_id="d1"))
+        return self.run(self.gates.via_gates(environment, "d1"))
 
     @contextmanager
     def shut(self, request_id: str, kind: FaultKind) -> Iterator[None]:

@@ -12,14 +12,16 @@ import uvloop
 import yaml
 
 from truss_async.clock import SYSTEM_CLOCK
-from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.factory import make_replicas
+from truss_async.replicas.host import ReplicaHost
 from truss_async.replicas.http_calls import HttpCalls
+from truss_async.replicas.logs import render_log_line
 from truss_async.replicas.pool import ReplicaPool
 from truss_async.replicas.protocol import Replica, ReplicaCall
+from truss_async.replicas.settings import DeploymentSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -48,15 +50,16 @@ class Stage:
 
     def replicas(
         self, truss_dir: Path, *, variables: Mapping[str, str] | None = None, **settings: Any
-    ) -> list[Replica]:
+    ) -> Sequence[Replica]:
         made, self.concurrency = make_replicas(
-            HarnessSettings(truss_dir=truss_dir, **settings),
-            workdir=self.folder / "work",
-            http=self.http,
-            clock=SYSTEM_CLOCK,
-            report=lambda line: self._note(self.reported, line),
-            log=lambda line: self._note(self.logged, line),
-            environment=variables,
+            DeploymentSettings(truss_dir=truss_dir, **settings),
+            ReplicaHost(
+                workdir=self.folder / "work",
+                http=self.http,
+                report=lambda line: self._note(self.reported, line),
+                on_line=lambda line: self._note(self.logged, render_log_line(line, now=SYSTEM_CLOCK.now())),
+                environment=variables or {},
+            ),
         )
         self._started += made
         return made
@@ -66,7 +69,7 @@ class Stage:
         self.run(replica.start())
         return replica
 
-    def pool(self, replicas: list[Replica]) -> ReplicaPool:
+    def pool(self, replicas: Sequence[Replica]) -> ReplicaPool:
         pool = ReplicaPool(
             replicas,
             concurrency=self.concurrency,

@@ -253,19 +253,17 @@ def test_model_that_does_not_end_on_sigterm_is_killed(stage: Stage) -> None:
 HARNESS = """
 import asyncio, sys
 from pathlib import Path
-from truss_async.clock import SYSTEM_CLOCK
 from truss_async.replicas.factory import make_replicas
+from truss_async.replicas.host import ReplicaHost
 from truss_async.replicas.http_calls import HttpCalls
-from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.settings import DeploymentSettings
 
-def log(line):
-    print(line, flush=True)
+def on_line(line):
+    print(line.message, flush=True)
 
 async def main():
-    settings = HarnessSettings(truss_dir=sys.argv[1])
-    (replica,), _ = make_replicas(
-        settings, workdir=Path(sys.argv[2]), http=HttpCalls(), clock=SYSTEM_CLOCK, report=len, log=log
-    )
+    host = ReplicaHost(workdir=Path(sys.argv[2]), http=HttpCalls(), report=len, on_line=on_line)
+    (replica,), _ = make_replicas(DeploymentSettings(truss_dir=sys.argv[1]), host)
     await replica.start()
     print(replica.pid, replica.predict_url, flush=True)
     await replica.wait_exit(on_traffic=print)

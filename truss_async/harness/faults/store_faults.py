@@ -59,7 +59,7 @@ class StoreGates:
         """Whether the replicas of a deployment reach an output store through a gate."""
         return self._has_gate.get(deployment_id, False)
 
-    async def via_gates(self, environment: Mapping[str, str], *, deployment_id: str) -> dict[str, str]:
+    async def via_gates(self, environment: Mapping[str, str], deployment_id: str) -> dict[str, str]:
         """The environment of a replica, in which each endpoint is a gate."""
         gates = {}
         for name in VARIABLES if self._is_on else ():

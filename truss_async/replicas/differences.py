@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["remarks"]
+__all__ = ["differences"]
 
 
-def remarks(config: Mapping[str, Any], *, python_version: str) -> Iterator[str]:
+def differences(config: Mapping[str, Any], *, python_version: str) -> Iterator[str]:
     """``config`` is the truss's whole config.yaml, ``python_version`` that of the replica, as in ``3.11``."""
     wanted = str(config.get("python_version") or "").removeprefix("py")
     wanted = f"{wanted[:1]}.{wanted[1:]}"

@@ -1,0 +1,53 @@
+"""What all replicas of one process of ours have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ..clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from ..clock import Clock
+    from .http_calls import HttpCalls
+    from .logs import ReplicaLogLine
+
+    EnvironmentChange = Callable[[Mapping[str, str], str], Awaitable[Mapping[str, str]]]
+
+__all__ = ["ReplicaHost"]
+
+BUILDS_AT_ONCE: Final = 2
+
+
+async def _unchanged(environment: Mapping[str, str], _deployment_id: str) -> Mapping[str, str]:
+    return environment
+
+
+@dataclass(frozen=True)
+class ReplicaHost:
+    """Who runs replicas, and what it gives to each."""
+
+    workdir: Path
+    """Theirs to fill, and the host's to remove."""
+    http: HttpCalls
+    report: Callable[[str], None]
+    """Gets what a person should know."""
+    on_line: Callable[[ReplicaLogLine], None]
+    """Gets each line that a replica writes, save the server's routine."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to that of this process and to the config's ``environment_variables``, and stronger."""
+    change_environment: EnvironmentChange = _unchanged
+    """Gets the whole environment of a replica that starts, with the deployment's id, and has the last word on it."""
+    clock: Clock = SYSTEM_CLOCK
+    """Processes live in the system's time, whatever the clock of the requests shows."""
+    builds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUILDS_AT_ONCE))
+    """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
+
+    def log(self, line: ReplicaLogLine) -> None:
+        """A replica wrote a line."""
+        if line.level != "debug":
+            self.on_line(line)
