@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import httpx
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from ..contract import ArtifactReference, RequestStatus, WebhookStatus
 from ..errors import HarnessError, OutputStoreError, RequestFailedError
 from ..harness.server import Harness
 from ..harness.settings import HarnessSettings
-from ..stores import OutputStore, StoreCredentials, result_key
+from ..stores import OutputStore, result_key
 from ..webhooks import WebhookReceiver
 from .outcomes import PageOutcome, StoredOutput, Submission
 from .s3_server import S3Server
@@ -51,21 +51,11 @@ def run_demo(
 ) -> list[str]:
     """Send every page of the truss's folder ``pages`` through async inference and show a table of what became of it.
 
-    Returns one line for each thing that did not hold. Everything that is started is stopped when it returns, however it returns. Raises HarnessError when something
-    does not start.
+    Returns one line for each thing that did not hold. Everything that is started is stopped when it returns, however it
+    returns. Raises HarnessError when something does not start.
     """
-    pages = sorted((truss_dir / "pages").glob("*.png"))
-    if not pages:
-        raise HarnessError(
-            f"no pages/*.png in {truss_dir}: run the demo from a clone, or give a truss that reads pages"
-        )
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        model_log = (output_dir / "model.log").open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise HarnessError(
-            f"cannot write to {output_dir}: {error.strerror}; give another with --output"
-        ) from None
+    pages = _pages_of(truss_dir)
+    model_log = _open_model_log(output_dir)
     screen = screen or Screen(clock=clock)
     secret = f"whsec_{secrets.token_hex(19)}"
     with ExitStack() as started, model_log:
@@ -97,7 +87,7 @@ def run_demo(
             f"{len(submissions)} async requests accepted; they wait in the queue until the model is loaded"
         )
         statuses = _watch(submissions, client, own, screen=screen, clock=clock)
-        store = OutputStore.from_url(_OUTPUT_URL, credentials=_credentials(s3))
+        store = OutputStore.from_url(_OUTPUT_URL, credentials=s3.credentials())
         outcomes = [
             _conclude(each, statuses[each.request_id], own, receiver, store, output_dir=output_dir)
             for each in submissions
@@ -113,6 +103,25 @@ def run_demo(
 def annotated_name(page: str) -> str:
     """The file in the output folder that shows what was read on a page."""
     return f"{Path(page).stem}-annotated.png"
+
+
+def _pages_of(truss_dir: Path) -> list[Path]:
+    pages = sorted((truss_dir / "pages").glob("*.png"))
+    if not pages:
+        raise HarnessError(
+            f"no pages/*.png in {truss_dir}: run the demo from a clone, or give a truss that reads pages"
+        )
+    return pages
+
+
+def _open_model_log(output_dir: Path) -> TextIO:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        return (output_dir / "model.log").open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot write to {output_dir}: {error.strerror}; give another with --output"
+        ) from None
 
 
 def _put_pages(s3: S3Server, pages: Sequence[Path]) -> None:
@@ -234,15 +243,6 @@ def _read_back(store: OutputStore, request_id: str) -> StoredOutput:
     if not annotated.startswith(_PNG):
         return StoredOutput(key, result=result, problem=f"{reference.url} is no PNG image")
     return StoredOutput(key, result=result, annotated=annotated)
-
-
-def _credentials(s3: S3Server) -> StoreCredentials:
-    return StoreCredentials(
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        aws_region="us-east-1",
-        aws_endpoint_url=s3.endpoint_url,
-    )
 
 
 def _seconds(begin: str | None, end: str | None) -> float | None:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import HarnessError, MissingExtraError
+from ..stores import StoreCredentials
 from .tether import remove
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from mypy_boto3_s3 import S3Client
     from typing_extensions import Self
 
@@ -32,6 +31,7 @@ _GRPC_OFFSET: Final = 10_000
 _CLASHES: Final = ("Port allocation failed", "address already in use")
 _START_ATTEMPTS: Final = 5
 _STOP_SECONDS: Final = 10.0
+_REGION: Final = "us-east-1"
 # The server puts Unix sockets here whatever TMPDIR says, and a longer path may be over a socket's limit.
 _SOCKET_PARENT: Final = Path("/", "tmp")
 
@@ -67,9 +67,18 @@ class S3Server:
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": _REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def credentials(self) -> StoreCredentials:
+        """What an output store on this server signs in with."""
+        return StoreCredentials(
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            aws_region=_REGION,
+            aws_endpoint_url=self.endpoint_url,
+        )
 
     def client(self, *, attempts: int = 3, read_seconds: float = 30) -> S3Client:
         """A boto3 client for this server, whatever the environment says."""
@@ -81,7 +90,7 @@ class S3Server:
         return boto3.session.Session(
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
+            region_name=_REGION,
         ).client(
             "s3",
             endpoint_url=self.endpoint_url,
@@ -134,9 +143,7 @@ class S3Server:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _launch(self, weed: Path) -> tuple[subprocess.Popen[bytes], Path]:
@@ -149,18 +156,35 @@ class S3Server:
         except OSError as error:
             self.stop()
             raise HarnessError(f"cannot make the S3 server's data folder {data}: {error.strerror}") from None
+        ports = self._ports = _free_ports()
+        self._scratch += [
+            str(_SOCKET_PARENT / f"seaweedfs-{name}-grpc-{port + _GRPC_OFFSET}.sock")
+            for name, port in ports.items()
+        ]
+        grace_seconds = _STOP_SECONDS if self._data_dir else 0
+        tether = [sys.executable, "-I", str(_TETHER), str(grace_seconds), os.pathsep.join(self._scratch)]
+        with (folder / "log").open("wb") as log:
+            process = self._process = subprocess.Popen(
+                [*tether, *self._command(weed, data, folder)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                # It takes keys, buckets and settings from the environment as well: it gets none of ours.
+                env={"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.defpath},
+                # Ctrl-C in a terminal is for this process, which then stops the server in its turn.
+                start_new_session=True,
+            )
+        return process, folder / "log"
+
+    def _command(self, weed: Path, data: Path, folder: Path) -> list[str]:
         identity = {
             "name": "truss-async",
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "List", "Tagging", "Write"],
         }
         (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-        ports = self._ports = _free_ports()
-        self._scratch += [
-            str(_SOCKET_PARENT / f"seaweedfs-{name}-grpc-{port + _GRPC_OFFSET}.sock")
-            for name, port in ports.items()
-        ]
-        command = [
+        return [
             str(weed),
             "mini",
             f"-dir={data}",
@@ -172,32 +196,11 @@ class S3Server:
             "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
-            *(f"-{component}.port={port}" for component, port in ports.items()),
+            *(f"-{component}.port={port}" for component, port in self._ports.items()),
             f"-s3.config={folder / 's3.json'}",
             f"-s3.localSocket={folder / 's3.sock'}",
             f"-filer.localSocket={folder / 'filer.sock'}",
         ]
-        grace_seconds = _STOP_SECONDS if self._data_dir else 0
-        with (folder / "log").open("wb") as log:
-            process = self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    str(_TETHER),
-                    str(grace_seconds),
-                    os.pathsep.join(self._scratch),
-                    *command,
-                ],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                # It takes keys, buckets and settings from the environment as well: it gets none of ours.
-                env={"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.defpath},
-                # Ctrl-C in a terminal is for this process, which then stops the server in its turn.
-                start_new_session=True,
-            )
-        return process, folder / "log"
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -21,7 +21,6 @@ from .verification import parse_result
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
 
     from ..contract import AsyncPredictResult
     from .stored_results import ClaimedResult, FailedResult
@@ -118,12 +117,7 @@ class ResultInbox:
     def __enter__(self) -> ResultInbox:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def failed(self) -> list[FailedResult]:

@@ -18,7 +18,7 @@ from truss_async.demo.s3_server import S3Server
 from truss_async.harness.faults import Occasion, fits
 from truss_async.harness.server import Harness
 from truss_async.harness.settings import HarnessSettings
-from truss_async.stores import OutputStore, StoreCredentials
+from truss_async.stores import OutputStore
 from truss_async.webhooks.receiver import WebhookReceiver
 
 REQUESTS = 200
@@ -151,13 +151,7 @@ def test_a_run_in_which_everything_goes_wrong_now_and_then_loses_nothing(
     assert sum("was crashed by a fault" in line for line in reports) == struck[FaultKind.MODEL_CRASH]
     assert len(Counter(map(outcome, ended.values()))) == 4, "a seed that leads to every end"
 
-    credentials = StoreCredentials(
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        aws_region="us-east-1",
-        aws_endpoint_url=s3.endpoint_url,
-    )
-    store = OutputStore.from_url("s3://outputs/run", credentials=credentials)
+    store = OutputStore.from_url("s3://outputs/run", credentials=s3.credentials())
     received = {sent.request_id: sent.result for sent in receiver.deliveries if sent.accepted}
     for order, request_id in enumerate(ids, 1):
         expected = {"square": order * order} if inference_ends_well(order) else None

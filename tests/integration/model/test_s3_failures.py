@@ -17,7 +17,7 @@ from tests.integration.model.model_server import ModelServer, wait_until
 from tests.integration.model.s3_proxy import S3Proxy
 from truss_async.demo.s3_server import S3Server
 from truss_async.errors import TrussAsyncError
-from truss_async.stores import OutputStore, StoreCredentials
+from truss_async.stores import OutputStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,13 +53,7 @@ class Bench:
 
     @property
     def store(self) -> OutputStore:
-        credentials = StoreCredentials(
-            aws_access_key_id=self.s3.access_key,
-            aws_secret_access_key=self.s3.secret_key,
-            aws_region="us-east-1",
-            aws_endpoint_url=self.s3.endpoint_url,
-        )
-        return OutputStore.from_url("s3://bucket/outputs", credentials=credentials)
+        return OutputStore.from_url("s3://bucket/outputs", credentials=self.s3.credentials())
 
     def ask(self, faults: Iterable[str]) -> list[Case]:
         """Meet each fault in each mode, with and without an artifact, all at once."""

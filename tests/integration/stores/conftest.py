@@ -42,12 +42,7 @@ def s3_server() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def s3_credentials(s3_server: S3Server) -> StoreCredentials:
-    return StoreCredentials(
-        aws_access_key_id=s3_server.access_key,
-        aws_secret_access_key=s3_server.secret_key,
-        aws_region="us-east-1",
-        aws_endpoint_url=s3_server.endpoint_url,
-    )
+    return s3_server.credentials()
 
 
 @pytest.fixture(scope="session")
