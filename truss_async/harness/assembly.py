@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import uvicorn
 
-from ..clock import SYSTEM_CLOCK, ManualClock
+from ..clock import ManualClock
 from ..contract import limits
-from ..replicas.factory import make_replicas
 from ..replicas.host import ReplicaHost
 from ..replicas.http_calls import HttpCalls
-from ..replicas.pool import ReplicaPool
-from ..replicas.request_headers import RequestHeaders
-from ..replicas.scaling import ScaleLimits
 from .activity import Activity
-from .api import Api, AsyncCalls, Deployment, Deployments, OwnCalls, PromptServer, SyncCalls
-from .autoscaler import Autoscaler
+from .api import Api, AsyncCalls, Deployments, OwnCalls, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
-from .dispatcher import Dispatcher
-from .faults import FaultyCalls, StoreGates
+from .deployment import Deployment, Shared, health_of
+from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .metrics import Metrics
-from .request_queue import SqliteRequestQueue, until_stored
+from .request_queue import SqliteRequestQueue
 from .state import StateFolder
 from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
@@ -40,7 +35,6 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..replicas.logs import ReplicaLogLine
-    from ..replicas.settings import DeploymentSettings
     from .faults import Faults
     from .request_queue import RequestQueue
     from .settings import HarnessSettings
@@ -58,45 +52,57 @@ class Running:
 
     api: Api
     deployments: Sequence[Deployment]
-    dispatchers: Sequence[Dispatcher]
     tasks: Sequence[asyncio.Task[Any]]
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What all deployments of a harness have in common."""
+class Given:
+    """What whoever starts a harness gives it. With a journal, requests leave their stories there."""
 
-    queue: RequestQueue
-    delivery: Delivery
-    activity: Activity
-    metrics: Metrics
-    faults: Faults
-    gates: StoreGates
-    host: ReplicaHost
+    settings: HarnessSettings
     clock: Clock
+    faults: Faults
     report: Callable[[str], None]
+    on_line: Callable[[ReplicaLogLine], None]
+    environment: Mapping[str, str]
+    journal: Journal | None
 
 
-async def start_parts(
-    parts: AsyncExitStack,
-    settings: HarnessSettings,
-    *,
-    listening: socket.socket,
-    clock: Clock,
-    faults: Faults,
-    report: Callable[[str], None],
-    on_line: Callable[[ReplicaLogLine], None],
-    environment: Mapping[str, str],
-    journal: Journal | None,
-) -> Running:
-    """Start every part; the stack stops them in reverse. With a journal, requests leave their stories there.
+async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.socket) -> Running:
+    """Start every part; the stack stops them in reverse.
 
     Raises:
         HarnessError: a part cannot start.
     """
+    settings, clock = given.settings, given.clock
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
-    webhook_secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
+    secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
+    shared = await _make_shared(parts, given, state=state, secrets=secrets)
+    housekeeping = Housekeeping(queue=shared.queue, activity=shared.activity, report=given.report)
+    deployments = [
+        Deployment(each, shared, prefix=f"{each.deployment_id}-" if settings.deployments else "")
+        for each in settings.all_deployments
+    ]
+    await _report_unserved(shared.queue, {each.id for each in deployments}, report=given.report)
+    api = _make_api(given, shared, secrets, deployments, housekeeping)
+    for deployment in deployments:
+        await deployment.start()
+        parts.push_async_callback(deployment.stop)
+    workers = [shared.delivery, *(worker for each in deployments for worker in each.workers), housekeeping]
+    tasks = [
+        _background(parts, shared.activity.start(each.run(), name=type(each).__name__)) for each in workers
+    ]
+    tasks.append(_serve_http(parts, api, listening))
+    if isinstance(clock, ManualClock):
+        parts.callback(_attend(clock, shared.activity))
+    return Running(api, deployments, tasks)
+
+
+async def _make_shared(
+    parts: AsyncExitStack, given: Given, *, state: StateFolder, secrets: WebhookSecrets
+) -> Shared:
+    settings, clock, faults, report = given.settings, given.clock, given.faults, given.report
     queue: RequestQueue = SqliteRequestQueue(
         state.queue_file,
         now=clock.now(),
@@ -104,23 +110,9 @@ async def start_parts(
         is_kept=settings.state_dir is not None,
     )
     parts.push_async_callback(queue.close)
-    if journal is not None:
-        queue = JournalingQueue(queue, journal, now=clock.now)
-    workdir = Path(
-        parts.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True))
-    )
-    activity = Activity(clock)
-    http = HttpCalls()
-    parts.push_async_callback(http.close)
-    session = await parts.enter_async_context(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=("Accept-Encoding", "User-Agent"),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-    )
-    metrics = Metrics(settings.all_deployments)
+    if given.journal is not None:
+        queue = JournalingQueue(queue, given.journal, now=clock.now)
+    activity, metrics = Activity(clock), Metrics(settings.all_deployments)
     gates = StoreGates(
         faults,
         is_on=settings.store_gate,
@@ -130,170 +122,87 @@ async def start_parts(
     parts.push_async_callback(gates.close)
     delivery = Delivery(
         queue=queue,
-        signing=webhook_secrets.signing,
+        signing=secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
         tls=True if settings.webhook_ca is None else webhook_tls(settings.webhook_ca),
-        session=session,
+        session=await parts.enter_async_context(_webhook_session()),
         activity=activity,
         metrics=metrics,
         faults=faults,
         report=report,
     )
-    housekeeping = Housekeeping(queue=queue, activity=activity, report=report)
-    shared = _Shared(
+    return Shared(
         queue=queue,
         delivery=delivery,
         activity=activity,
         metrics=metrics,
         faults=faults,
         gates=gates,
-        host=ReplicaHost(
-            workdir=workdir,
-            http=http,
-            report=report,
-            on_line=on_line,
-            environment=environment,
-            change_environment=gates.via_gates,
-        ),
-        clock=clock,
+        host=_make_host(parts, given, gates),
         report=report,
     )
-    deployments: list[Deployment] = []
-    dispatchers: list[Dispatcher] = []
-    for each in settings.all_deployments:
-        prefix = f"{each.deployment_id}-" if settings.deployments else ""
-        deployment, dispatcher = _make_deployment(each, shared, prefix=prefix)
-        deployments.append(deployment)
-        dispatchers.append(dispatcher)
-    await _tell_of_unserved(queue, {each.id for each in deployments}, report=report)
 
+
+def _make_host(parts: AsyncExitStack, given: Given, gates: StoreGates) -> ReplicaHost:
+    folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
+    host = ReplicaHost(
+        workdir=Path(parts.enter_context(folder)),
+        http=HttpCalls(),
+        report=given.report,
+        on_line=given.on_line,
+        environment=given.environment,
+        change_environment=gates.via_gates,
+    )
+    parts.push_async_callback(host.http.close)
+    return host
+
+
+def _make_api(
+    given: Given,
+    shared: Shared,
+    secrets: WebhookSecrets,
+    deployments: Sequence[Deployment],
+    housekeeping: Housekeeping,
+) -> Api:
     async def exposition() -> bytes:
         for deployment in deployments:
-            counts = await queue.counts(deployment.id)
-            deployment.metrics.at_this_moment(
-                queue_size=counts.queued,
-                concurrent_requests=deployment.pool.taken_slots,
-                replicas_active=deployment.pool.ready_count,
-                replicas_starting=deployment.pool.starting_count,
-            )
-        return metrics.exposition()
+            await deployment.note_moment()
+        return shared.metrics.exposition()
 
+    queue, clock, faults = shared.queue, given.clock, given.faults
     async_calls = AsyncCalls(
         queue=queue,
-        limits=settings.call_limits,
+        limits=given.settings.call_limits,
         clock=clock,
         on_expiry=housekeeping.note_expiry,
         faults=faults,
     )
-    api = Api(
+    return Api(
         Deployments(deployments),
-        api_key=settings.api_key,
+        api_key=given.settings.api_key,
         clock=clock,
         exposition=exposition,
         async_calls=async_calls,
-        own_calls=OwnCalls(
-            queue=queue, known=async_calls.known, secrets=webhook_secrets, faults=faults, clock=clock
-        ),
-        health=lambda: _health(deployments),
-    )
-    workers: list[Dispatcher | Autoscaler] = [*dispatchers]
-    for deployment in deployments:
-        scale = _scale_limits(deployment.settings)
-        await deployment.pool.start(scale.initial)
-        parts.push_async_callback(deployment.pool.stop)
-        if scale.are_elastic:
-            workers.append(_make_autoscaler(deployment, shared, limits=scale))
-    tasks = [
-        _background(parts, activity.start(delivery.run(), name="delivery")),
-        *(_background(parts, activity.start(each.run(), name=type(each).__name__)) for each in workers),
-        _background(parts, activity.start(housekeeping.run(), name="housekeeping")),
-    ]
-    tasks.append(_serve_http(parts, api, listening))
-    if isinstance(clock, ManualClock):
-        parts.callback(_attend(clock, activity))
-    return Running(api, deployments, dispatchers, tasks)
-
-
-def _make_deployment(
-    settings: DeploymentSettings, shared: _Shared, *, prefix: str
-) -> tuple[Deployment, Dispatcher]:
-    replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)
-    work = asyncio.Event()
-    # Processes start in the system's time, whatever the clock of the requests shows.
-    pool = ReplicaPool(
-        replicas, concurrency=concurrency, clock=SYSTEM_CLOCK, report=shared.report, on_capacity=work.set
-    )
-
-    faulty = FaultyCalls(settings.deployment_id, faults=shared.faults, gates=shared.gates)
-    headers = RequestHeaders(is_chain=settings.chain_id is not None)
-    metrics = shared.metrics.of(settings.deployment_id)
-    dispatcher = Dispatcher(
-        settings.deployment_id,
-        queue=shared.queue,
-        pool=pool,
-        activity=shared.activity,
-        headers=headers,
-        metrics=metrics,
-        report=shared.report,
-        work=work,
-        delivery=shared.delivery,
-        faulty=faulty,
-    )
-
-    def on_queued() -> None:
-        dispatcher.note_queued()
-        pool.wake()
-
-    deployment = Deployment(
-        settings,
-        pool=pool,
-        sync_calls=SyncCalls(pool=pool, clock=shared.clock, headers=headers, faulty=faulty),
-        replicas=replicas,
-        metrics=metrics,
-        on_queued=on_queued,
-    )
-    return deployment, dispatcher
-
-
-def _scale_limits(settings: DeploymentSettings) -> ScaleLimits:
-    return ScaleLimits(
-        settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
+        own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=secrets, faults=faults, clock=clock),
+        health=lambda: health_of(deployments),
     )
 
 
-def _make_autoscaler(deployment: Deployment, shared: _Shared, *, limits: ScaleLimits) -> Autoscaler:
-    async def backlog() -> int:
-        counts = await until_stored(
-            lambda: shared.queue.counts(deployment.id), pause=shared.activity.sleep, report=shared.report
-        )
-        return counts.queued + counts.in_progress
+def _webhook_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        skip_auto_headers=("Accept-Encoding", "User-Agent"),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
-    return Autoscaler(deployment.pool, limits=limits, backlog=backlog, activity=shared.activity)
 
-
-async def _tell_of_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:
+async def _report_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:
     for deployment_id, count in (await queue.open_by_deployment()).items():
         if deployment_id not in served:
             report(
                 f"{count} open requests are for the deployment {deployment_id}, which is not served; they wait, or expire"
             )
-
-
-def _health(deployments: Sequence[Deployment]) -> dict[str, object]:
-    pools = {each.id: each.pool for each in deployments}
-    states = {pool.state for pool in pools.values()}
-    return {
-        "status": "ok",
-        "model": next(
-            state for state in ("failed", "starting", "ready", "scaled_to_zero") if state in states
-        ),
-        "replicas_ready": sum(pool.ready_count for pool in pools.values()),
-        "error": next((pool.last_error for pool in pools.values() if pool.last_error), None),
-        "deployments": {
-            name: {"model": pool.state, "replicas_ready": pool.ready_count, "error": pool.last_error}
-            for name, pool in pools.items()
-        },
-    }
 
 
 def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:

@@ -21,9 +21,8 @@ from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
 from ..replicas.logs import render_log_line
 from ..replicas.readiness import all_ready
-from .api import MAX_DELIVERIES, call_api
-from .assembly import BACKLOG, start_parts
-from .dispatcher import Dispatcher
+from .api import MAX_DELIVERIES, call_api, served_by
+from .assembly import BACKLOG, Given, start_parts
 from .faults import Faults
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from ..clock import MovableClock
     from ..replicas.logs import ReplicaLogLine
     from .assembly import Running
+    from .deployment import Deployment
     from .settings import HarnessSettings
     from .stories import Problem, ProblemKind
 
@@ -189,12 +189,12 @@ class Harness:
     def pause(self) -> None:
         """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""
         self._is_paused = True
-        self._do(_for_each(self._parts.dispatchers, Dispatcher.pause))
+        self._do(_for_each(self._parts.deployments, lambda each: each.dispatcher.pause()))
 
     def resume(self) -> None:
         """Begin inference attempts again."""
         self._is_paused = False
-        self._do(_for_each(self._parts.dispatchers, Dispatcher.resume))
+        self._do(_for_each(self._parts.deployments, lambda each: each.dispatcher.resume()))
 
     def wait_ready(self, *, timeout_seconds: float = 600) -> None:
         """Return once every deployment has a replica that is loaded.
@@ -283,7 +283,7 @@ class Harness:
         for each in self._parts.deployments:
             if deployment_id in (None, each.id):
                 word = "async_predict" if each.settings.chain_id is None else "async_run_remote"
-                served = each.served
+                served = served_by(each)
                 place = f"/{served.kind.value}/{served.name}/deployment/{each.id}" if deployment_id else ""
                 return f"{place}/{word}"
         raise HarnessError(f"there is no deployment {deployment_id}")
@@ -318,10 +318,8 @@ class Harness:
         self._stopping = asyncio.Event()
         async with AsyncExitStack() as parts:
             try:
-                running = await start_parts(
-                    parts,
-                    self.settings,
-                    listening=listening,
+                given = Given(
+                    settings=self.settings,
                     clock=self.clock,
                     faults=self.faults,
                     report=self._report,
@@ -329,6 +327,7 @@ class Harness:
                     environment=self._environment,
                     journal=self._journal,
                 )
+                running = await start_parts(parts, given, listening=listening)
             except HarnessError as error:
                 accepting.set_exception(error)
                 return
@@ -341,9 +340,9 @@ class Harness:
                     self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
 
 
-async def _for_each(dispatchers: Iterable[Dispatcher], change: Callable[[Dispatcher], None]) -> None:
-    for dispatcher in dispatchers:
-        change(dispatcher)
+async def _for_each(deployments: Iterable[Deployment], change: Callable[[Deployment], None]) -> None:
+    for deployment in deployments:
+        change(deployment)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from .access import check_authorization
 from .bodies import check_declared_size, declared_size
 from .refusals import ApiErrorCode, CallRefusedError
 from .routing import Operation, find_call
+from .sync_calls import SyncCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
+    from ..deployment import Deployment
     from .async_calls import AsyncCalls
-    from .deployments import Deployment, Deployments
+    from .deployments import Deployments
     from .own_calls import OwnCalls
     from .routing import Call
 
@@ -115,12 +117,12 @@ class Api:
             check_authorization(request.headers.get("authorization"), api_key=self._api_key)
         return call
 
-    @staticmethod
-    async def _infer(deployment: Deployment, call: Call, request: Request, request_id: str) -> Response:
+    async def _infer(self, deployment: Deployment, call: Call, request: Request, request_id: str) -> Response:
         deployment.metrics.request_came(size_bytes=declared_size(request) or 0)
+        calls = SyncCalls(deployment, clock=self._clock)
         if call.operation is Operation.ROUTE:
-            return await deployment.sync_calls.route(request, request_id, route=call.route)
-        return await deployment.sync_calls.predict(request, request_id)
+            return await calls.route(request, request_id, route=call.route)
+        return await calls.predict(request, request_id)
 
     def _measure(self, inference: _Inference) -> None:
         if inference.status is not None:

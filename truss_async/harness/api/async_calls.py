@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from ...clock import Clock
     from ...contract import AsyncRequestStatus
+    from ..deployment import Deployment
     from ..faults import Faults
     from ..request_queue import RequestQueue, RequestRecord
     from ..settings import CallLimits
-    from .deployments import Deployment
 
 STATUS_KEPT = timedelta(seconds=STATUS_KEPT_SECONDS)
 
@@ -72,7 +72,7 @@ class AsyncCalls:
         )
         async with self._open_requests.place_for_one():
             await self._queue.enqueue(new)
-        deployment.on_queued()
+        deployment.note_queued()
         self._on_expiry(new.expires_at)
         return _json(AsyncPredictAccepted(request_id=new.request_id), status_code=201)
 

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .refusals import no_such_model
 from .routing import Kind, Served, TargetKind, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ...replicas.pool import ReplicaPool
-    from ...replicas.protocol import Replica
-    from ...replicas.settings import DeploymentSettings
-    from ..metrics import DeploymentMetrics
+    from ..deployment import Deployment
     from .routing import Call, Target
-    from .sync_calls import SyncCalls
 
 SERVED_BY_ALL = "development"
 PRODUCTION = "production"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Deployment:
-    """What the API needs of one deployment."""
-
-    settings: DeploymentSettings
-    pool: ReplicaPool
-    replicas: Sequence[Replica]
-    sync_calls: SyncCalls
-    metrics: DeploymentMetrics
-    on_queued: Callable[[], None]
-
-    @property
-    def id(self) -> str:
-        return self.settings.deployment_id
-
-    @property
-    def served(self) -> Served:
-        """The model or the chain that it is a deployment of."""
-        if self.settings.chain_id is None:
-            return Served(Kind.MODEL, self.settings.model_id)
-        return Served(Kind.CHAIN, self.settings.chain_id)
+def served_by(deployment: Deployment) -> Served:
+    """The model or the chain that it is a deployment of."""
+    settings = deployment.settings
+    if settings.chain_id is None:
+        return Served(Kind.MODEL, settings.model_id)
+    return Served(Kind.CHAIN, settings.chain_id)
 
 
 class Deployments:
@@ -51,7 +31,7 @@ class Deployments:
     def __init__(self, deployments: Sequence[Deployment]) -> None:
         self._by_served: dict[Served, list[Deployment]] = {}
         for deployment in deployments:
-            self._by_served.setdefault(deployment.served, []).append(deployment)
+            self._by_served.setdefault(served_by(deployment), []).append(deployment)
 
     def __iter__(self) -> Iterator[Deployment]:
         for deployments in self._by_served.values():

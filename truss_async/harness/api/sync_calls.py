@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ...replicas.pool import ReplicaPool
     from ...replicas.protocol import ReplicaAnswer
-    from ...replicas.request_headers import RequestHeaders
-    from ..faults import FaultyCalls
+    from ..deployment import Deployment
 
 CLIENT_CLOSED_REQUEST = 499
 
@@ -41,13 +39,11 @@ _NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower()}
 class SyncCalls:
     """Answers the sync calls of one deployment; they go before async requests, and share their slots."""
 
-    def __init__(
-        self, *, pool: ReplicaPool, clock: Clock, headers: RequestHeaders, faulty: FaultyCalls
-    ) -> None:
-        self._pool = pool
+    def __init__(self, deployment: Deployment, *, clock: Clock) -> None:
+        self._pool = deployment.pool
+        self._headers = deployment.headers
+        self._faulty = deployment.faulty
         self._clock = clock
-        self._headers = headers
-        self._faulty = faulty
 
     async def predict(self, request: Request, request_id: str) -> Response:
         """The model's own answer. When the caller leaves, so does the call to the model."""

@@ -1,0 +1,148 @@
+"""One served deployment: its replicas, and what runs its requests on them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..clock import SYSTEM_CLOCK
+from ..replicas.factory import make_replicas
+from ..replicas.pool import ReplicaPool
+from ..replicas.request_headers import RequestHeaders
+from ..replicas.scaling import ScaleLimits
+from .autoscaler import Autoscaler
+from .dispatcher import Dispatcher
+from .faults import FaultyCalls
+from .request_queue import until_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..replicas.host import ReplicaHost
+    from ..replicas.settings import DeploymentSettings
+    from .activity import Activity
+    from .delivery import Delivery
+    from .faults import Faults, StoreGates
+    from .metrics import Metrics
+    from .request_queue import RequestQueue
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all deployments of a harness have in common."""
+
+    queue: RequestQueue
+    delivery: Delivery
+    activity: Activity
+    metrics: Metrics
+    faults: Faults
+    gates: StoreGates
+    host: ReplicaHost
+    report: Callable[[str], None]
+
+
+class Deployment:
+    """Serves from ``start`` to ``stop``, while each of its ``workers`` runs; the names of replicas begin with ``prefix``.
+
+    Raises:
+        HarnessError: what it is to serve cannot be served at all.
+    """
+
+    def __init__(self, settings: DeploymentSettings, shared: Shared, *, prefix: str = "") -> None:
+        self.settings = settings
+        self.headers = RequestHeaders(is_chain=settings.chain_id is not None)
+        self.metrics = shared.metrics.of(self.id)
+        self.faulty = FaultyCalls(self.id, faults=shared.faults, gates=shared.gates)
+        self._shared = shared
+        self._scale = ScaleLimits(
+            settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
+        )
+        work = asyncio.Event()
+        self.replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)
+        # Processes start in the system's time, whatever the clock of the requests shows.
+        self.pool = ReplicaPool(
+            self.replicas,
+            concurrency=concurrency,
+            clock=SYSTEM_CLOCK,
+            report=shared.report,
+            on_capacity=work.set,
+        )
+        self.dispatcher = Dispatcher(
+            self.id,
+            queue=shared.queue,
+            pool=self.pool,
+            activity=shared.activity,
+            headers=self.headers,
+            metrics=self.metrics,
+            report=shared.report,
+            work=work,
+            delivery=shared.delivery,
+            faulty=self.faulty,
+        )
+
+    @property
+    def id(self) -> str:
+        """By which calls and results name it."""
+        return self.settings.deployment_id
+
+    @property
+    def workers(self) -> list[Dispatcher | Autoscaler]:
+        """What is to run from its start on, to the end."""
+        if not self._scale.are_elastic:
+            return [self.dispatcher]
+        return [
+            self.dispatcher,
+            Autoscaler(self.pool, limits=self._scale, backlog=self._backlog, activity=self._shared.activity),
+        ]
+
+    async def start(self) -> None:
+        """Begin to load the model."""
+        await self.pool.start(self._scale.initial)
+
+    async def stop(self) -> None:
+        """Leave no replica behind."""
+        await self.pool.stop()
+
+    def note_queued(self) -> None:
+        """A request of it was queued."""
+        self.dispatcher.note_queued()
+        self.pool.wake()
+
+    async def note_moment(self) -> None:
+        """Let its metrics show how things stand now."""
+        counts = await self._shared.queue.counts(self.id)
+        self.metrics.at_this_moment(
+            queue_size=counts.queued,
+            concurrent_requests=self.pool.taken_slots,
+            replicas_active=self.pool.ready_count,
+            replicas_starting=self.pool.starting_count,
+        )
+
+    def health(self) -> dict[str, object]:
+        """How its model is."""
+        pool = self.pool
+        return {"model": pool.state, "replicas_ready": pool.ready_count, "error": pool.last_error}
+
+    async def _backlog(self) -> int:
+        counts = await until_stored(
+            lambda: self._shared.queue.counts(self.id),
+            pause=self._shared.activity.sleep,
+            report=self._shared.report,
+        )
+        return counts.queued + counts.in_progress
+
+
+def health_of(deployments: Sequence[Deployment]) -> dict[str, object]:
+    """How all of them are."""
+    pools = [each.pool for each in deployments]
+    states = {pool.state for pool in pools}
+    return {
+        "status": "ok",
+        "model": next(
+            state for state in ("failed", "starting", "ready", "scaled_to_zero") if state in states
+        ),
+        "replicas_ready": sum(pool.ready_count for pool in pools),
+        "error": next((pool.last_error for pool in pools if pool.last_error), None),
+        "deployments": {each.id: each.health() for each in deployments},
+    }
