@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits
+from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits, truss_server
 from ..contract.headers import ERROR_CODE
 from ..contract.result_json import without_lone_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-TRUSS_CLIENT_ERROR = "700"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,11 @@ def judge_answer(answer: ModelAnswer) -> Outcome:
     message = _error_message(answer)
     if status == 429:
         return Busy()
-    if status == 422 or (status == 400 and answer.headers.get(ERROR_CODE.lower()) == TRUSS_CLIENT_ERROR):
+    if status == 422 or (
+        status == 400 and answer.headers.get(ERROR_CODE.lower()) == truss_server.CLIENT_ERROR
+    ):
         return failure(ErrorCode.MODEL_INVALID_INPUT, message, retry=False)
-    if status == 400 or (status == 503 and "is not ready" in message):
+    if status == 400 or (status == 503 and truss_server.NOT_READY in message):
         return failure(ErrorCode.MODEL_NOT_READY, message, retry=True)
     if status == 404:
         return failure(ErrorCode.MODEL_DOES_NOT_EXIST, message, retry=False)

@@ -7,17 +7,17 @@ chain's business.
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import UnsupportedModelError
 from .construction import settings_of, state_of
 from .hooks import Hook, recorded, recorded_async, save_for
-from .preparation import in_truss_server, saver_of
+from .preparation import saver_of
 from .requests import Serving
 from .responses import STREAM_REFUSED
 from .saving_threads import in_saving_thread
+from .truss_server import in_truss_server, is_chain_context
 
 RUN_REMOTE: Final = "run_remote"
 
@@ -68,7 +68,7 @@ def _preparing(new: Callable[..., Any]) -> Callable[..., Any]:
     def create(cls: type, *arguments: Any, **keywords: Any) -> Any:
         chainlet = new(cls) if new is object.__new__ else new(cls, *arguments, **keywords)
         state = state_of(chainlet)
-        for context in filter(_is_context, (*arguments, *keywords.values())):
+        for context in filter(is_chain_context, (*arguments, *keywords.values())):
             state.secrets, state.environment = context.secrets, getattr(context.environment, "name", None)
         if settings_of(chainlet).respond_with == "reference":
             raise UnsupportedModelError("respond_with: a chainlet can answer nothing but its output")
@@ -76,9 +76,3 @@ def _preparing(new: Callable[..., Any]) -> Callable[..., Any]:
         return chainlet
 
     return create
-
-
-def _is_context(argument: object) -> bool:
-    types = sys.modules.get("truss_chains.public_types")
-    context_type = getattr(types, "DeploymentContext", None)
-    return context_type is not None and isinstance(argument, context_type)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from ..contract.truss_server import CONSTRUCTOR_ARGUMENTS
 from .settings import OutputSettings, resolve_settings
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ ARGUMENTS_ATTRIBUTE: Final = "_save_output_arguments"
 _STATE_KEY: Final = "_truss_async_state"
 _REMEMBERING: Final = "_truss_async_init"
 _KEPT: Final = ("config", "secrets", "environment")
-_GIVEN_BY_TRUSS: Final = (*_KEPT, "data_dir", "lazy_data_resolver")
 
 Initialiser = Callable[..., None]
 
@@ -76,7 +76,9 @@ def accepted_keywords(init: Initialiser, keywords: Mapping[str, Any]) -> dict[st
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return dict(keywords)
     names = {each.name for each in parameters}
-    return {name: value for name, value in keywords.items() if name in names or name not in _GIVEN_BY_TRUSS}
+    return {
+        name: value for name, value in keywords.items() if name in names or name not in CONSTRUCTOR_ARGUMENTS
+    }
 
 
 def _remember(

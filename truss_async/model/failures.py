@@ -1,23 +1,23 @@
 """What the platform would report of an exception in the model, saved without getting in the exception's way."""
 
 import logging
-import sys
 import threading
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Final
 
 from pydantic_core import to_json
 
 from ..contract import ErrorCode, ErrorDetail
 from ..contract.result_json import without_lone_surrogates
+from ..contract.truss_server import MODEL_ERROR_MESSAGE
 from ..errors import OutputError, TrussAsyncError
 from .preparation import saver_of
 from .requests import ServedRequest
+from .truss_server import http_answer
 
 logger = logging.getLogger(__name__)
 
 RECORDING_SECONDS: Final = 5.0
-SERVER_MESSAGE: Final = "Internal Server Error (in model/chainlet)."  # the Truss server's, for any exception
 
 _UNPROCESSABLE: Final = 422
 _TOO_MANY_REQUESTS: Final = 429
@@ -42,20 +42,15 @@ def record_failure(model: object, served: ServedRequest | None, error: Exception
 
 def error_detail(error: Exception) -> ErrorDetail | None:
     """The error as the webhook would carry it; None for one that does not end the attempt."""
-    status, message = _http_answer(error)
+    status, said = http_answer(error) or (500, MODEL_ERROR_MESSAGE)
+    if isinstance(error, OutputError):
+        said = str(error)
     if status == _TOO_MANY_REQUESTS:
         return None  # the platform tries again later, without counting an attempt
     code = ErrorCode.MODEL_INVALID_INPUT if status == _UNPROCESSABLE else ErrorCode.MODEL_PREDICT_ERROR
+    told = without_lone_surrogates(said)
+    message = told if isinstance(told, str) else to_json(told, fallback=str).decode()
     return ErrorDetail(code=code.value, message=message)
-
-
-def _http_answer(error: Exception) -> tuple[int, str]:
-    exceptions = sys.modules.get("starlette.exceptions")  # whoever raised an HTTPException has imported it
-    if exceptions is not None and isinstance(error, exceptions.HTTPException):
-        detail: Any = without_lone_surrogates(error.detail)
-        text = detail if isinstance(detail, str) else to_json(detail, fallback=str).decode()
-        return error.status_code, text
-    return 500, without_lone_surrogates(str(error)) if isinstance(error, OutputError) else SERVER_MESSAGE
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from ..errors import OutputError, OutputStoreError
 from .failures import record_failure
 from .preparation import saver_of
-from .requests import ServedRequest, Serving, find_request, heed_caller, outlive_caller
+from .requests import ServedRequest, Serving
 from .responses import is_response, is_stream
 from .saving_threads import in_saving_thread
+from .truss_server import find_request, heed_caller, outlive_caller
 from .user_methods import UserMethod, read_method
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _leave_predict(
         return output
     if is_added_hook(getattr(model, "postprocess", None)) and (is_response(output) or is_stream(output)):
         output = CarriedResponse(output)
-    outlive_caller(request, served)
+    outlive_caller(request, note=served.note_caller)
     return output
 
 

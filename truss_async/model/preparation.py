@@ -1,12 +1,12 @@
 """What saves a model's outputs: made in the background while the model loads, or when it is first needed."""
 
 import functools
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from .construction import settings_of, state_of
+from .truss_server import in_truss_server
 
 if TYPE_CHECKING:
     from .counters import SaveCounts
@@ -36,11 +36,6 @@ def saver_of(model: object) -> "OutputSaver":
 def save_counts(model: object) -> "SaveCounts":
     """How many of the model's outputs were saved, were not, or wait in the spill folder."""
     return saver_of(model).counts
-
-
-def in_truss_server() -> bool:
-    """Whether a server has made the model, and not a test of its author's."""
-    return "model_wrapper" in sys.modules
 
 
 def prepare(model: object) -> None:

@@ -12,11 +12,11 @@ from ..clock import SYSTEM_CLOCK
 from ..errors import OutputStoreError
 from ..stores import StoreCredentials, object_store
 from .destination import Destinations
-from .preparation import in_truss_server
 from .retries import worth_retrying
 from .saver import OutputSaver
 from .settings import OutputSettings
 from .spill import SpillFolder
+from .truss_server import in_truss_server
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from ..errors import ObjectNotFoundError, OutputStoreError, TrussAsyncError
 from ..stores import ObjectStore
 from .counters import SaveCounters
 from .retries import worth_retrying
-from .shutdown import before_the_end
 from .spill import SpillFolder
+from .truss_server import before_the_end
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from inspect import Parameter, Signature
 from types import FunctionType, SimpleNamespace
 from typing import Any, TypeAlias, get_origin, get_type_hints
 
-from .requests import request_class
+from .truss_server import request_class
 
 UserFunction: TypeAlias = "FunctionType | staticmethod[..., Any] | classmethod[Any, ..., Any]"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Under 20 ms of modules. What else the plugin needs is imported in the background while the model loads.
 EXPECTED = {
     "truss_async": {"errors", "lazy_names", "contract", "model", "stores"},
-    "truss_async.contract": {"headers", "result_json", "results"},
+    "truss_async.contract": {"headers", "result_json", "results", "truss_server"},
     "truss_async.model": {
         "chainlets",
         "construction",
@@ -28,6 +28,7 @@ EXPECTED = {
         "responses",
         "saving_threads",
         "settings",
+        "truss_server",
         "user_methods",
     },
     "truss_async.stores": {"keys", "schemes", "templates"},

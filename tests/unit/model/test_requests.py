@@ -11,7 +11,8 @@ import pytest
 from fastapi import HTTPException
 
 from truss_async.errors import UnsafeObjectKeyError
-from truss_async.model.requests import RequestContext, Serving, find_request, heed_caller, outlive_caller
+from truss_async.model.requests import RequestContext, Serving
+from truss_async.model.truss_server import find_request, heed_caller, outlive_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,7 @@ def test_a_caller_that_has_gone_is_denied_until_it_is_heeded(make_request: MakeR
         vars(request)["_receive"] = hang_up
         with Serving(request) as served:
             assert served is not None
-            outlive_caller(request, served)
+            outlive_caller(request, note=served.note_caller)
             assert not await request.is_disconnected()
             assert served.caller_has_gone
             heed_caller(request)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from ...contract import ErrorCode, RequestStatus, WebhookStatus
+from ...contract.truss_server import MODEL_ERROR_MESSAGE, UNHANDLED_EXCEPTION
 from .journal import is_traceback
 from .story import Story, render_story
 
@@ -28,8 +29,6 @@ __all__ = [
 ProblemKind = Literal["model_errors", "webhook_failures", "unfinished_requests"]
 
 PROBLEM_KINDS: Final[tuple[str, ...]] = get_args(ProblemKind)
-
-_RAISED: Final = ("Internal Server Error (in model/chainlet).", "Unhandled exception: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,10 @@ def wait_for_rest(journal: Journal, *, is_paused: bool, timeout_seconds: float) 
 def tells_of_exception(errors: Sequence[ErrorDetail]) -> bool:
     """Whether the Truss server says that the model raised something."""
     code = ErrorCode.MODEL_PREDICT_ERROR.value
-    return any(error.code == code and error.message.startswith(_RAISED) for error in errors)
+    return any(
+        error.code == code and error.message.startswith((MODEL_ERROR_MESSAGE, UNHANDLED_EXCEPTION))
+        for error in errors
+    )
 
 
 def render_problems(problems: Sequence[Problem]) -> str:

@@ -8,6 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ...contract.headers import ERROR_CODE, ERROR_SOURCE
+from ...contract.truss_server import (
+    CLIENT_ERROR,
+    DOWNSTREAM_ERROR,
+    MODEL_ERROR_MESSAGE,
+    SERVER_SOURCE,
+    UNEXPECTED_ERROR,
+    UNHANDLED_EXCEPTION,
+)
 from ..protocol import ReplicaUnreachableError
 
 if TYPE_CHECKING:
@@ -27,11 +35,7 @@ __all__ = [
     "json_answer",
 ]
 
-MODEL_ERROR_MESSAGE: Final = "Internal Server Error (in model/chainlet)."
 CLIENT_CLOSED_REQUEST: Final = 499
-
-_SERVER: Final = "04"
-_UNEXPECTED, _DOWNSTREAM, _CLIENT = "500", "600", "700"
 
 
 class InputParsingError(ValueError):
@@ -118,27 +122,27 @@ def json_answer(
     )
 
 
-def error_headers(code: str = _CLIENT) -> dict[str, str]:
+def error_headers(code: str = CLIENT_ERROR) -> dict[str, str]:
     """The headers that tell who is to blame; by default those put on a response that the model made itself."""
-    return {ERROR_SOURCE: _SERVER, ERROR_CODE: code}
+    return {ERROR_SOURCE: SERVER_SOURCE, ERROR_CODE: code}
 
 
 def failed_answer(error: BaseException) -> WholeAnswer:
     """What the Truss server's exception handlers answer; what they do not handle is not even JSON."""
     match error:
         case InputParsingError():
-            return _error(400, str(error), _CLIENT)
+            return _error(400, str(error), CLIENT_ERROR)
         case UserCodeError():
-            return _error(500, MODEL_ERROR_MESSAGE, _DOWNSTREAM)
+            return _error(500, MODEL_ERROR_MESSAGE, DOWNSTREAM_ERROR)
         case MethodMissingError():
-            return _error(404, str(error), _CLIENT)
+            return _error(404, str(error), CLIENT_ERROR)
         case CallerGoneError():
-            return _error(CLIENT_CLOSED_REQUEST, str(error), _DOWNSTREAM)
+            return _error(CLIENT_CLOSED_REQUEST, str(error), DOWNSTREAM_ERROR)
         case Exception():
             if is_http_exception(error):
                 told: Any = error
-                return _error(told.status_code, told.detail, _DOWNSTREAM)
-            return _error(500, f"Unhandled exception: {type(error).__name__}: {error}", _UNEXPECTED)
+                return _error(told.status_code, told.detail, DOWNSTREAM_ERROR)
+            return _error(500, f"{UNHANDLED_EXCEPTION}{type(error).__name__}: {error}", UNEXPECTED_ERROR)
         case _:
             text = b"Internal Server Error"
             size = str(len(text)).encode()

@@ -8,11 +8,13 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final
 
+from ...contract.truss_server import LOG_MODULES, REQUEST_ID_VARIABLE
+
 __all__ = ["publish_request_ids"]
 
-_PACKAGE: Final = "_truss_shared"
-_MODULE: Final = f"{_PACKAGE}.log_config"
-_VARIABLES: Final = ("request_id_context", "chain_request_id_context")
+_MODULE: Final = LOG_MODULES[0]
+_PACKAGE, _, _NAME = _MODULE.partition(".")
+_VARIABLES: Final = (REQUEST_ID_VARIABLE, "chain_request_id_context")
 
 
 def publish_request_ids() -> tuple[ContextVar[str | None], ContextVar[str | None]]:
@@ -32,7 +34,7 @@ def _found() -> Any:
 def _made() -> ModuleType:
     package, module = ModuleType(_PACKAGE), ModuleType(_MODULE)
     package.__path__ = []
-    vars(package)["log_config"] = module
+    vars(package)[_NAME] = module
     for name in _VARIABLES:
         vars(module)[name] = ContextVar[str | None](name.removesuffix("_context"), default=None)
     sys.modules.update({_PACKAGE: package, _MODULE: module})

@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from ...contract.truss_server import MODEL_ERROR_MESSAGE
 from ..logs import ServerRecord
 from ..protocol import ReplicaUnreachableError
 from .answers import (
-    MODEL_ERROR_MESSAGE,
     CallerGoneError,
     InputParsingError,
     MethodMissingError,
