@@ -1,0 +1,463 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.unit.harness.scripted import settle
+from tests.unit.harness.stage import ENDPOINT, FULL_DISK, OTHER, Stage, due
+from truss_async.contract import AsyncPredictResult, ErrorDetail
+from truss_async.contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
+from truss_async.errors import WebhookVerificationError
+from truss_async.harness.delivery_slots import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_ENDPOINT
+from truss_async.harness.request_queue import DeliveryAttempt, RequestQueueError
+from truss_async.webhooks import verify_webhook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from tests.unit.harness.scripted import Call
+    from truss_async.harness.request_queue import DueDelivery
+
+pytestmark = pytest.mark.asyncio
+
+ALL = list(range(MAX_IN_FLIGHT))
+PER_ENDPOINT = list(range(MAX_IN_FLIGHT_PER_ENDPOINT))
+
+
+def endpoint_of(number: int) -> str:
+    """So many share a server as may be sent to it at once."""
+    return f"https://{number // MAX_IN_FLIGHT_PER_ENDPOINT}.example/hook"
+
+
+class DeliveryStage(Stage):
+    async def claims(self, due: Sequence[DueDelivery] = ()) -> Call:
+        """Give these to the delivery when it asks for what is due."""
+        claim = await self.queue.takes("claim_deliveries")
+        claim.answer(list(due))
+        await settle()
+        return claim
+
+    async def begins(self, due: Sequence[DueDelivery] = (), *, following: float | None = None) -> None:
+        """Nothing else is due, or the next in so many seconds."""
+        await self.claims(due)
+        at = None if following is None else self.now + timedelta(seconds=following)
+        (await self.queue.takes("next_delivery")).answer(at)
+        await settle()
+
+    async def posts(self, status: int | BaseException = 200) -> Call:
+        """Let an endpoint answer the next POST."""
+        post = await self.endpoints.takes("post")
+        if isinstance(status, BaseException):
+            post.fail(status)
+        else:
+            post.answer(status)
+        await settle()
+        return post
+
+    def hand_over(self, due: DueDelivery) -> bool:
+        """As the dispatcher does with a result that it has; whether there was a slot for it."""
+        with self.delivery.slot_for(due.webhook_endpoint) as slot:
+            self.delivery.deliver(due, slot)
+        return slot is not None
+
+
+@pytest_asyncio.fixture
+async def stage() -> AsyncIterator[DeliveryStage]:
+    made = DeliveryStage()
+    async with made.running(made.delivery):
+        yield made
+
+
+# What is sent.
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"data": b'{"a":[1.5,null]}'}, {"data": None, "errors": [ErrorDetail(code="C", message="m")]}],
+    ids=["an output", "an error"],
+)
+async def test_a_result_is_signed_with_each_secret_and_sent_as_a_receiver_reads_it(
+    stage: DeliveryStage, values: dict[str, Any]
+) -> None:
+    stage.secrets = ["new", "old"]
+    await stage.begins([due(**values)])
+    said = (await stage.endpoints.takes("post")).said
+    assert (said["url"], said["allow_redirects"], said["ssl"]) == (ENDPOINT, False, True)
+    assert said["headers"][WEBHOOK_REQUEST_ID] == "r1"
+    expected = AsyncPredictResult(
+        request_id="r1",
+        model_id="m1",
+        deployment_id="d1",
+        time=stage.now,
+        data={"a": [1.5, None]} if values["data"] else None,
+        errors=values.get("errors", []),
+    )
+    for secret in stage.secrets:
+        assert verify_webhook(said["data"], said["headers"], secret, now=stage.now) == expected
+
+
+async def test_without_a_secret_nothing_is_signed(stage: DeliveryStage) -> None:
+    stage.secrets = []
+    await stage.begins([due()])
+    assert SIGNATURE not in (await stage.endpoints.takes("post")).said["headers"]
+
+
+async def test_a_webhook_is_signed_with_the_secrets_of_the_moment_at_which_it_is_sent(
+    stage: DeliveryStage,
+) -> None:
+    await stage.begins([due("r1")], following=60)
+    await stage.posts()
+    stage.secrets = ["newer"]
+    await stage.pass_time(60)
+    await stage.claims([due("r2", attempts_made=1)])
+    said = (await stage.endpoints.takes("post")).said
+    assert verify_webhook(said["data"], said["headers"], "newer", now=stage.now).time == stage.now
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [("webhook_wrong_signature", "signature"), ("webhook_old_timestamp", "old"), ("webhook_dropped", None)],
+)
+async def test_a_fault_strikes_the_attempt_that_it_names(
+    stage: DeliveryStage, kind: str, problem: str | None
+) -> None:
+    stage.set_fault(kind, attempt=1)
+    await stage.begins([due("r1"), due("r2", attempts_made=1)])
+    *struck, sound = await stage.endpoints.takes_all("post")
+    verify_webhook(sound.said["data"], sound.said["headers"], "secret", now=stage.now)
+    for post in struck:
+        with pytest.raises(WebhookVerificationError, match=problem):
+            verify_webhook(post.said["data"], post.said["headers"], "secret", now=stage.now)
+        post.answer(503)
+    assert len(struck) == (problem is not None)
+    assert f"fault: {kind}" in (await stage.queue.takes("deliver_later")).said["attempt"].error
+
+
+# What becomes of it.
+
+
+async def test_what_is_acknowledged_is_delivered(stage: DeliveryStage) -> None:
+    await stage.begins([due(attempts_made=1)])
+    post = await stage.endpoints.takes("post")
+    sent_at = stage.now
+    await stage.pass_time(0.5)
+    post.answer(204)
+    finished = (await stage.queue.takes("finish_delivery")).said
+    assert finished["attempt"] == DeliveryAttempt(sent_at, 500.0, 204, None)
+    assert (finished["is_delivered"], finished["now"]) == (True, stage.now)
+    assert stage.reports == []
+
+
+async def test_what_fails_for_a_while_is_sent_again_when_its_time_has_come(stage: DeliveryStage) -> None:
+    await stage.begins([due()])
+    await stage.posts(503)
+    later = await stage.queue.takes("deliver_later")
+    assert (later.said["attempt"].status_code, later.said["at"]) == (503, stage.now + timedelta(seconds=2))
+    later.answer()
+    await stage.begins(following=2)
+    await stage.pass_time(1.999)
+    assert stage.queue.open == []
+    await stage.pass_time(0.001)
+    await stage.begins([due(attempts_made=1)])
+    await stage.posts(200)
+    assert stage.queue.open == ["finish_delivery"]
+
+
+@pytest.mark.parametrize(
+    ("status", "made", "reason"),
+    [(404, 0, "after 1 attempts: .*: it answered 404"), (503, 1, "after 2 attempts: .*: it answered 503")],
+)
+async def test_what_fails_for_good_is_told_with_its_reason(
+    stage: DeliveryStage, status: int, made: int, reason: str
+) -> None:
+    await stage.begins([due(attempts_made=made)])
+    await stage.posts(status)
+    finished = await stage.queue.takes("finish_delivery")
+    assert finished.said["is_delivered"] is False
+    assert stage.reports == []
+    finished.answer()
+    await settle()
+    assert len(stage.reports) == 1
+    assert re.match(f"webhook of r1 failed for good {reason}", stage.reports[0])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (aiohttp.ClientError("no such host"), "no such host"),
+        (aiohttp.ServerDisconnectedError(""), "ServerDisconnectedError"),
+        (ConnectionResetError("reset by peer"), "reset by peer"),
+    ],
+)
+async def test_no_answer_is_an_attempt_with_its_reason(
+    stage: DeliveryStage, error: Exception, reason: str
+) -> None:
+    await stage.begins([due()])
+    await stage.posts(error)
+    attempt = (await stage.queue.takes("deliver_later")).said["attempt"]
+    assert (attempt.status_code, attempt.error) == (None, reason)
+    assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1", status="error") == 1
+
+
+async def test_an_endpoint_has_so_many_seconds_to_answer(stage: DeliveryStage) -> None:
+    await stage.begins([due()])
+    post = await stage.endpoints.takes("post")
+    await stage.pass_time(9.999)
+    assert not post.is_called_off
+    await stage.pass_time(0.001)
+    assert post.is_called_off
+    attempt = (await stage.queue.takes("deliver_later")).said["attempt"]
+    assert (attempt.latency_ms, attempt.status_code, attempt.error) == (10_000, None, "no answer within 10 s")
+
+
+async def test_each_attempt_is_counted_with_its_status_and_how_long_it_took(stage: DeliveryStage) -> None:
+    await stage.begins([due("r1"), due("r2")])
+    first, second = await stage.endpoints.takes_all("post")
+    await stage.pass_time(3)
+    first.answer(200)
+    second.answer(503)
+    await settle()
+    for status in ("200", "503"):
+        assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1", status=status) == 1
+        assert stage.counted("baseten_async_webhook_latency_seconds_sum", status=status) == 3
+
+
+# When it is sent.
+
+
+async def test_what_is_due_is_claimed_until_nothing_is_left(stage: DeliveryStage) -> None:
+    claim = await stage.claims([due(str(number), endpoint_of(number)) for number in ALL[:-1]])
+    assert (claim.said["limit"], claim.said["now"]) == (MAX_IN_FLIGHT, stage.now)
+    assert stage.queue.open == ["next_delivery"]
+
+
+async def test_a_result_with_a_slot_is_sent_at_once_without_asking_the_queue(stage: DeliveryStage) -> None:
+    await stage.begins()
+    assert stage.hand_over(due())
+    await stage.posts()
+    assert stage.queue.open == ["finish_delivery"]
+
+
+async def test_a_slot_that_is_not_used_is_given_back(stage: DeliveryStage) -> None:
+    def refuse() -> None:
+        with stage.delivery.slot_for(ENDPOINT) as slot:
+            assert slot is not None
+            raise RequestQueueError(FULL_DISK)
+
+    for _ in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1):
+        with pytest.raises(RequestQueueError):
+            refuse()
+    assert stage.hand_over(due())
+
+
+async def test_a_result_without_webhook_gets_no_slot(stage: DeliveryStage) -> None:
+    with stage.delivery.slot_for(None) as slot:
+        assert slot is None
+
+
+@pytest.mark.parametrize("during", ["claim_deliveries", "next_delivery"])
+async def test_a_result_that_is_kept_while_what_is_due_is_claimed_is_not_overlooked(
+    stage: DeliveryStage, during: str
+) -> None:
+    """The queue may have been read before it was in it."""
+    call = await stage.queue.takes(during, claim_deliveries=[])
+    stage.delivery.deliver(due(), None)
+    call.answer([] if during == "claim_deliveries" else None)
+    if during == "claim_deliveries":
+        (await stage.queue.takes("next_delivery")).answer(None)
+    await settle()
+    assert stage.queue.open == ["claim_deliveries"]
+
+
+async def test_nobody_asks_again_while_nothing_is_due(stage: DeliveryStage) -> None:
+    await stage.begins()
+    await stage.pass_time(3600)
+    assert stage.queue.open == []
+    stage.delivery.deliver(due(), None)
+    await settle()
+    assert stage.queue.open == ["claim_deliveries"]
+
+
+# How many at once.
+
+
+async def test_an_endpoint_beyond_its_slots_waits_while_others_are_sent_to(stage: DeliveryStage) -> None:
+    mine = [due(f"mine-{number}") for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 2)]
+    await stage.begins([*mine, due("other", OTHER)])
+    posts = await stage.endpoints.takes_all("post")
+    assert [post.said["url"] for post in posts] == [ENDPOINT] * MAX_IN_FLIGHT_PER_ENDPOINT + [OTHER]
+    assert not stage.hand_over(due("beyond"))
+    await stage.begins()
+    for number in (64, 65):
+        posts.pop(0).answer(200)
+        (await stage.queue.takes("finish_delivery")).answer()
+        again = await stage.queue.takes("claimed_delivery")
+        assert again.said["request_id"] == f"mine-{number}"
+        again.answer(mine[number])
+        await settle()
+        assert stage.endpoints.open == ["post"] * (number - 63)
+
+
+async def test_a_delivery_that_waited_in_vain_leaves_its_slot_to_the_next(stage: DeliveryStage) -> None:
+    mine = [due(f"mine-{number}") for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 2)]
+    await stage.begins(mine)
+    (await stage.endpoints.takes("post")).answer(200)
+    gone = await stage.queue.takes("claimed_delivery", finish_delivery=None)
+    gone.answer(None)
+    next_one = await stage.queue.takes("claimed_delivery")
+    assert (gone.said["request_id"], next_one.said["request_id"]) == ("mine-64", "mine-65")
+    next_one.answer(None)
+    await settle()
+    assert stage.hand_over(due("r1"))
+
+
+async def test_when_all_slots_are_taken_nothing_is_claimed_until_one_is_free(stage: DeliveryStage) -> None:
+    await stage.claims([due(str(number), endpoint_of(number)) for number in ALL])
+    assert stage.endpoints.open == ["post"] * MAX_IN_FLIGHT
+    assert not stage.hand_over(due("beyond", OTHER))
+    await settle()
+    assert stage.queue.open == []
+    await stage.posts()
+    assert stage.queue.open == ["finish_delivery"]
+    (await stage.queue.takes("finish_delivery")).answer()
+    claim = await stage.claims([due("beyond", OTHER)])
+    assert claim.said["limit"] == 1
+    assert stage.queue.open == []
+
+
+async def test_what_is_being_kept_has_its_slot_and_is_not_claimed_for(stage: DeliveryStage) -> None:
+    await stage.begins()
+    with stage.delivery.slot_for(OTHER) as slot:
+        assert slot is not None
+        stage.delivery.deliver(due(), None)
+        assert (await stage.claims()).said["limit"] == MAX_IN_FLIGHT - 1
+
+
+async def test_what_was_claimed_is_sent_though_results_with_slots_came_first(stage: DeliveryStage) -> None:
+    claim = await stage.queue.takes("claim_deliveries")
+    for number in ALL:
+        assert stage.hand_over(due(f"first-{number}", endpoint_of(number)))
+    claim.answer([due("claimed", OTHER)])
+    await settle()
+    assert stage.endpoints.open == ["post"] * (MAX_IN_FLIGHT + 1)
+
+
+# When the queue or the code fails.
+
+
+@pytest.mark.parametrize("name", ["claim_deliveries", "next_delivery"])
+async def test_a_full_disk_delays_what_is_due_and_is_told_of_once(stage: DeliveryStage, name: str) -> None:
+    await stage.refuse(name, times=3, claim_deliveries=[])
+    assert stage.reports == [FULL_DISK]
+    await stage.begins([due()])
+    assert stage.endpoints.open == ["post"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("finish_delivery", 200), ("deliver_later", 503)])
+async def test_what_was_sent_is_recorded_when_there_is_room_and_not_sent_again(
+    stage: DeliveryStage, name: str, status: int
+) -> None:
+    await stage.begins([due()])
+    await stage.posts(status)
+    await stage.refuse(name, times=3)
+    assert stage.reports == [FULL_DISK]
+    (await stage.queue.takes(name)).answer()
+    await settle()
+    assert stage.endpoints.open == []
+
+
+async def test_a_delivery_keeps_its_slot_until_it_is_recorded(stage: DeliveryStage) -> None:
+    await stage.begins([due(str(number)) for number in PER_ENDPOINT])
+    await stage.posts()
+    await stage.refuse("finish_delivery")
+    assert not stage.hand_over(due("beyond"))
+    await stage.begins()
+    (await stage.queue.takes("finish_delivery")).answer()
+    await settle()
+    assert stage.hand_over(due("after"))
+
+
+async def test_a_full_disk_delays_the_turn_of_what_waits(stage: DeliveryStage) -> None:
+    await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
+    (await stage.endpoints.takes_all("post"))[0].answer(200)
+    await stage.refuse("claimed_delivery", times=3, finish_delivery=None)
+    assert (stage.reports, stage.endpoints.open) == ([FULL_DISK], [])
+    (await stage.queue.takes("claimed_delivery")).answer(due("64"))
+    await settle()
+    assert stage.endpoints.open == ["post"]
+
+
+async def test_a_delivery_that_breaks_is_told_of_and_leaves_its_slot_to_the_next(
+    stage: DeliveryStage,
+) -> None:
+    await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
+    await stage.posts(RuntimeError("a bug"))
+    turn = await stage.queue.takes("claimed_delivery", finish_delivery=None, deliver_later=None)
+    turn.answer(due("64"))
+    await settle()
+    assert stage.endpoints.open == ["post"] * MAX_IN_FLIGHT_PER_ENDPOINT
+    assert [line for line in stage.reports if "a bug" in line]
+
+
+# The end.
+
+
+async def at_claim(stage: DeliveryStage) -> list[Call]:
+    return [await stage.queue.takes("claim_deliveries")]
+
+
+async def at_next(stage: DeliveryStage) -> list[Call]:
+    return [await stage.queue.takes("next_delivery", claim_deliveries=[])]
+
+
+async def at_rest(stage: DeliveryStage) -> list[Call]:
+    await stage.begins(following=60)
+    return []
+
+
+async def at_pause(stage: DeliveryStage) -> list[Call]:
+    (await stage.queue.takes("claim_deliveries")).fail(RequestQueueError(FULL_DISK))
+    return []
+
+
+async def at_posts_and_in_line(stage: DeliveryStage) -> list[Call]:
+    await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
+    return await stage.endpoints.takes_all("post")
+
+
+async def at_finish(stage: DeliveryStage) -> list[Call]:
+    await stage.begins([due()])
+    await stage.posts()
+    return [await stage.queue.takes("finish_delivery")]
+
+
+async def at_later(stage: DeliveryStage) -> list[Call]:
+    await stage.begins([due()])
+    await stage.posts(503)
+    return [await stage.queue.takes("deliver_later")]
+
+
+async def at_turn(stage: DeliveryStage) -> list[Call]:
+    posts = await at_posts_and_in_line(stage)
+    posts.pop().answer(200)
+    return [*posts, await stage.queue.takes("claimed_delivery", finish_delivery=None)]
+
+
+@pytest.mark.parametrize(
+    "reach", [at_claim, at_next, at_rest, at_pause, at_posts_and_in_line, at_finish, at_later, at_turn]
+)
+async def test_it_ends_when_it_is_cancelled_wherever_it_waits_and_begins_nothing_more(
+    reach: Callable[[DeliveryStage], Awaitable[list[Call]]],
+) -> None:
+    stage = DeliveryStage()
+    async with stage.running(stage.delivery):
+        calls = await reach(stage)
+        await settle()
+    await settle()
+    assert all(call.is_called_off for call in calls)
+    assert (stage.queue.open, stage.endpoints.open) == ([], [])

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.unit.harness.scripted import settle
+from tests.unit.harness.stage import FULL_DISK, Stage
+from truss_async.harness.housekeeping import STATUS_KEPT, Housekeeping
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.unit.harness.scripted import Call
+
+pytestmark = pytest.mark.asyncio
+
+ROUND = ("expire", "forget", "next_expiry", "next_over")
+MINUTE = timedelta(minutes=1)
+
+
+class HousekeepingStage(Stage):
+    def __init__(self) -> None:
+        super().__init__()
+        self.housekeeping = Housekeeping(
+            queue=self.request_queue, activity=self.activity, report=self.reports.append
+        )
+
+    async def tidies(
+        self, *, next_expiry: datetime | None = None, next_over: datetime | None = None
+    ) -> dict[str, Call]:
+        """Answer what is asked in one round; nothing was due."""
+        answers = {"expire": [], "forget": 0, "next_expiry": next_expiry, "next_over": next_over}
+        calls = {}
+        for name, value in answers.items():
+            calls[name] = await self.queue.takes(name)
+            calls[name].answer(value)
+        await settle()
+        return calls
+
+    async def is_at_rest(self) -> bool:
+        await settle()
+        return not self.queue.open
+
+
+@pytest_asyncio.fixture
+async def stage() -> AsyncIterator[HousekeepingStage]:
+    made = HousekeepingStage()
+    async with made.running(made.housekeeping):
+        yield made
+
+
+async def test_at_the_start_what_fell_due_is_expired_and_forgotten(stage: HousekeepingStage) -> None:
+    calls = await stage.tidies()
+    assert calls["expire"].said["now"] == stage.now
+    assert calls["forget"].said["over_before"] == stage.now - STATUS_KEPT
+    assert await stage.is_at_rest()
+
+
+@pytest.mark.parametrize(
+    ("expiry", "over", "seconds"),
+    [
+        (90, None, 90),
+        (None, -600, 3000),
+        (90, -600, 90),
+        (3599, -10, 3590),
+        (None, None, 3600),
+        (7200, 0, 3600),
+    ],
+)
+async def test_it_looks_again_when_the_first_thing_is_due_and_not_before(
+    stage: HousekeepingStage, expiry: float | None, over: float | None, seconds: float
+) -> None:
+    moments = [None if each is None else stage.now + timedelta(seconds=each) for each in (expiry, over)]
+    await stage.tidies(next_expiry=moments[0], next_over=moments[1])
+    await stage.pass_time(seconds - 0.001)
+    assert await stage.is_at_rest()
+    await stage.pass_time(0.001)
+    assert stage.queue.open == ["expire"]
+
+
+async def test_a_request_that_expires_before_all_others_is_not_overslept(stage: HousekeepingStage) -> None:
+    await stage.tidies(next_expiry=stage.now + 10 * MINUTE)
+    stage.housekeeping.note_expiry(stage.now + MINUTE)
+    await stage.pass_time(59)
+    assert await stage.is_at_rest()
+    await stage.pass_time(1)
+    assert stage.queue.open == ["expire"]
+
+
+async def test_a_request_that_expires_after_others_wakes_nobody(stage: HousekeepingStage) -> None:
+    await stage.tidies(next_expiry=stage.now + MINUTE)
+    stage.housekeeping.note_expiry(stage.now + 2 * MINUTE)
+    assert await stage.is_at_rest()
+    await stage.pass_time(60)
+    await stage.tidies(next_expiry=stage.now + MINUTE)
+    assert await stage.is_at_rest()
+    await stage.pass_time(60)
+    assert stage.queue.open == ["expire"]
+
+
+@pytest.mark.parametrize("during", ROUND)
+async def test_an_expiry_that_is_noted_while_it_tidies_counts(stage: HousekeepingStage, during: str) -> None:
+    """The queue may have been read before that request was in it."""
+    for name in ROUND:
+        call = await stage.queue.takes(name)
+        if name == during:
+            stage.housekeeping.note_expiry(stage.now + MINUTE)
+        call.answer([] if name == "expire" else None)
+    await stage.pass_time(59)
+    assert await stage.is_at_rest()
+    await stage.pass_time(1)
+    assert stage.queue.open == ["expire"]
+
+
+async def test_what_expired_while_it_tidied_is_expired_at_once(stage: HousekeepingStage) -> None:
+    call = await stage.queue.takes("expire")
+    stage.housekeeping.note_expiry(stage.now + MINUTE)
+    await stage.pass_time(60)
+    call.answer([])
+    await stage.queue.takes("expire", forget=0, next_expiry=None, next_over=None)
+
+
+@pytest.mark.parametrize("name", ROUND)
+async def test_a_full_disk_is_told_of_once_and_what_is_due_is_done_when_there_is_room(
+    stage: HousekeepingStage, name: str
+) -> None:
+    answers = {"expire": [], "forget": 0, "next_expiry": None, "next_over": None}
+    await stage.refuse(name, times=3, **answers)
+    assert stage.reports == [FULL_DISK]
+    stage.housekeeping.note_expiry(stage.now + MINUTE)
+    (await stage.queue.takes("next_over", **answers)).answer(None)
+    assert await stage.is_at_rest()
+    await stage.pass_time(60)
+    assert stage.queue.open == ["expire"]
+
+
+@pytest.mark.parametrize("name", ROUND)
+async def test_it_ends_when_it_is_cancelled_wherever_it_waits(name: str) -> None:
+    stage = HousekeepingStage()
+    async with stage.running(stage.housekeeping):
+        call = await stage.queue.takes(name, expire=[], forget=0, next_expiry=None)
+    assert call.is_called_off
+    assert stage.queue.open == []
