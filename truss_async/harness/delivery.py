@@ -113,7 +113,7 @@ class Delivery:
                     self._start(slot, self._deliver(item))
             if len(due) < room:
                 following = await self._queue.next_delivery()
-                return None if following is None else (following - now).total_seconds()
+                return None if following is None else (following - self._activity.now()).total_seconds()
         return None
 
     def _start(self, slot: Slot, work: Coroutine[Any, Any, None]) -> None:

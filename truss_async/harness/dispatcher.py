@@ -99,14 +99,15 @@ class Dispatcher:
                 )
             while True:
                 self._work.clear()
-                await until_stored(self._dispatch, pause=self._activity.sleep, report=self._report)
-                await self._activity.wait(self._work, seconds=self._seconds_to_next_retry())
+                seconds = await until_stored(self._dispatch, pause=self._activity.sleep, report=self._report)
+                await self._activity.wait(self._work, seconds=seconds)
         finally:
             for attempt in self._attempts:
                 attempt.cancel()
             await asyncio.gather(*self._attempts, return_exceptions=True)
 
-    async def _dispatch(self) -> None:
+    async def _dispatch(self) -> float | None:
+        """Start what there are slots for; return the seconds until a retry is due, None when only a wake-up can tell."""
         slots: list[Replica] = []
         while not self._is_paused and (replica := self._pool.try_acquire()) is not None:
             slots.append(replica)
@@ -116,6 +117,9 @@ class Dispatcher:
             if slots and not self._is_paused and not self._is_drained:
                 for request in await self._claim(limit=len(slots)):
                     self._start(request, slots.pop())
+            if not slots or not self._retries:
+                return None
+            return (self._retries[0][0] - self._activity.now()).total_seconds()
         finally:
             for replica in slots:
                 self._pool.release(replica, was_used=False)
@@ -140,13 +144,6 @@ class Dispatcher:
             if request is not None:
                 return request
         return None
-
-    def _seconds_to_next_retry(self) -> float | None:
-        """None also when a retry is due already: then only a free slot is missing, and that wakes."""
-        if not self._retries:
-            return None
-        seconds = (self._retries[0][0] - self._activity.now()).total_seconds()
-        return seconds if seconds > 0 else None
 
     def _schedule(self, request_id: str, priority: int, at: datetime) -> None:
         heapq.heappush(self._retries, (at, priority, next(self._order), request_id))

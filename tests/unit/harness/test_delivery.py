@@ -283,6 +283,15 @@ async def test_nobody_asks_again_while_nothing_is_due(stage: DeliveryStage) -> N
     assert stage.queue.open == ["claim_deliveries"]
 
 
+async def test_what_falls_due_while_what_is_due_is_claimed_is_not_late(stage: DeliveryStage) -> None:
+    await stage.claims()
+    moment = await stage.queue.takes("next_delivery")
+    await stage.pass_time(1)
+    moment.answer(stage.now)
+    await settle()
+    assert stage.queue.open == ["claim_deliveries"]
+
+
 # How many at once.
 
 

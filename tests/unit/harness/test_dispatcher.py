@@ -400,6 +400,19 @@ async def test_a_retry_that_is_due_without_a_slot_waits_for_one_without_looking_
     assert stage.queue.open == ["resume"]
 
 
+async def test_a_retry_that_falls_due_while_a_claim_commits_is_made_when_a_slot_is_left(
+    stage: DispatcherStage,
+) -> None:
+    await stage.fails(stage.claimed())
+    await stage.claims()
+    stage.dispatcher.note_queued()
+    claim = await stage.queue.takes("claim")
+    await stage.pass_time(1)
+    claim.answer([])
+    await settle()
+    assert stage.queue.open == ["resume"]
+
+
 async def test_a_retry_of_what_is_over_is_left_out(stage: DispatcherStage) -> None:
     stage.pool.free = 2
     await stage.fails(stage.claimed("r1"))
