@@ -16,6 +16,7 @@ from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import ArtifactReference
 from truss_async.harness.server import Harness
 from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.installers import find_uv
 from truss_async.replicas.interpreter import probe
 from truss_async.replicas.requirements import collect_needs
 from truss_async.replicas.venv_cache import VenvCache
@@ -53,7 +54,10 @@ def python(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         base = await probe(Path(sys.executable), isolated=False, cwd=tmp_path_factory.mktemp("probe"))
         requirements = yaml.safe_load((context / "config.yaml").read_text())["requirements"]
         cache = VenvCache(
-            platformdirs.user_cache_path("truss-async") / "environments", clock=SYSTEM_CLOCK, report=print
+            platformdirs.user_cache_path("truss-async") / "environments",
+            clock=SYSTEM_CLOCK,
+            report=print,
+            uv=find_uv(),
         )
         needs = collect_needs(requirements, markers=base.markers)
         return await cache.ensure(needs, constraints=(context / "constraints.txt").read_text(), base=base)

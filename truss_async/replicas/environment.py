@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from ..errors import HarnessError
+from .installers import find_uv
 from .interpreter import find_python, probe
 from .requirements import collect_needs, read_pip_file
 from .venv_cache import VenvCache
@@ -65,7 +66,7 @@ async def choose_environment(
             "install that beside truss-async, give --python, or leave out --no-install"
         )
     folder = settings.cache_dir or platformdirs.user_cache_path("truss-async")
-    cache = VenvCache(folder.absolute() / "environments", clock=clock, report=report)
+    cache = VenvCache(folder.absolute() / "environments", clock=clock, report=report, uv=find_uv())
     python = await cache.ensure(needs, constraints=context.constraints, base=interpreter)
     return Environment(python, isolated=True, lends_plugin=lends_plugin), version
 

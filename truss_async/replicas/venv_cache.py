@@ -14,14 +14,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ..errors import HarnessError
-from .interpreter import process_environment
+from .installers import pip_installer, python_of, uv_installer
 from .subprocesses import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from ..clock import Clock
+    from .installers import Installer
     from .interpreter import Interpreter
     from .requirements import Needs
 
@@ -31,17 +32,21 @@ RECIPE: Final = 1
 """Raised when environments of an older version of this module are no longer good enough."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
-_PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--no-compile", "--progress-bar", "off")
+_BIG_DOWNLOAD: Final = re.compile(r"\s*Downloading .*\b[MG]i?B\)")
 
 
 class VenvCache:
     """Environments in one folder, shared by all harnesses of a user.
 
-    An environment counts once its marker file is there: one whose making was interrupted is made anew.
+    An environment counts once its marker file is there: one whose making was interrupted is made anew. It is made by
+    ``uv``; where that is None, or fails, by pip.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, *, clock: Clock, report: Callable[[str], None], uv: Path | None = None
+    ) -> None:
         self._folder = folder
+        self._uv = uv
         self._clock = clock
         self._report = report
 
@@ -59,7 +64,7 @@ class VenvCache:
             raise HarnessError(
                 f"cannot keep an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
             ) from error
-        return _python_of(venv)
+        return python_of(venv)
 
     @contextlib.asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[int]:
@@ -80,42 +85,51 @@ class VenvCache:
         began = self._clock.now()
         names = [found[0] for line in lines if (found := _NAME.match(line))]  # a URL may hold a password
         self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(names)}")
-        await asyncio.to_thread(_remove, venv)
-        await self._step(
-            [sys.executable, "-m", "venv", venv], lock_fd, failure="cannot make a virtual environment"
-        )
-        requirements_file, constraints_file = venv / "requirements.txt", venv / "constraints.txt"
-        requirements_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        constraints_file.write_text(constraints, encoding="utf-8")
-        pip: list[str | Path] = [_python_of(venv), "-m", "pip", "install", *_PIP_OPTIONS]
-        await self._step(
-            [*pip, "-r", requirements_file, "-c", constraints_file],
-            lock_fd,
-            failure="cannot install what the truss requires; mend requirements in config.yaml, or see to the package index",
-        )
+        if self._uv is None or not await self._made_by_uv(self._uv, venv, lines, constraints, lock_fd):
+            await self._fill(venv, pip_installer(venv), lines, constraints, lock_fd)
         (venv / ".complete").touch()
         seconds = (self._clock.now() - began).total_seconds()
         self._report(f"installed in {seconds:.0f} s, kept in {venv}")
 
-    async def _step(self, command: Sequence[str | Path], lock_fd: int, *, failure: str) -> None:
+    async def _made_by_uv(
+        self, uv: Path, venv: Path, lines: Sequence[str], constraints: str, lock_fd: int
+    ) -> bool:
+        try:
+            await self._fill(venv, await uv_installer(uv, venv), lines, constraints, lock_fd)
+        except (HarnessError, OSError):  # it cannot even be started
+            self._report("pip tries what uv could not install")
+            return False
+        return True
+
+    async def _fill(
+        self, venv: Path, installer: Installer, lines: Sequence[str], constraints: str, lock_fd: int
+    ) -> None:
+        await asyncio.to_thread(_remove, venv)
+        await self._step(
+            installer.make, installer.environment, lock_fd, failure="cannot make a virtual environment"
+        )
+        requirements_file, constraints_file = venv / "requirements.txt", venv / "constraints.txt"
+        requirements_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        constraints_file.write_text(constraints, encoding="utf-8")
+        await self._step(
+            (*installer.fill, "-r", requirements_file, "-c", constraints_file),
+            installer.environment,
+            lock_fd,
+            failure="cannot install what the truss requires; mend requirements in config.yaml, or see to the package index",
+        )
+
+    async def _step(
+        self, command: Sequence[str | Path], environment: Mapping[str, str], lock_fd: int, *, failure: str
+    ) -> None:
         last: deque[str] = deque(maxlen=12)
 
         def show(line: str) -> None:
             last.append(line)
-            # Big downloads are what takes long; pip writes their size in MB.
-            if line.startswith("Installing collected") or (
-                line.strip().startswith("Downloading") and " MB)" in line
-            ):
+            if line.startswith("Installing collected") or _BIG_DOWNLOAD.fullmatch(line):
                 self._report(line.strip())
 
         # The steps hold the lock too: one that outlives a killed harness still has the folder to itself.
-        status = await run(
-            command,
-            env=process_environment(_python_of(self._folder), isolated=True),
-            cwd=self._folder,
-            on_line=show,
-            keep_open=(lock_fd,),
-        )
+        status = await run(command, env=environment, cwd=self._folder, on_line=show, keep_open=(lock_fd,))
         if status != 0:
             for line in last:
                 self._report(f"  {line}")
@@ -134,10 +148,6 @@ def _remove(venv: Path) -> None:
         shutil.rmtree(venv)
 
 
-def _python_of(venv: Path) -> Path:
-    return venv / "bin" / "python"
-
-
 def _is_complete(venv: Path) -> bool:
     # The link to a Python that was removed since does not exist either.
-    return (venv / ".complete").exists() and _python_of(venv).exists()
+    return (venv / ".complete").exists() and python_of(venv).exists()

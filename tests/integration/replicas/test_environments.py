@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import sys
 import textwrap
 import venv
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.errors import HarnessError
+from truss_async.replicas.installers import find_uv
 from truss_async.replicas.interpreter import probe
 from truss_async.replicas.requirements import Needs, collect_needs
 from truss_async.replicas.venv_cache import VenvCache
@@ -99,9 +102,9 @@ def test_missing_requirements_are_installed_once_into_an_environment_that_is_kep
 class Installs:
     """A cache of environments that need one small package."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, uv: Path | None) -> None:
         self.reported: list[str] = []
-        self.cache = VenvCache(folder, clock=SYSTEM_CLOCK, report=self.reported.append)
+        self.cache = VenvCache(folder, clock=SYSTEM_CLOCK, report=self.reported.append, uv=uv)
         self.folder = folder
 
     async def ensure(self, requirement: str, *, constraints: str = "") -> Path:
@@ -112,8 +115,19 @@ class Installs:
         return await self.cache.ensure(Needs(packages=packages), constraints=constraints, base=base)
 
 
-def test_environment_is_made_once_by_two_at_once_and_anew_after_an_interruption(tmp_path: Path) -> None:
-    installs, others = Installs(tmp_path / "cache"), Installs(tmp_path / "cache")
+@pytest.fixture(params=["uv", "pip"])
+def uv(request: pytest.FixtureRequest) -> Path | None:
+    if request.param == "pip":
+        return None
+    uv = find_uv()
+    assert uv is not None, "uv is not installed: make install"
+    return uv
+
+
+def test_environment_is_made_once_by_two_at_once_and_anew_after_an_interruption(
+    tmp_path: Path, uv: Path | None
+) -> None:
+    installs, others = Installs(tmp_path / "cache", uv=uv), Installs(tmp_path / "cache", uv=uv)
 
     async def main() -> None:
         python, same = await asyncio.gather(installs.ensure(SMALL_PACKAGE), others.ensure(SMALL_PACKAGE))
@@ -126,15 +140,42 @@ def test_environment_is_made_once_by_two_at_once_and_anew_after_an_interruption(
         (python.parent.parent / "half").touch()
         assert await installs.ensure(SMALL_PACKAGE) == python
         assert not (python.parent.parent / "half").exists()
-        assert SMALL_PACKAGE in (await probe(python, isolated=True, cwd=tmp_path)).installed
+        made_of = await probe(python, isolated=True, cwd=tmp_path)
+        assert {SMALL_PACKAGE, "pip"} <= made_of.installed.keys()
+        assert made_of.markers["python_full_version"] == platform.python_version()
 
     asyncio.run(main())
 
 
-def test_requirement_that_cannot_be_installed_is_named_with_pips_own_words(tmp_path: Path) -> None:
-    installs = Installs(tmp_path / "cache")
+def test_requirement_that_cannot_be_installed_is_named_with_pips_own_words(
+    tmp_path: Path, uv: Path | None
+) -> None:
+    installs = Installs(tmp_path / "cache", uv=uv)
     with pytest.raises(
         HarnessError, match=rf"No matching distribution found for {SMALL_PACKAGE}==0\.0\.0\.1"
     ):
         asyncio.run(installs.ensure(f"{SMALL_PACKAGE}==0.0.0.1"))
     assert any(line.startswith("  ERROR:") for line in installs.reported)
+    assert ("pip tries what uv could not install" in installs.reported) is (uv is not None)
+
+
+def test_pip_installs_what_uv_cannot(tmp_path: Path) -> None:
+    installs = Installs(tmp_path / "cache", uv=tmp_path / "uv-that-is-not-there")
+    python = asyncio.run(installs.ensure(SMALL_PACKAGE))
+    assert SMALL_PACKAGE in asyncio.run(probe(python, isolated=True, cwd=tmp_path)).installed
+    assert "pip tries what uv could not install" in installs.reported
+
+
+def test_packages_come_from_where_pip_would_take_them(
+    tmp_path: Path, uv: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = "only_here-1.0.dist-info"
+    with zipfile.ZipFile(tmp_path / "only_here-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    installs = Installs(tmp_path / "cache", uv=uv)
+    python = asyncio.run(installs.ensure("only-here"))
+    assert "only-here" in asyncio.run(probe(python, isolated=True, cwd=tmp_path)).installed
+    assert not [line for line in installs.reported if line.startswith("pip tries")]
