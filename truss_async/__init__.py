@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .contract.faults import FaultRule as FaultRule
     from .errors import TrussAsyncError as TrussAsyncError
     from .errors import WebhookVerificationError as WebhookVerificationError
-    from .harness.server import Harness as Harness
+    from .harness.harness import Harness as Harness
     from .harness.settings import HarnessSettings as HarnessSettings
     from .model import AsyncOutputModel as AsyncOutputModel
     from .model import save_output as save_output
@@ -37,7 +37,7 @@ else:
             "contract": ["ArtifactReference", "AsyncPredictRequest", "AsyncPredictResult"],
             "contract.faults": ["FaultKind", "FaultRule"],
             "errors": ["TrussAsyncError", "WebhookVerificationError"],
-            "harness.server": ["Harness"],
+            "harness.harness": ["Harness"],
             "harness.settings": ["HarnessSettings"],
             "model": ["AsyncOutputModel", "save_output"],
             "stores": ["OutputStore"],

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from .harness.server import Harness
+    from .harness.harness import Harness
     from .harness.settings import HarnessSettings
     from .harness.shared_replicas import SharedReplicas
     from .stores import OutputStore
@@ -110,7 +110,7 @@ def _unstarted_async_harness(
 ) -> Harness:
     options = _options(request, async_harness_settings)
     allowed = options.pop("allow", ())
-    from .harness.server import Harness
+    from .harness.harness import Harness
     from .harness.settings import HarnessSettings
 
     monkeypatch.setenv(OUTPUT_URL, async_output_url)
@@ -120,8 +120,8 @@ def _unstarted_async_harness(
         harness = Harness(settings, log=_log_of(request.config))
     else:
         shared: SharedReplicas = request.getfixturevalue("_shared_async_replicas")
-        harness = Harness(shared.lend(settings), log=_log_of(request.config))
-        shared.tell(harness)
+        harness = Harness(shared.share(settings), log=_log_of(request.config))
+        shared.attach(harness)
     harness.allow(*([allowed] if isinstance(allowed, str) else allowed))
     return harness
 
@@ -154,7 +154,7 @@ def _options(
 def _log_of(config: pytest.Config) -> Callable[[str], None]:
     """What replicas say becomes a part of the stories; there is no need to capture it, too."""
     if config.getoption("capture") == "no":
-        from .harness.server import print_to_stderr
+        from .harness.harness import print_to_stderr
 
         return print_to_stderr
     return lambda line: None

@@ -14,7 +14,7 @@ import yaml
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import ArtifactReference
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.installers import find_uv
 from truss_async.replicas.interpreter import probe

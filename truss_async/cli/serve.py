@@ -88,7 +88,7 @@ def serve(**values: Any) -> None:
 
     gc.disable()  # loading leaves nothing to collect, and looking for it takes a fifth of the time
     try:
-        from ..harness.server import run
+        from ..harness.harness import run
     finally:
         gc.enable()
 
@@ -111,7 +111,7 @@ def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
     if folders and file is not None:
         raise SettingsError("give truss folders or --deployments, not both")
 
-    from ..harness.several import deployments_of_folders, read_deployments
+    from ..harness.deployments_file import deployments_of_folders, read_deployments
 
     shared = {name: values.pop(name) for name in DeploymentSettings.model_fields if name in values}
     made = deployments_of_folders(folders, shared) if file is None else read_deployments(file, shared)

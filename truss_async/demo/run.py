@@ -16,7 +16,7 @@ from ..client import PlatformClient
 from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, RequestStatus, WebhookStatus
 from ..errors import HarnessError, OutputStoreError, RequestFailedError
-from ..harness.server import Harness
+from ..harness.harness import Harness
 from ..harness.settings import HarnessSettings
 from ..stores import OutputStore, result_key
 from ..webhooks import WebhookReceiver

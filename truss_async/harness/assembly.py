@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -13,8 +11,7 @@ import uvicorn
 
 from ..clock import ManualClock
 from ..contract import limits
-from ..replicas.host import ReplicaHost
-from ..replicas.http_calls import HttpCalls
+from ..replicas.host import replica_host
 from .activity import Activity
 from .api import Api, AsyncCalls, Deployments, OwnCalls, PromptServer
 from .decisions import DeliveryPolicy
@@ -24,6 +21,7 @@ from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .metrics import Metrics
 from .request_queue import SqliteRequestQueue
+from .running import BACKLOG
 from .state import StateFolder
 from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from .settings import HarnessSettings
     from .stories import Journal
 
-BACKLOG = 2048
 CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
@@ -131,6 +128,14 @@ async def _make_shared(
         faults=faults,
         report=report,
     )
+    host = await parts.enter_async_context(
+        replica_host(
+            report=report,
+            on_line=given.on_line,
+            environment=given.environment,
+            change_environment=gates.via_gates,
+        )
+    )
     return Shared(
         queue=queue,
         delivery=delivery,
@@ -138,23 +143,9 @@ async def _make_shared(
         metrics=metrics,
         faults=faults,
         gates=gates,
-        host=_make_host(parts, given, gates),
+        host=host,
         report=report,
     )
-
-
-def _make_host(parts: AsyncExitStack, given: Given, gates: StoreGates) -> ReplicaHost:
-    folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
-    host = ReplicaHost(
-        workdir=Path(parts.enter_context(folder)),
-        http=HttpCalls(),
-        report=given.report,
-        on_line=given.on_line,
-        environment=given.environment,
-        change_environment=gates.via_gates,
-    )
-    parts.push_async_callback(host.http.close)
-    return host
 
 
 def _make_api(

@@ -59,16 +59,16 @@ class Deployment:
             settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
         )
         work = asyncio.Event()
-        self.replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)
+        replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)
         # Processes start in the system's time, whatever the clock of the requests shows.
         self.pool = ReplicaPool(
-            self.replicas,
+            replicas,
             concurrency=concurrency,
             clock=SYSTEM_CLOCK,
             report=shared.report,
             on_capacity=work.set,
         )
-        self.dispatcher = Dispatcher(
+        self._dispatcher = Dispatcher(
             self.id,
             queue=shared.queue,
             pool=self.pool,
@@ -90,9 +90,9 @@ class Deployment:
     def workers(self) -> list[Dispatcher | Autoscaler]:
         """What is to run from its start on, to the end."""
         if not self._scale.are_elastic:
-            return [self.dispatcher]
+            return [self._dispatcher]
         return [
-            self.dispatcher,
+            self._dispatcher,
             Autoscaler(self.pool, limits=self._scale, backlog=self._backlog, activity=self._shared.activity),
         ]
 
@@ -106,8 +106,16 @@ class Deployment:
 
     def note_queued(self) -> None:
         """A request of it was queued."""
-        self.dispatcher.note_queued()
+        self._dispatcher.note_queued()
         self.pool.wake()
+
+    def pause(self) -> None:
+        """Begin no inference attempt any more; what runs, runs on."""
+        self._dispatcher.pause()
+
+    def resume(self) -> None:
+        """Begin inference attempts again."""
+        self._dispatcher.resume()
 
     async def note_moment(self) -> None:
         """Let its metrics show how things stand now."""

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from ..replicas.truss_folder import read_truss_folder
-from .server import Harness
+from ..clock import SYSTEM_CLOCK
+from ..replicas.factory import truss_replicas
+from ..replicas.host import replica_host
+from ..replicas.logs import render_log_line
+from ..replicas.pool import ReplicaPool
+from ..replicas.readiness import all_ready
+from ..replicas.settings import DeploymentSettings
+from .harness import print_to_stderr
+from .running import LoopThread
 from .settings import HarnessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AsyncExitStack
 
     from ..replicas.logs import ReplicaLogLine
+    from ..replicas.truss_replica import ProcessReplica
+    from .harness import Harness
 
 __all__ = ["SharedReplicas"]
 
-KEPT_HEARERS: Final = 8
+KEPT_HARNESSES: Final = 8
 
-_OF_THE_PROCESS: Final = (
-    "truss_dir",
-    "environment",
-    "secrets_dir",
-    "python",
-    "install",
-    "cache_dir",
-)
+_OF_THE_PROCESS: Final = ("truss_dir", "environment", "secrets_dir", "python", "install", "cache_dir")
 
 
 class SharedReplicas:
-    """One replica for each truss, started when it is first asked for.
+    """One replica for each truss, started when it is first asked for, and stopped at the end of the ``with`` block.
 
     ``environment`` is added to that of the replicas; ``log`` gets each line that they write.
     """
@@ -38,14 +41,15 @@ class SharedReplicas:
     def __init__(self, *, environment: Mapping[str, str], log: Callable[[str], None]) -> None:
         self._environment = environment
         self._log = log
-        self._hosts: dict[tuple[Any, ...], Harness] = {}
-        self._hearers: deque[Harness] = deque(maxlen=KEPT_HEARERS)
+        self._thread = LoopThread("truss-async-shared-replicas", report=print_to_stderr)
+        self._served: dict[tuple[Any, ...], tuple[ProcessReplica, ReplicaPool]] = {}
+        self._harnesses: deque[Harness] = deque(maxlen=KEPT_HARNESSES)
 
-    def tell(self, hearer: Harness) -> None:
+    def attach(self, harness: Harness) -> None:
         """From now on, what replicas write becomes a part of this harness's stories, save what still belongs to those before."""
-        self._hearers.appendleft(hearer)
+        self._harnesses.appendleft(harness)
 
-    def lend(self, settings: HarnessSettings) -> HarnessSettings:
+    def share(self, settings: HarnessSettings) -> HarnessSettings:
         """Settings that serve the same by the URL of a replica that is loaded; as they are, where none can be shared.
 
         Raises:
@@ -54,46 +58,51 @@ class SharedReplicas:
         is_one = settings.least_replicas == settings.replicas == 1
         if settings.truss_dir is None or not is_one or any(rule.kind.is_of_store for rule in settings.faults):
             return settings
-        host = self._host(settings)
-        host.wait_ready()
+        options = {name: getattr(settings, name) for name in _OF_THE_PROCESS}
+        replica, pool = self._thread.run(self._loaded(options))
         given = {name: getattr(settings, name) for name in settings.model_fields_set}
-        shared = {
-            "truss_dir": None,
-            "model_url": host.model_server_url,
-            "predict_concurrency": read_truss_folder(settings.truss_dir).predict_concurrency,
-        }
-        return HarnessSettings(**{**given, **shared})
-
-    def close(self) -> None:
-        """Stop all replicas; harmless when done twice."""
-        for host in self._hosts.values():
-            host.close()
-        self._hosts.clear()
+        given |= {"truss_dir": None, "model_url": replica.base_url, "predict_concurrency": pool.concurrency}
+        return HarnessSettings(**given)
 
     def __enter__(self) -> SharedReplicas:
+        self._thread.start(self._begin)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self._thread.stop()
 
-    def _host(self, settings: HarnessSettings) -> Harness:
-        options = {name: getattr(settings, name) for name in _OF_THE_PROCESS}
+    async def _begin(self, parts: AsyncExitStack) -> Sequence[asyncio.Task[Any]]:
+        self._host = await parts.enter_async_context(
+            replica_host(report=print_to_stderr, on_line=self._on_line, environment=self._environment)
+        )
+        parts.push_async_callback(self._stop_all)
+        return ()
+
+    async def _stop_all(self) -> None:
+        await asyncio.gather(*(pool.stop() for _, pool in self._served.values()))
+        self._served.clear()
+
+    async def _loaded(self, options: Mapping[str, Any]) -> tuple[ProcessReplica, ReplicaPool]:
         key = tuple(options.values())
-        if key not in self._hosts:
-            host = Harness(
-                HarnessSettings(**options, port=0),
-                environment=self._environment,
-                log=self._log,
-                stories=False,
-                on_line=self._hear,
+        if key not in self._served:
+            # Each has a folder of its own, by its id.
+            settings = DeploymentSettings(**options, deployment_id=f"shared{len(self._served) + 1}")
+            (replica,), concurrency = truss_replicas(settings, self._host, names=["replica-1"])
+            pool = ReplicaPool(
+                [replica],
+                concurrency=concurrency,
+                clock=SYSTEM_CLOCK,
+                report=print_to_stderr,
+                on_capacity=lambda: None,
             )
-            host.start()
-            self._hosts[key] = host
-        return self._hosts[key]
+            self._served[key] = replica, pool
+            await pool.start()
+        await all_ready([self._served[key][1]])
+        return self._served[key]
 
-    def _hear(self, line: ReplicaLogLine) -> None:
-        for hearer in (*(each for each in self._hearers if each.knows(line.request_id)), *self._hearers):
-            hearer.hear(line)
+    def _on_line(self, line: ReplicaLogLine) -> None:
+        self._log(render_log_line(line, now=SYSTEM_CLOCK.now()))
+        harnesses = tuple(self._harnesses)
+        for harness in (*(each for each in harnesses if each.knows(line.request_id)), *harnesses):
+            harness.note_line(line)
             return

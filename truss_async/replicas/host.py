@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
+from .http_calls import HttpCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from ..clock import Clock
-    from .http_calls import HttpCalls
     from .logs import ReplicaLogLine
 
     EnvironmentChange = Callable[[Mapping[str, str], str], Awaitable[Mapping[str, str]]]
 
-__all__ = ["ReplicaHost"]
+__all__ = ["ReplicaHost", "replica_host"]
 
 BUILDS_AT_ONCE: Final = 2
 
@@ -51,3 +53,27 @@ class ReplicaHost:
         """A replica wrote a line."""
         if line.level != "debug":
             self.on_line(line)
+
+
+@asynccontextmanager
+async def replica_host(
+    *,
+    report: Callable[[str], None],
+    on_line: Callable[[ReplicaLogLine], None],
+    environment: Mapping[str, str],
+    change_environment: EnvironmentChange = _unchanged,
+) -> AsyncIterator[ReplicaHost]:
+    """A host with connections and a folder of its own, until the end."""
+    http = HttpCalls()
+    try:
+        with tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True) as folder:
+            yield ReplicaHost(
+                workdir=Path(folder),
+                http=http,
+                report=report,
+                on_line=on_line,
+                environment=environment,
+                change_environment=change_environment,
+            )
+    finally:
+        await http.close()

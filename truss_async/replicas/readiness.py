@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..clock import SYSTEM_CLOCK
+from ..clock import SYSTEM_CLOCK, within
+from ..errors import HarnessError
 from .protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
@@ -18,12 +19,19 @@ FIRST_LOOK_SECONDS: Final = 0.001
 LAST_LOOK_SECONDS: Final = 0.05
 
 
-async def all_ready(pools: Iterable[ReplicaPool]) -> None:
+async def all_ready(pools: Iterable[ReplicaPool], *, timeout_seconds: float = 600) -> None:
     """Return once each has a replica that is loaded, or needs none.
 
     Raises:
-        ReplicaLoadError: one does not load.
+        HarnessError: one does not load, or not in time.
     """
+    try:
+        await within(timeout_seconds, _all_ready(pools), clock=SYSTEM_CLOCK)
+    except TimeoutError:
+        raise HarnessError(f"the model is not loaded after {timeout_seconds:g} s") from None
+
+
+async def _all_ready(pools: Iterable[ReplicaPool]) -> None:
     for pool in pools:
         wait = FIRST_LOOK_SECONDS
         while pool.state not in ("ready", "scaled_to_zero"):

@@ -10,7 +10,7 @@ from tests.integration.harness.gate import Gate
 from tests.integration.harness.model_server import ModelServer
 from truss_async.client import PlatformClient
 from truss_async.clock import MovableClock
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks.receiver import WebhookReceiver
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.harness.model_server import Answer, ModelServer
 from truss_async.errors import HarnessError
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 INPUT = {"model_input": {"x": 1}}
 

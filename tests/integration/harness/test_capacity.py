@@ -13,7 +13,7 @@ from tests.integration.harness.model_server import Answer, ModelServer
 from tests.integration.harness.test_metrics import value
 from truss_async.client import PlatformClient
 from truss_async.clock import ManualClock
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks import WebhookReceiver
 
 KEY = {"Authorization": "Api-Key any"}

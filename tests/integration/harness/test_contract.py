@@ -18,7 +18,7 @@ from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.contract import limits
 from truss_async.harness import dispatcher
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.settings import DeploymentSettings
 from truss_async.webhooks.receiver import WebhookReceiver

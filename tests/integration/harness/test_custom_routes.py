@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.harness.gate import Gate
 from tests.integration.harness.route_server import RouteServer
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 KEY = {"Authorization": "Api-Key any"}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.harness.conftest import SECRET
 from truss_async.client import HarnessClient, PlatformClient
 from truss_async.clock import ManualClock
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
 
 

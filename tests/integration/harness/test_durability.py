@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.harness.gate import outcome
 from truss_async.client import PlatformClient
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 
 @pytest.mark.parametrize("durability", ["process", "full"])

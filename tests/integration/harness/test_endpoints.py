@@ -22,9 +22,9 @@ from truss_async.harness.decisions import DeliveryPolicy
 from truss_async.harness.delivery import Delivery, webhook_tls
 from truss_async.harness.delivery_slots import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.faults import Faults
+from truss_async.harness.harness import Harness
 from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import AcceptedRequest, NewRequest, SqliteRequestQueue
-from truss_async.harness.server import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -15,7 +15,7 @@ from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.contract.faults import FaultKind, FaultRule
 from truss_async.contract.harness_calls import DeliveryAttemptRecord
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks.receiver import Delivery, WebhookReceiver
 
 HOUR = 3600

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 
 def call(harness: Harness, path: str, host: str | None = None) -> httpx.Response:

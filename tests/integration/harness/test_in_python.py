@@ -197,11 +197,11 @@ def test_a_model_that_does_not_load_is_told_of_at_once() -> None:
 
 def test_a_model_that_loads_for_too_long_is_told_of() -> None:
     settings = HarnessSettings(model_url="http://127.0.0.1:9", port=0)
-    with Harness(settings, report=lambda line: None) as harness:
-        with pytest.raises(HarnessError, match=r"the model is not loaded after 0\.01 s"):
-            harness.wait_ready(timeout_seconds=0.01)
-        with pytest.raises(HarnessError, match="replica-1 is no process of this harness"):
-            _ = harness.model_server_url
+    with (
+        Harness(settings, report=lambda line: None) as harness,
+        pytest.raises(HarnessError, match=r"the model is not loaded after 0\.01 s"),
+    ):
+        harness.wait_ready(timeout_seconds=0.01)
 
 
 @pytest.mark.parametrize("use", [lambda h: h.submit({}), lambda h: h.pause(), lambda h: h.deliveries])

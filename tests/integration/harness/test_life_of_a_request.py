@@ -14,7 +14,7 @@ from truss_async.client import HarnessClient, PlatformClient
 from truss_async.clock import ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import ApiError
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks import verify_webhook
 from truss_async.webhooks.receiver import WebhookReceiver
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.harness.gate import Gate
 from truss_async.clock import ManualClock
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 KEY = {"Authorization": "Api-Key any"}
 INPUT = {"model_input": 1}

@@ -10,7 +10,7 @@ from baseten.client import AsyncInferenceClient, InferenceClient
 from baseten.client.inferenceapi import ApiClient, AsyncApiClient, AsyncPredictRequest, PredictInput
 
 from tests.integration.harness.model_server import ModelServer
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 CHAIN = "chn1"
 INPUT = {"x": 1}

@@ -15,7 +15,7 @@ from tests.integration.harness.route_server import RouteServer
 from truss_async.harness.api import own_calls
 from truss_async.harness.api.openapi import openapi_document
 from truss_async.harness.api.routing import Operation, find_call
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 
 FUZZER = Path(sys.executable).with_name("schemathesis")
 CHECKS = (

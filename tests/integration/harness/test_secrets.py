@@ -9,7 +9,7 @@ from tests.integration.harness.conftest import SECRET
 from truss_async.client import HarnessClient, PlatformClient
 from truss_async.clock import ManualClock
 from truss_async.errors import ApiError, WebhookVerificationError
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks import verify_webhook
 from truss_async.webhooks.receiver import WebhookReceiver
 

@@ -16,7 +16,7 @@ from truss_async.contract import AsyncRequestStatus, WebhookStatus
 from truss_async.contract.faults import FaultKind, FaultRule
 from truss_async.demo.s3_server import S3Server
 from truss_async.harness.faults import Occasion, fits
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.stores import OutputStore
 from truss_async.webhooks.receiver import WebhookReceiver

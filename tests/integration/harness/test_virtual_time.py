@@ -13,7 +13,7 @@ from tests.integration.harness.model_server import Answer, ModelServer
 from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.errors import ApiError
-from truss_async.harness.server import Harness
+from truss_async.harness.harness import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -216,7 +216,7 @@ def test_a_command_loads_no_other_command() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "assert 'truss_async.cli.status' in sys.modules\n"
-        "assert not {'truss_async.cli.serve', 'truss_async.harness.server', 'aiohttp'} & set(sys.modules)\n"
+        "assert not {'truss_async.cli.serve', 'truss_async.harness.harness', 'aiohttp'} & set(sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 

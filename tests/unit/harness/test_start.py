@@ -15,7 +15,7 @@ FOR_OTHERS = (
 
 def test_serving_a_model_url_loads_nothing_that_only_trusses_or_clients_need() -> None:
     script = (
-        "import sys, truss_async.cli.running, truss_async.cli.serve, truss_async.harness.server; "
+        "import sys, truss_async.cli.running, truss_async.cli.serve, truss_async.harness.harness; "
         f"print(*(name for name in {FOR_OTHERS!r} if name in sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

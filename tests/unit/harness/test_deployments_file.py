@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from truss_async.errors import SettingsError
-from truss_async.harness.several import deployments_of_folders, read_deployments
+from truss_async.harness.deployments_file import deployments_of_folders, read_deployments
 
 TWO = """
 [[deployment]]

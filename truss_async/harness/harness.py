@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
-import signal
-import socket
 import sys
-import threading
-from concurrent.futures import Future
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import uvloop
-
-from ..clock import SYSTEM_CLOCK, ManualClock, within
+from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
 from ..replicas.logs import render_log_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
-from .assembly import BACKLOG, Given, start_parts
+from .assembly import Given, start_parts
+from .deployment import Deployment
 from .faults import Faults
+from .running import LoopThread, bind, ending_signals
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    import socket
+    from asyncio import Task
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AsyncExitStack
     from types import TracebackType
 
     from ..clock import MovableClock
     from ..replicas.logs import ReplicaLogLine
     from .assembly import Running
-    from .deployment import Deployment
     from .settings import HarnessSettings
     from .stories import Problem, ProblemKind
-
-T = TypeVar("T")
 
 
 def print_to_stderr(line: str) -> None:
@@ -52,7 +45,7 @@ class Harness:
     ``environment`` is added to the environment of the replicas. ``clock`` is the system's, unless the settings ask for a
     virtual one; moved by ``advance``, a ManualClock lets everything that falls due happen, in order, before it returns.
     Without ``stories``, which cost each request some 50 µs, it tells nothing of its requests: ``submit``, ``requests``
-    and ``problems`` do not work. ``on_line`` gets each line of a replica instead of the stories.
+    and ``problems`` do not work.
     """
 
     def __init__(
@@ -64,7 +57,6 @@ class Harness:
         log: Callable[[str], None] = print_to_stderr,
         environment: Mapping[str, str] | None = None,
         stories: bool = True,
-        on_line: Callable[[ReplicaLogLine], None] | None = None,
     ) -> None:
         self.settings = settings
         self.clock: MovableClock = clock or (
@@ -73,19 +65,22 @@ class Harness:
         self.faults = Faults(clock=self.clock, report=report)
         for rule in settings.faults:
             self.faults.add(rule)
-        self._report = report
         self._log = log
-        self._environment = dict(environment or {})
         self._journal = Journal() if stories else None
-        self._on_line = on_line or self.hear
+        self._given = Given(
+            settings=settings,
+            clock=self.clock,
+            faults=self.faults,
+            report=report,
+            on_line=self._on_line,
+            environment=dict(environment or {}),
+            journal=self._journal,
+        )
         self._running: Running | None = None
         self._is_paused = False
         self._allowed: set[str] = set()
         self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._ended: Future[None] = Future()
+        self._thread = LoopThread("truss-async-harness", report=report)
 
     @property
     def url(self) -> str:
@@ -105,36 +100,23 @@ class Harness:
         Raises:
             HarnessError: the port is taken, the state folder is in use, there is no such truss, …
         """
-        listening = self._socket = _bind(self.settings.host, self.settings.port)
-        accepting: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._run_loop, args=(listening, accepting), name="truss-async-harness", daemon=True
-        )
-        self._thread.start()
+        listening = self._socket = bind(self.settings.host, self.settings.port)
         try:
-            accepting.result()
+            self._thread.start(lambda parts: self._begin(parts, listening))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Stop everything; harmless when done twice."""
-        if self._thread is None:
-            return
-        thread, self._thread = self._thread, None
-        if self._loop is not None and self._stopping is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended already, and its loop is closed
-                self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join()
+        self._thread.stop()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until it has ended by itself, which it never should; False when the time is up."""
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-        return self._ended.done()
+        return self._thread.wait(timeout_seconds)
 
     def __enter__(self) -> Harness:
         self.start()
@@ -189,12 +171,12 @@ class Harness:
     def pause(self) -> None:
         """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""
         self._is_paused = True
-        self._do(_for_each(self._parts.deployments, lambda each: each.dispatcher.pause()))
+        self._thread.run(_for_each(self._parts.deployments, Deployment.pause))
 
     def resume(self) -> None:
         """Begin inference attempts again."""
         self._is_paused = False
-        self._do(_for_each(self._parts.deployments, lambda each: each.dispatcher.resume()))
+        self._thread.run(_for_each(self._parts.deployments, Deployment.resume))
 
     def wait_ready(self, *, timeout_seconds: float = 600) -> None:
         """Return once every deployment has a replica that is loaded.
@@ -203,10 +185,7 @@ class Harness:
             HarnessError: one does not load, or not in time.
         """
         pools = [each.pool for each in self._parts.deployments]
-        try:
-            self._do(within(timeout_seconds, all_ready(pools), clock=SYSTEM_CLOCK))
-        except TimeoutError:
-            raise HarnessError(f"the model is not loaded after {timeout_seconds:g} s") from None
+        self._thread.run(all_ready(pools, timeout_seconds=timeout_seconds))
 
     def allow(self, *kinds: ProblemKind) -> None:
         """Let ``problems`` not mention these: they are meant to happen."""
@@ -229,28 +208,10 @@ class Harness:
         """Whether it is the id of a request that was accepted here."""
         return self._journal is not None and self._journal.story(request_id or "") is not None
 
-    def hear(self, line: ReplicaLogLine) -> None:
+    def note_line(self, line: ReplicaLogLine) -> None:
         """Let a line that a replica wrote become a part of its request's story."""
         if self._journal is not None:
             self._journal.note_line(line.message, self.clock.now(), request_id=line.request_id)
-
-    def _on_replica_line(self, line: ReplicaLogLine) -> None:
-        self._log(render_log_line(line, now=self.clock.now()))
-        self._on_line(line)
-
-    @property
-    def model_server_url(self) -> str:
-        """Where the first replica of the first deployment answers, if it is a Truss server of this harness's own.
-
-        Raises:
-            HarnessError: it is not, or is not running.
-        """
-        from ..replicas.truss_replica import ProcessReplica  # loaded already, where there is one
-
-        replica = self._parts.deployments[0].replicas[0]
-        if not isinstance(replica, ProcessReplica):
-            raise HarnessError(f"{replica.name} is no process of this harness")
-        return replica.base_url
 
     @property
     def _parts(self) -> Running:
@@ -290,74 +251,20 @@ class Harness:
 
     def _ask(self, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
         call = call_api(self._parts.api, method, path, body, api_key=self.settings.api_key, query=query)
-        return self._do(call)
+        return self._thread.run(call)
 
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have it done on the event loop of the harness."""
-        if self._loop is None or self._thread is None:
-            work.close()
-            raise HarnessError("the harness is not running")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    async def _begin(self, parts: AsyncExitStack, listening: socket.socket) -> Sequence[Task[Any]]:
+        self._running = await start_parts(parts, self._given, listening=listening)
+        return self._running.tasks
 
-    def _run_loop(self, listening: socket.socket, accepting: Future[None]) -> None:
-        loop = uvloop.new_event_loop()
-        self._loop = loop
-        try:
-            asyncio.set_event_loop(loop)
-            loop.run_until_complete(self._serve(listening, accepting))
-        finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-            asyncio.set_event_loop(None)
-            loop.close()
-            self._ended.set_result(None)
-            if not accepting.done():
-                accepting.set_exception(HarnessError("the harness did not start"))
-
-    async def _serve(self, listening: socket.socket, accepting: Future[None]) -> None:
-        self._stopping = asyncio.Event()
-        async with AsyncExitStack() as parts:
-            try:
-                given = Given(
-                    settings=self.settings,
-                    clock=self.clock,
-                    faults=self.faults,
-                    report=self._report,
-                    on_line=self._on_replica_line,
-                    environment=self._environment,
-                    journal=self._journal,
-                )
-                running = await start_parts(parts, given, listening=listening)
-            except HarnessError as error:
-                accepting.set_exception(error)
-                return
-            self._running = running
-            accepting.set_result(None)
-            stop = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait([stop, *running.tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in running.tasks:
-                if task.done() and not task.cancelled():
-                    self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
+    def _on_line(self, line: ReplicaLogLine) -> None:
+        self._log(render_log_line(line, now=self.clock.now()))
+        self.note_line(line)
 
 
 async def _for_each(deployments: Iterable[Deployment], change: Callable[[Deployment], None]) -> None:
     for deployment in deployments:
         change(deployment)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise HarnessError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port (0 picks a free one)"
-        ) from error
-    return listening
 
 
 def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
@@ -366,17 +273,9 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     Raises:
         HarnessError: it cannot start, or has broken down.
     """
-    ended = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        with Harness(settings, stories=False) as harness:
-            gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
-            announce(f"listening on {harness.url}")
-            while not ended.wait(timeout=0.5):
-                if harness.wait(timeout_seconds=0):
-                    raise HarnessError("the harness has broken down; its last lines say why")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ending_signals() as ended, Harness(settings, stories=False) as harness:
+        gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
+        announce(f"listening on {harness.url}")
+        while not ended.wait(timeout=0.5):
+            if harness.wait(timeout_seconds=0):
+                raise HarnessError("the harness has broken down; its last lines say why")

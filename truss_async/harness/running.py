@@ -1,0 +1,145 @@
+"""What serves while its caller does something else: an event loop in a thread, a socket, the signals that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import uvloop
+
+from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+
+    Begin = Callable[[AsyncExitStack], Awaitable[Sequence[asyncio.Task[Any]]]]
+
+T = TypeVar("T")
+
+BACKLOG = 2048
+
+
+class LoopThread:
+    """An event loop in a thread of its own. ``report`` gets a line when what must not end has ended."""
+
+    def __init__(self, name: str, *, report: Callable[[str], None]) -> None:
+        self._name = name
+        self._report = report
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ended = threading.Event()
+
+    def start(self, begin: Begin) -> None:
+        """Return once ``begin`` has, which returns tasks that must not end; its stack is unwound at the end.
+
+        Raises:
+            HarnessError: that of ``begin``.
+        """
+        begun: Future[None] = Future()
+        self._ended.clear()
+        self._thread = threading.Thread(
+            target=self._run_loop, args=(begin, begun), name=self._name, daemon=True
+        )
+        self._thread.start()
+        try:
+            begun.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything; harmless when done twice."""
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        if self._loop is not None and self._stopping is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already, and its loop is closed
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """Wait until it has ended; False when the time is up."""
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        return self._ended.is_set()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have it done on the event loop.
+
+        Raises:
+            HarnessError: it does not run.
+        """
+        if self._loop is None or self._thread is None:
+            work.close()
+            raise HarnessError("the harness is not running")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _run_loop(self, begin: Begin, begun: Future[None]) -> None:
+        loop = self._loop = uvloop.new_event_loop()
+        try:
+            asyncio.set_event_loop(loop)
+            loop.run_until_complete(self._serve(begin, begun))
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            asyncio.set_event_loop(None)
+            loop.close()
+            self._ended.set()
+            if not begun.done():
+                begun.set_exception(HarnessError("the harness did not start"))
+
+    async def _serve(self, begin: Begin, begun: Future[None]) -> None:
+        self._stopping = asyncio.Event()
+        async with AsyncExitStack() as parts:
+            try:
+                tasks = await begin(parts)
+            except HarnessError as error:
+                begun.set_exception(error)
+                return
+            begun.set_result(None)
+            stop = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done() and not task.cancelled():
+                    self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        HarnessError: it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise HarnessError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port (0 picks a free one)"
+        ) from error
+    return listening
+
+
+@contextmanager
+def ending_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, in place of what they did before. For the main thread."""
+    ended = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
