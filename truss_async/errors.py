@@ -38,7 +38,7 @@ class ObjectExistsError(OutputStoreError):
 
 
 class InvalidResultError(OutputStoreError):
-    """The object under a request id is no async predict result: cut off, or written by other hands."""
+    """The object under a request id is not an async predict result: cut off, or not written by this package."""
 
 
 class RequestFailedError(TrussAsyncError):

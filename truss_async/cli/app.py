@@ -23,7 +23,7 @@ COMMANDS = {
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
     "results": "Find, read and remove what a model saved.",
-    "listen": "Receive webhooks: verify, keep, print, hand on.",
+    "listen": "Receive webhooks: verify, keep, print, forward.",
     "test-webhook": "Try a webhook endpoint with what the platform, and a forger, would send.",
     "secrets": "Create, list, rotate and remove the webhook secrets of a harness.",
     "package": "Put the plugin into a truss, ready for `truss push`.",
@@ -51,9 +51,9 @@ def make_app() -> App:
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
         version=_version,
     )
-    for place, (name, summary) in enumerate(COMMANDS.items()):
+    for number, (name, summary) in enumerate(COMMANDS.items()):
         function = name.replace("-", "_")
-        app.command(f"truss_async.cli.{function}:{function}", name=name, help=summary, sort_key=place)
+        app.command(f"truss_async.cli.{function}:{function}", name=name, help=summary, sort_key=number)
     return app
 
 

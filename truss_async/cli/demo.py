@@ -30,7 +30,7 @@ def demo(
     """
     from ..demo.run import run_demo
 
-    # A polite kill ends it as Ctrl-C does: in order.
+    # SIGTERM ends it as Ctrl-C does: everything is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems = run_demo(truss, output_dir=output, cache_dir=cache_dir)
     for problem in problems:

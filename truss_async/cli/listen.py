@@ -155,8 +155,8 @@ def _line(arrival: Arrival) -> str:
     what = f"output, {len(delivery.body)} bytes"
     if result.errors:
         what = "failed with " + "; ".join(f"{error.code}: {error.message}" for error in result.errors)
-    place = f"kept in {arrival.kept_in}"
-    return f"{start}  {one_line(what)}, signature {delivery.verdict}, {place}{_forwarding(arrival)}"
+    kept = f"kept in {arrival.kept_in}"
+    return f"{start}  {one_line(what)}, signature {delivery.verdict}, {kept}{_forwarding(arrival)}"
 
 
 def _forwarding(arrival: Arrival) -> str:

@@ -38,7 +38,7 @@ def _setting(name: str, help_text: str = "") -> Parameter:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class StorePlace:
+class StoreLocation:
     """Where the results are, in the words of the plugin's settings."""
 
     store: Annotated[
@@ -74,7 +74,7 @@ results = App(
 
 
 @results.command(name="get")
-def get_result(request_id: RequestId, /, *, place: StorePlace, as_json: AsJson = False) -> int:
+def get_result(request_id: RequestId, /, *, location: StoreLocation, as_json: AsJson = False) -> int:
     """Print the result of a request; fails with the reason when the request failed.
 
     As JSON, it is the async predict result, the same that the webhook carries.
@@ -83,7 +83,7 @@ def get_result(request_id: RequestId, /, *, place: StorePlace, as_json: AsJson =
         truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
     """
-    outputs = place.open()
+    outputs = location.open()
     return _show(lambda: outputs.get(request_id), as_json=as_json)
 
 
@@ -92,7 +92,7 @@ def wait_for_result(
     request_id: RequestId,
     /,
     *,
-    place: StorePlace,
+    location: StoreLocation,
     timeout_seconds: Annotated[float, own_option("timeout_seconds", "Fail after so long.")] = 3600,
     as_json: AsJson = False,
 ) -> int:
@@ -105,14 +105,14 @@ def wait_for_result(
     """
     if not timeout_seconds >= 0:
         raise SettingsError("--timeout-seconds: must be 0 or more")
-    outputs = place.open()
+    outputs = location.open()
     return _show(lambda: outputs.wait(request_id, timeout_seconds=timeout_seconds), as_json=as_json)
 
 
 @results.command(name="list")
 def list_results(
     *,
-    place: StorePlace,
+    location: StoreLocation,
     since: Annotated[
         str | None,
         own_option(
@@ -129,7 +129,7 @@ def list_results(
         truss-async results list --store file:///tmp/outputs --prefix 01 --json
     """
     earliest = _moment(since, clock=SYSTEM_CLOCK) if since is not None else None
-    found = place.open().list(since=earliest, prefix=prefix)
+    found = location.open().list(since=earliest, prefix=prefix)
     if as_json:
         for info in found:
             print(json.dumps(_facts(info)))
@@ -148,7 +148,7 @@ def open_artifact(
     ] = None,
     /,
     *,
-    place: StorePlace,
+    location: StoreLocation,
     output: Annotated[
         Path | None,
         own_option("output", "File or folder to write to, or - for standard output. [default: this folder]"),
@@ -161,7 +161,7 @@ def open_artifact(
         truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
     """
-    outputs = place.open()
+    outputs = location.open()
     reference = _only_artifact(outputs, request_id) if name is None else outputs.artifact(request_id, name)
     with outputs.open_artifact(reference) as source:
         if str(output) in STANDARD_OUTPUT:
@@ -179,7 +179,7 @@ def open_artifact(
 @results.command(name="rm")
 def remove_results(
     *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
-    place: StorePlace,
+    location: StoreLocation,
     as_json: AsJson = False,
 ) -> None:
     """Remove all that is kept of requests: result, error and artifacts. It does not matter if there is nothing.
@@ -189,7 +189,7 @@ def remove_results(
     """
     if not request_ids:
         raise SettingsError("give the REQUEST_ID of what is to be removed")
-    outputs = place.open()
+    outputs = location.open()
     for request_id in [check_request_id(each) for each in request_ids]:
         outputs.delete(request_id)
         print(json.dumps({"request_id": request_id, "removed": True}) if as_json else f"removed {request_id}")
@@ -210,7 +210,7 @@ def _copied(source: BinaryIO, target: Path) -> int:
     if not target.parent.is_dir():
         raise SettingsError(f"--output: there is no folder {target.parent}")
     if target.exists() and not target.is_file():
-        raise SettingsError(f"--output: {target} is no file; for a pipe or a device, redirect --output -")
+        raise SettingsError(f"--output: {target} is not a file; for a pipe or a device, redirect --output -")
     return write_whole(target.resolve(), source)
 
 
@@ -271,5 +271,5 @@ def _moment(text: str, *, clock: Clock) -> datetime:
         return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     except ValueError:
         raise SettingsError(
-            f"--since: {text!a} is no duration (30m, 12h, 7d) and no moment (2026-01-31T12:00Z)"
+            f"--since: {text!a} is neither a duration (30m, 12h, 7d) nor a moment (2026-01-31T12:00Z)"
         ) from None

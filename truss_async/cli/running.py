@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exception(error)
         code, line = explanation
-        _tell(line)
+        _print_error(line)
     return code
 
 
@@ -58,15 +58,15 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
             return INTERRUPTED, "interrupted"
         case BrokenPipeError():
             _leave_stdout()
-            return 1, "stopped: whoever read the output has closed it"
+            return 1, "stopped: the reader of the output has closed it"
         case ImportError():
             cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
             if cause.name is None or cause.name.startswith("truss_async"):
                 return None
             return 1, f"this command needs {cause.name}: pip install 'truss-async[harness]'"
         case OSError():
-            place = f"{error.filename}: " if error.filename is not None else ""
-            return 1, f"{place}{error.strerror or error}"
+            file = f"{error.filename}: " if error.filename is not None else ""
+            return 1, f"{file}{error.strerror or error}"
     return None
 
 
@@ -88,6 +88,6 @@ def _leave_stdout() -> None:
     os.close(nowhere)
 
 
-def _tell(line: str) -> None:
+def _print_error(line: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         print(f"truss-async: {' '.join(line.split())}", file=sys.stderr)

@@ -75,7 +75,7 @@ def _print_new(created: NewWebhookSecret, *, as_json: bool) -> None:
         return
     print(f"id      {created.id}")
     print(f"secret  {created.secret}")
-    print("shown this once; give it to whoever verifies your webhooks")
+    print("shown this once; give it to the code that verifies your webhooks")
     if created.replaces is not None and created.replaces.ends_at is not None:
         print(f"{created.replaces.id} signs until {created.replaces.ends_at:%Y-%m-%d %H:%M:%S} UTC")
 

@@ -104,5 +104,5 @@ def _parse(text: bytes) -> Any:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise SettingsError(
-            f"the model input is no JSON: {error}; give JSON, @FILE, or - for standard input"
+            f"the model input is not JSON: {error}; give JSON, @FILE, or - for standard input"
         ) from None

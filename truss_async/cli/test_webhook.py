@@ -61,12 +61,12 @@ def _shown(row: Row) -> str:
     slowest = max((attempt.took_seconds for attempt in row.attempts), default=None)
     took = "" if slowest is None else f"{slowest * 1000:>9.0f} ms"
     line = f"{outcome:<9}{row.name:<33}{row.expects:<9}{answers:<14}{took}".rstrip()
-    if not row.remark:
+    if not row.note:
         return line
     return (
         line
         + "\n"
-        + textwrap.fill(one_line(row.remark), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        + textwrap.fill(one_line(row.note), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     )
 
 
@@ -88,5 +88,5 @@ def _facts(row: Row) -> dict[str, Any]:
             }
             for attempt in row.attempts
         ],
-        "remark": row.remark,
+        "remark": row.note,
     }

@@ -39,7 +39,7 @@ class Inbox:
         """Where the result of that request is, or would be."""
         return self.folder / f"{plain_name(request_id)}.json"
 
-    def place_of(self, request_id: str) -> str:
+    def location_of(self, request_id: str) -> str:
         """The same, to show."""
         return str(self.path_of(request_id))
 

@@ -23,7 +23,7 @@ class StoreInbox:
         self._objects = objects
         self._lock = threading.Lock()
 
-    def place_of(self, request_id: str) -> str:
+    def location_of(self, request_id: str) -> str:
         """Where the result of that request is, or would be."""
         return f"{self._objects.url}/{result_key(plain_name(request_id))}"
 

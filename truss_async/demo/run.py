@@ -136,8 +136,8 @@ def _put_pages(s3: S3Server, pages: Sequence[Path]) -> None:
 def _submit(pages: Sequence[Path], client: PlatformClient, *, webhook_endpoint: str) -> list[Submission]:
     """Submit the pages, the least urgent ones first, so that the queue has something to put in order."""
     submissions = []
-    for place, page in enumerate(pages):
-        priority = 2 - place % 3
+    for number, page in enumerate(pages):
+        priority = 2 - number % 3
         accepted = client.submit(
             model_input={"page": f"s3://{BUCKET}/{PAGES}/{page.name}"},
             webhook_endpoint=webhook_endpoint,
@@ -163,7 +163,9 @@ def _watch(
             for each in submissions:
                 status = client.status(each.request_id)
                 before, known[each.request_id] = known.get(each.request_id), status
-                if (after := _story(status)) != (_story(before) if before else RequestStatus.QUEUED.value):
+                if (after := _progress(status)) != (
+                    _progress(before) if before else RequestStatus.QUEUED.value
+                ):
                     screen.say(f"{each.page}, priority {each.priority}: {after}")
             if all(_is_over(status) for status in known.values()):
                 return known
@@ -186,7 +188,7 @@ def _get(own: httpx.Client, path: str) -> dict[str, Any]:
     return dict(answer)
 
 
-def _story(status: AsyncRequestStatus) -> str:
+def _progress(status: AsyncRequestStatus) -> str:
     """Where a request stands, in words that change when it moves on."""
     if not status.status.is_final:
         return status.status.value
@@ -241,7 +243,7 @@ def _read_back(store: OutputStore, request_id: str) -> StoredOutput:
     except (KeyError, TypeError, ValidationError):
         return StoredOutput(key, result=result, problem=f"{key} refers to no annotated page")
     if not annotated.startswith(_PNG):
-        return StoredOutput(key, result=result, problem=f"{reference.url} is no PNG image")
+        return StoredOutput(key, result=result, problem=f"{reference.url} is not a PNG image")
     return StoredOutput(key, result=result, annotated=annotated)
 
 

@@ -32,7 +32,7 @@ _CLASHES: Final = ("Port allocation failed", "address already in use")
 _START_ATTEMPTS: Final = 5
 _STOP_SECONDS: Final = 10.0
 _REGION: Final = "us-east-1"
-# The server puts Unix sockets here whatever TMPDIR says, and a longer path may be over a socket's limit.
+# The server puts Unix sockets here and ignores TMPDIR; a longer path may be over a socket's limit.
 _SOCKET_PARENT: Final = Path("/", "tmp")
 
 
@@ -81,7 +81,7 @@ class S3Server:
         )
 
     def client(self, *, attempts: int = 3, read_seconds: float = 30) -> S3Client:
-        """A boto3 client for this server, whatever the environment says."""
+        """A boto3 client for this server, which ignores the environment."""
         try:
             import boto3
             from botocore.config import Config

@@ -1,1 +1,1 @@
-"""What the commands do for those who write a webhook endpoint: stand in for it, and try it."""
+"""For those who write a webhook endpoint: one that stands in for it, and a trial of it."""

@@ -47,7 +47,7 @@ class Case:
     """What is sent, once for each of ``signings``; and what to do when the endpoint does not do what it ought to.
 
     ``repeats``: how it comes again afterwards: the very same bytes, or as the platform's retry, with a new time and
-    signature. ``needs_secrets``: how many must be known for it to make sense. ``remark``: what the answers leave open.
+    signature. ``needs_secrets``: how many must be known for it to make sense. ``note``: what the answers leave open.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Case:
     signings: tuple[Signing, ...] = ("newest",)
     repeats: Literal["never", "same", "retry"] = "never"
     needs_secrets: int = 1
-    remark: str = ""
+    note: str = ""
 
     def webhook(self, signing: Signing, *, request_id: str, secrets: Sequence[str], now: datetime) -> Webhook:
         """The POST as the platform would send it at that moment, or a forger."""
@@ -121,12 +121,12 @@ CASES: Final = (
         "same result twice",
         _AGAIN,
         repeats="same",
-        remark="both acknowledged; that it was handled only once cannot be seen from outside",
+        note="both acknowledged; that it was handled only once cannot be seen from outside",
     ),
     Case(
         "retry after a 500",
         _AGAIN,
         repeats="retry",
-        remark="the endpoint answered no 500; what the platform's retry looks like was acknowledged",
+        note="the endpoint answered no 500; what the platform's retry looks like was acknowledged",
     ),
 )

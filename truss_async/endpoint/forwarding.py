@@ -1,4 +1,4 @@
-"""Handing a verified webhook on to the user's application, as it came."""
+"""Forwarding a verified webhook to the user's application, as it came."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import MissingExtraError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Less than the platform waits, so that it hears why, and comes again.
+# Less than the platform waits, so that it gets the reason, and sends it again.
 TIMEOUT_SECONDS: Final = 9.0
 
 # What belongs to the connection between sender and receiver, and not to the webhook (RFC 9110, 7.6.1).
@@ -71,7 +71,7 @@ class Forwarder:
         )
 
     def forward(self, body: bytes, headers: Mapping[str, str]) -> Forwarded:
-        """The application's answer; 502 when it cannot be reached, 504 when it is too slow: the sender comes again."""
+        """The application's answer; 502 when it cannot be reached, 504 when it is too slow: the sender tries again."""
         start = self._clock.now()
         problem = None
         try:
@@ -97,7 +97,7 @@ def checked_url(url: str) -> str:
     except ValueError:
         is_http = False
     if not is_http:
-        raise SettingsError(f"{url!a} is no URL such as http://127.0.0.1:8000/webhook")
+        raise SettingsError(f"{url!a} is not a URL such as http://127.0.0.1:8000/webhook")
     return url
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a webhook that ``listen`` receives: kept, handed on, told."""
+"""What becomes of a webhook that ``listen`` receives: it is kept, forwarded and reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Keeper(Protocol):
     def keep(self, request_id: str, body: bytes) -> bool:
         """Store it; False when that request's result was there already."""
 
-    def place_of(self, request_id: str) -> str:
+    def location_of(self, request_id: str) -> str:
         """Where it is, to show."""
 
 
@@ -43,7 +43,7 @@ class Arrival:
 
 
 class Intake:
-    """Keeps each result, then forwards it, if there is somebody to forward to; ``report`` is told before the answer.
+    """Keeps each result, then forwards it if there is a forwarder; ``report`` is called before the answer.
 
     What comes again is forwarded again: it comes because the application has not acknowledged it. Safe to share
     between threads.
@@ -69,8 +69,8 @@ class Intake:
         if self._forwarder is not None:
             forwarded = self._forwarder.forward(delivery.body, delivery.headers)
         is_done = self._note(request_id, is_new=is_new, is_accepted=forwarded is None or forwarded.accepted)
-        place = self._keeper.place_of(request_id)
-        self._report(Arrival(delivery, place, is_new, forwarded, is_done))
+        kept_in = self._keeper.location_of(request_id)
+        self._report(Arrival(delivery, kept_in, is_new, forwarded, is_done))
         return None if forwarded is None else forwarded.status_code
 
     def _note(self, request_id: str, *, is_new: bool, is_accepted: bool) -> bool:

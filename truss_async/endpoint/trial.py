@@ -52,13 +52,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one case; ``remark`` is what to do when it failed, and else what to know."""
+    """What came of one case; ``note`` is what to do when it failed, and else what to know."""
 
     name: str
     expects: Literal["accept", "refuse", "in time"]
     outcome: Outcome
     attempts: tuple[Attempt, ...] = ()
-    remark: str = ""
+    note: str = ""
 
 
 class EndpointTrial:
@@ -106,9 +106,9 @@ class EndpointTrial:
     def _try(self, case: Case, *, is_reachable: bool) -> Row:
         expects: Literal["accept", "refuse"] = "accept" if case.is_genuine else "refuse"
         if not is_reachable:
-            return Row(case.name, expects, "skipped", remark="there was no answer to the first webhook")
+            return Row(case.name, expects, "skipped", note="there was no answer to the first webhook")
         if len(self._secrets) < case.needs_secrets:
-            return Row(case.name, expects, "skipped", remark="give --webhook-secret twice, newest first")
+            return Row(case.name, expects, "skipped", note="give --webhook-secret twice, newest first")
         if case.is_genuine:
             return judge_genuine(case, self._deliver(case))
         return judge_forged(case, tuple(self._forge(case)))
@@ -163,10 +163,10 @@ def judge_genuine(case: Case, deliveries: Sequence[tuple[Attempt, ...]]) -> Row:
     attempts = tuple(attempt for delivery in deliveries for attempt in delivery)
     if not all(delivery[-1].accepted for delivery in deliveries):
         return Row(case.name, "accept", "failed", attempts, _why_refused(case, attempts[-1]))
-    remark = case.remark
+    note = case.note
     if any(not attempt.accepted for attempt in attempts):
-        remark = "not acknowledged at once, but when it came again; the platform tries no third time"
-    return Row(case.name, "accept", "ok", attempts, remark)
+        note = "not acknowledged at once, but when it came again; the platform tries no third time"
+    return Row(case.name, "accept", "ok", attempts, note)
 
 
 def judge_forged(case: Case, attempts: tuple[Attempt, ...]) -> Row:
@@ -174,8 +174,8 @@ def judge_forged(case: Case, attempts: tuple[Attempt, ...]) -> Row:
     if any(attempt.accepted for attempt in attempts):
         return Row(case.name, "refuse", "failed", attempts, f"it was accepted; {case.advice}")
     retried = [attempt for attempt in attempts if attempt.is_retried]
-    remark = f"{_shown(retried[0])} makes the platform send it again; answer 401" if retried else ""
-    return Row(case.name, "refuse", "ok", attempts, remark)
+    note = f"{_shown(retried[0])} makes the platform send it again; answer 401" if retried else ""
+    return Row(case.name, "refuse", "ok", attempts, note)
 
 
 def judge_speed(attempts: Sequence[Attempt]) -> Row:

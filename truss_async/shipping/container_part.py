@@ -94,7 +94,7 @@ def _remove_scratch(destination: Path) -> None:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait for whoever copies into the same folder; the lock goes with the process."""
+    """Wait for others that copy into the same folder; the lock ends with the process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .shortcomings import StoreLibraries
 
-_PYTHON_WHEN_UNSAID: Final = "3.13"
+_DEFAULT_PYTHON: Final = "3.13"
 # Written by tools, with a lock or a resolver behind them.
 _RESOLVED_FILES: Final = ("pyproject.toml", "uv.lock")
 
@@ -76,7 +76,7 @@ def package_truss(
     """
     source = read_truss(truss_dir)
     folder = source.packages_folder
-    markers = container_markers(source.python_version or _PYTHON_WHEN_UNSAID)
+    markers = container_markers(source.python_version or _DEFAULT_PYTHON)
     edit = _plan_edit(source, markers)
     copied = not container_part_is_current(folder)
     if not dry_run:

@@ -53,7 +53,7 @@ _RIGHTS: Final = {
 
 
 def is_conflict(error: HttpResponseError) -> bool:
-    """Whether a write was refused because of a blob, or for want of blocks, that may be our own doing."""
+    """Whether a write was refused because of a blob, or because blocks are missing, which may be our own doing."""
     return _code(error) in _CONFLICTS
 
 

@@ -73,7 +73,7 @@ def make_azure_client(credentials: StoreCredentials) -> BlobServiceClient:
         except ValueError:
             # Not chained: nothing of it is to be quoted.
             raise SettingsError(
-                "azure_storage_connection_string is no connection string of an Azure storage account; copy it whole"
+                "azure_storage_connection_string is not the connection string of an Azure storage account; copy it whole"
             ) from None
     url = account if "://" in account else f"https://{account}.blob.core.windows.net"
     return BlobServiceClient(url, credential=_own_chain(), **made_with)
@@ -203,7 +203,7 @@ class AzureStore:
         try:
             yield
         except AzureError as error:
-            # Its status, 400, would say of what may pass that it does not.
+            # Its status, 400, would say that the failure lasts, which may pass.
             cause = None if is_lost_to_another(error) else error
             raise azure_failure(error, action=action, url=f"{self._url}/{key}") from cause
 
@@ -257,7 +257,7 @@ def _tier(storage_class: str | None) -> StandardBlobTier | None:
     except ValueError:
         known = ", ".join(each.value for each in StandardBlobTier)
         raise SettingsError(
-            f"storage_class {storage_class!a} is no tier of Azure; known are {known}"
+            f"storage_class {storage_class!a} is not a tier of Azure; known are {known}"
         ) from None
 
 

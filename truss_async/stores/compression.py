@@ -32,7 +32,7 @@ def compressed(body: bytes, compression: Compression) -> bytes:
 
 def decompressed(body: bytes) -> bytes:
     """What was compressed, or the body itself if it is not; ValueError when it is cut off or damaged."""
-    # Told from the bytes, which every store keeps, and which no JSON starts with.
+    # By their first bytes, which every store keeps, and which no JSON starts with.
     if body.startswith(_GZIP_MAGIC):
         try:
             return gzip.decompress(body)

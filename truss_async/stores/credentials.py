@@ -42,7 +42,7 @@ NO_CREDENTIALS = StoreCredentials()
 
 def _secret_or_none(secrets: Mapping[str, str], name: str) -> str | None:
     # Truss's mapping cannot be iterated, and for a secret that is undeclared or empty raises an exception of its own,
-    # which is no KeyError and lives in a module whose name depends on the server's version. So the exception is told
+    # which is no KeyError and lives in a module whose name depends on the server's version. So the exception is known
     # by its name; anything else (a secret that cannot be read) is a fault that nobody should miss.
     try:
         value = secrets[name]

@@ -1,6 +1,6 @@
 """``file:///folder``: objects as files below one folder of this machine.
 
-A folder keeps bytes alone: the content type is told from the name, and metadata is not kept. Below the folder no
+A folder keeps bytes alone: the content type is guessed from the name, and metadata is not kept. Below the folder no
 symbolic link is followed, so that no key and no planted link leads out of it.
 """
 

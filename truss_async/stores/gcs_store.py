@@ -127,7 +127,7 @@ class GcsStore:
     def open(self, key: str) -> BinaryIO:
         blob = self._get(key)
         if blob.size <= _PART_BYTES:
-            # One request, checked by its checksum; whoever replaces the object meanwhile does no harm.
+            # One request, checked by its checksum; it does no harm if the object is replaced meanwhile.
             with self._translated("read", key):
                 return io.BytesIO(self._bucket.blob(blob.name).download_as_bytes(raw_download=True, **_CALL))
         # With the generation named, all parts are of the same object, or are missing.

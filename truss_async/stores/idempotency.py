@@ -1,4 +1,4 @@
-"""Whose write it was that is in the store: told by the attempt id in an object's metadata."""
+"""Which write is the one in the store: the attempt id in an object's metadata says it."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ class KeyLayout:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the request id alone tells the keys."""
+        """Whether the keys follow from the request id alone."""
         return not self._unknown
 
     def result_key(self, request_id: str, *, now: datetime) -> str:
-        """The key of a result that is written now; SettingsError when that takes what is not known."""
+        """The key of a result that is written now; SettingsError when a value for it is not known."""
         check_request_id(request_id)
         return check_object_key(filled_in(self._pieces, values={REQUEST_ID: request_id}, now=now))
 
@@ -68,7 +68,7 @@ class KeyLayout:
         return artifact_prefix_beside(key, request_id) + check_artifact_name(name)
 
     def likely_result_keys(self, request_id: str, *, now: datetime) -> list[str]:
-        """Where a result lies that was written of late, the latest first; none when more than the date is unknown."""
+        """Where a result lies that was written recently, the latest first; none when more than the date is unknown."""
         check_request_id(request_id)
         if self._unknown - {DATE}:
             return []
@@ -114,16 +114,17 @@ def layout_of(url: str, key: str, *, values: Mapping[str, str | None]) -> tuple[
     SettingsError when a template is wrong, or not even the bucket is known.
     """
     try:
-        keys, place = pieces_of(check_key(key), values), pieces_of(check_url(url), values)
+        keys = pieces_of(check_key(key), values)
+        root_pieces = pieces_of(check_url(url), values)
     except ValueError as error:
         raise SettingsError(f"{url!a} with the key {key!a}: {error}") from None
-    first = place[0] if place else ""
-    if isinstance(first, str) and len(place) <= 1:
+    first = root_pieces[0] if root_pieces else ""
+    if isinstance(first, str) and len(root_pieces) <= 1:
         return first, KeyLayout(keys)
     root, _, rest = first.rpartition("/") if isinstance(first, str) else ("", "", "")
     if "://" not in root:
         raise SettingsError(f"{url!a}: give a value for what is in the name of the bucket")
-    return root, KeyLayout([*filter(None, [rest]), *place[1:], "/", *keys])
+    return root, KeyLayout([*filter(None, [rest]), *root_pieces[1:], "/", *keys])
 
 
 def _pattern(pieces: Sequence[str | Field]) -> str:

@@ -41,10 +41,10 @@ class StoreOptions:
     def __post_init__(self) -> None:
         if self.storage_class is not None and not _STORAGE_CLASS.fullmatch(self.storage_class):
             raise SettingsError(
-                f"storage_class {self.storage_class!a} is none: it is a word such as {in_words('storage_class')}"
+                f"storage_class {self.storage_class!a} is not valid: it is a word such as {in_words('storage_class')}"
             )
         if self.kms_key_id is not None and not (self.kms_key_id.isascii() and self.kms_key_id.isprintable()):
-            raise SettingsError("kms_key_id is no id, ARN or alias of a KMS key")
+            raise SettingsError("kms_key_id is not the id, ARN or alias of a KMS key")
         if self.kms_key_id == "":
             raise SettingsError("kms_key_id is empty; leave it out to use the bucket's own encryption")
         _check_tags(self.tags)
@@ -54,11 +54,11 @@ class StoreOptions:
         """The names of the options that ask for anything."""
         return [each.name for each in fields(self) if getattr(self, each.name)]
 
-    def check_held_by(self, scheme: str) -> None:
+    def check_supported_by(self, scheme: str) -> None:
         """SettingsError when a store on such a URL cannot be asked for all that is given."""
         row = SCHEMES.get(scheme)
-        held = row.options if row else ()
-        if refused := [name for name in self.given() if name not in held]:
+        supported = row.options if row else ()
+        if refused := [name for name in self.given() if name not in supported]:
             able = ", ".join(f"{each.name}://" for each in SCHEMES.values() if {*refused} <= {*each.options})
             raise SettingsError(
                 f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"

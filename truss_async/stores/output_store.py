@@ -49,7 +49,7 @@ class OutputStore:
     """What a model saved: ``{url}/{request_id}.json``, and its artifacts under ``{url}/{request_id}/``.
 
     Of a request that failed there is ``{url}/{request_id}.error.json``. Where the model has templates of its own for URL
-    and key, the store is told the same.
+    and key, the store is given the same.
 
     Synchronous, and safe to share between threads.
     """
@@ -117,7 +117,7 @@ class OutputStore:
         Raises:
             ObjectNotFoundError: nothing is known of the request.
             RequestFailedError: the request failed, and no later attempt succeeded.
-            InvalidResultError: the object is cut off, or was written by other hands.
+            InvalidResultError: the object is cut off, or was not written by this package.
         """
         return self._look(request_id, may_list=True)
 
@@ -255,7 +255,7 @@ class OutputStore:
 
     def _presign(self, key: str, expires_in: timedelta) -> str:
         url = self._objects.presign(key, expires_in=expires_in)
-        self._objects.head(key)  # a URL of nothing helps nobody
+        self._objects.head(key)  # a URL of an absent object helps nobody
         return url
 
     def _request_keys(self, request_id: str, *, may_list: bool = True) -> RequestKeys:
@@ -283,7 +283,7 @@ class OutputStore:
         return AsyncPredictResult(request_id=request_id, time=self._written_at(key), data=data)
 
     def _written_at(self, key: str) -> datetime:
-        """When the object was; of a store that cannot tell, now."""
+        """When the object was written; now, when the store does not know."""
         try:
             return self._objects.head(key).modified_at or self._clock.now()
         except ObjectNotFoundError:

@@ -27,8 +27,8 @@ def is_last_word(
 ) -> bool:
     """Whether an error has stood for so long that no other attempt is expected.
 
-    By its own time, so that an old one counts at once; or by the time it was seen here, lest a wrong clock of the
-    writer keep anybody waiting.
+    By its own time, so that an old one counts at once; or by the time it was seen here, so that nobody has to wait when
+    the writer's clock is wrong.
     """
     return (now - min(written_at, first_seen_at)).total_seconds() >= after_seconds
 

@@ -1,4 +1,4 @@
-"""URLs that let whoever holds them read one object for a while."""
+"""URLs that let anybody who has them read one object for a while."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class RequestKeys:
-    """The keys of one request's objects. ``may_list`` is false for who wants to know only what was written of late."""
+    """The keys of one request's objects. Without ``may_list`` only those that were written recently are found."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ _LONGEST_QUOTE: Final = 300
 
 @dataclass(frozen=True)
 class ResultInfo:
-    """What a listing tells of one result. ``size_bytes`` is that of the stored object."""
+    """What a listing says about one result. ``size_bytes`` is that of the stored object."""
 
     request_id: str
     size_bytes: int
@@ -39,7 +39,7 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
         # Not chained, and only the first fault's kind: the rest quotes the model output.
         reason = error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
         raise InvalidResultError(
-            f"{url} is no async predict result ({reason}); it is cut off or was written by other hands"
+            f"{url} is not an async predict result ({reason}); it is cut off or was not written by this package"
         ) from None
     if result.request_id != request_id:
         raise InvalidResultError(f"{url} holds the result of another request")
@@ -51,7 +51,9 @@ def parse_output(body: bytes, *, url: str) -> Any:
     try:
         return from_json(_decompressed(body, url))
     except ValueError:
-        raise InvalidResultError(f"{url} is no JSON; it is cut off or was written by other hands") from None
+        raise InvalidResultError(
+            f"{url} is not JSON; it is cut off or was not written by this package"
+        ) from None
 
 
 def _decompressed(body: bytes, url: str) -> bytes:
@@ -59,7 +61,7 @@ def _decompressed(body: bytes, url: str) -> bytes:
         return decompressed(body)
     except ValueError:
         raise InvalidResultError(
-            f"{url} cannot be decompressed; it is cut off or was written by other hands"
+            f"{url} cannot be decompressed; it is cut off or was not written by this package"
         ) from None
 
 

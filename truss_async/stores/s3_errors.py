@@ -61,7 +61,7 @@ _NO_CREDENTIALS: Final = (
 
 
 def is_conflict(error: ClientError) -> bool:
-    """Whether a write was refused because of an object, or for want of an upload, that may be our own doing."""
+    """Whether a write was refused because of an object, or because an upload is missing, which may be our own doing."""
     return _code(error) in _CONFLICTS
 
 

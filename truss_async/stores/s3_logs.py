@@ -11,7 +11,7 @@ _TOKEN: Final = re.compile(r"(x-amz-security-token\W+(?:b')?)[A-Za-z0-9+/=%_-]+"
 
 
 def hide_session_tokens() -> None:
-    """From now on, in whatever log; a second call changes nothing."""
+    """From now on, in every log; a second call changes nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_token)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _CLIENT: Final = Config(
     connect_timeout=5,
-    # A server that hangs must not hold an output for long past its time; who saves has patience of his own.
+    # A server that hangs must not hold an output for long past its time; the plugin retries by itself.
     read_timeout=20,
     retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=64,
@@ -190,28 +190,28 @@ class S3Store:
         described: Mapping[str, Any],
         condition: Mapping[str, Any],
     ) -> None:
-        place: dict[str, Any] = {"Bucket": self._bucket, "Key": path}
+        target: dict[str, Any] = {"Bucket": self._bucket, "Key": path}
         # One checksum of the whole object, not of its parts' checksums, is one that a reader can verify.
         kind: dict[str, Any] = {"ChecksumType": "FULL_OBJECT"} if self._sends_checksums else {}
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if self._sends_checksums else {}
-        begun = self._client.create_multipart_upload(**place, **described, **algorithm, **kind)
-        place["UploadId"] = begun["UploadId"]
+        begun = self._client.create_multipart_upload(**target, **described, **algorithm, **kind)
+        target["UploadId"] = begun["UploadId"]
         source = DigestedFile(file, Crc32())
 
         def upload(number: int, content: bytes) -> CompletedPartTypeDef:
             checksum = self._checksum(_crc32(content))
-            sent = self._client.upload_part(**place, PartNumber=number, Body=content, **checksum)
+            sent = self._client.upload_part(**target, PartNumber=number, Body=content, **checksum)
             return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": sent["ETag"], **checksum})
 
         try:
             parts = upload_in_parts(source, part_bytes=part_size(size), upload=upload)
             whole = self._checksum(source.digest.digest())
             self._client.complete_multipart_upload(
-                **place, MultipartUpload={"Parts": parts}, **whole, **kind, **condition
+                **target, MultipartUpload={"Parts": parts}, **whole, **kind, **condition
             )
         except BaseException:
             with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(**place)
+                self._client.abort_multipart_upload(**target)
             raise
 
     def _checksum(self, crc32: bytes) -> dict[str, Any]:

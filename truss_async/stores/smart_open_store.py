@@ -1,8 +1,8 @@
 """Every other URL that smart_open opens. Imported only when it is used.
 
 Such a store writes and reads; it cannot describe, list or delete objects, and keeps no content type or metadata.
-Whether a write is all or nothing is up to the protocol; the body is complete before its first byte goes. Nor can it be
-told who was first of two that write at once.
+Whether a write is all or nothing is up to the protocol; the body is complete before its first byte goes. Of two that
+write at once, none can know that it was first.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
 class SmartOpenStore:
     """Objects below one URL."""
 
-    def __init__(self, scheme: str, *, user: str, place: str) -> None:
-        """``user`` is what stands before the ``@`` of the URL, or empty; ``place`` the rest, with no trailing slash."""
+    def __init__(self, scheme: str, *, user: str, location: str) -> None:
+        """``user`` is what stands before the ``@`` of the URL, or empty; ``location`` the rest, with no trailing slash."""
         self._scheme = scheme
-        self._url = f"{scheme}://{place}"
-        self._opened_url = f"{scheme}://{user}@{place}" if user else self._url
+        self._url = f"{scheme}://{location}"
+        self._opened_url = f"{scheme}://{user}@{location}" if user else self._url
         self._password = user.partition(":")[2]
 
     @property

@@ -28,7 +28,7 @@ BYTES_AT_ONCE: Final = 96 * MEBIBYTE
 
 
 class ByteBudget:
-    """How many bytes may be held at once; whoever would exceed it waits. A single larger piece is let through alone."""
+    """How many bytes may be held at once; a piece that would exceed it waits. A larger one is let through alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -82,13 +82,13 @@ def upload_in_parts(
 ) -> list[Part]:
     """Call ``upload(number, bytes)`` for each part, from 1 on, in several threads; return what it returned, in order.
 
-    The file is read by this thread alone, as fast as parts are taken off its hands. After the first failure nothing
+    The file is read by this thread alone, as fast as parts are sent. After the first failure nothing
     more is read, and the failure is raised when no part is under way any more.
     """
     sending: list[Future[Part]] = []
     failed = threading.Event()
 
-    def over(part: Future[Part]) -> None:
+    def on_end(part: Future[Part]) -> None:
         budget.give_back(part_bytes)
         if not part.cancelled() and part.exception() is not None:
             failed.set()
@@ -96,7 +96,7 @@ def upload_in_parts(
     with one_of_few_uploads(), ThreadPoolExecutor(CONNECTIONS, "truss-async-part") as pool:
         try:
             while not failed.is_set() and (body := _next_part(file, part_bytes, budget)):
-                sending.append(_submitted(pool, upload, len(sending) + 1, body, over))
+                sending.append(_submitted(pool, upload, len(sending) + 1, body, on_end))
             return [each.result() for each in sending]
         finally:
             pool.shutdown(cancel_futures=True)
@@ -107,14 +107,14 @@ def _submitted(
     upload: Callable[[int, bytes], Part],
     number: int,
     body: bytes,
-    over: Callable[[Future[Part]], None],
+    on_end: Callable[[Future[Part]], None],
 ) -> Future[Part]:
     try:
         part = pool.submit(upload, number, body)
     except RuntimeError as error:  # the process is ending
         part = Future()
         part.set_exception(error)
-    part.add_done_callback(over)
+    part.add_done_callback(on_end)
     return part
 
 

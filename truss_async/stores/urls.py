@@ -29,7 +29,7 @@ def object_store(
     is missing. Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
     """
     scheme, rest = _split(url)
-    options.check_held_by(scheme)
+    options.check_supported_by(scheme)
     authority, _, path = rest.rstrip("/").partition("/")
     if scheme == "file":
         return SCHEMES[scheme].open("", _folder(url, authority, path), credentials, options)
@@ -43,11 +43,11 @@ def object_store(
         check_scheme(scheme, known=tuple(SCHEMES))
         if "@" in path:  # perhaps the rest of a password with a slash in it
             raise _wrong(url, "a '/' in the password, or a '@' in the path, must be percent-encoded")
-        return SmartOpenStore(scheme, user=user, place=f"{host}/{path}".rstrip("/"))
+        return SmartOpenStore(scheme, user=user, location=f"{host}/{path}".rstrip("/"))
     if user:
         raise _wrong(url, "credentials do not belong in it; use Truss secrets or the environment")
     if SCHEMES[scheme].cloud and not _BUCKET.fullmatch(host):
-        raise _wrong(url, "what follows :// is no bucket name")
+        raise _wrong(url, "what follows :// is not a bucket name")
     return SCHEMES[scheme].open(host, path, credentials, options)
 
 
@@ -86,4 +86,4 @@ def _check_parts(url: str, path: str) -> None:
 def _wrong(url: str, reason: str) -> SettingsError:
     # What may hold a secret is not quoted: user and password, and a query.
     shown = re.sub(r"://.*@", "://", re.split(r"[?#]", url, maxsplit=1)[0])
-    return SettingsError(f"{shown!a} is no URL of an output store: {reason}")
+    return SettingsError(f"{shown!a} is not the URL of an output store: {reason}")

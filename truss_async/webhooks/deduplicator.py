@@ -46,9 +46,9 @@ class Deduplicator:
     def handle(self, result: AsyncPredictResult, handler: Callable[[AsyncPredictResult], object]) -> bool:
         """Call the handler, unless the result was handled already; True when it was called, and has returned.
 
-        Whoever comes while it is being handled waits for the outcome. When the handler raises, or its process dies,
-        the result counts as not handled, and who comes next is to handle it. So acknowledge the webhook when this
-        returns, and not when it raises.
+        A call that comes while it is being handled waits for the outcome. When the handler raises, or its process dies,
+        the result counts as not handled, and the next call handles it. So acknowledge the webhook when this returns,
+        and not when it raises.
 
         Raises:
             ResultBusyError: it was still being handled elsewhere after ``wait_seconds``.

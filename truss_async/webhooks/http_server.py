@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding") is not None or not announced:
             self.send_error(411, "send a Content-Length")
         elif len(set(announced)) > 1 or not (announced[0].isascii() and announced[0].isdigit()):
-            self.send_error(400, "Content-Length is no number")
+            self.send_error(400, "Content-Length is not a number")
         elif len(announced[0]) > 18 or int(announced[0]) > self.server.max_body_bytes:
             self.send_error(413, f"the body exceeds {self.server.max_body_bytes} bytes")
         else:
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        self.close_connection = True  # whatever body follows stays unread
+        self.close_connection = True  # the body that may follow stays unread
         if code == HTTPStatus.NOT_IMPLEMENTED:  # how the base class says: there is no do_GET
             self._answer(Answer(405, {"error": "POST async predict results here"}), allow="POST")
         else:
@@ -211,4 +211,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: whoever runs the receiver tells what arrived."""
+        """Log nothing: what arrived is in the receiver's deliveries."""

@@ -46,7 +46,7 @@ class Delivery:
 
     @property
     def accepted(self) -> bool:
-        """Whether the sender was told that the result is safe here."""
+        """Whether the answer to the sender said that the result is safe here."""
         return self.status_code < 300
 
 
@@ -62,8 +62,9 @@ class WebhookReceiver:
 
     ``on_delivery`` is called for every POST before it is answered, so that it can store what is about to be
     acknowledged; when it raises, the answer is 500 and the sender comes again, and when it returns a status, that is the
-    answer. It is called from several threads. With ``tls``, which holds the certificate, the endpoint is HTTPS. Without ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that
-    fails: ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
+    answer. It is called from several threads. With ``tls``, which holds the certificate, the endpoint is HTTPS. Without
+    ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that fails:
+    ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class WebhookReceiver:
         return delivery
 
     def wait_for_count(self, count: int, *, timeout_seconds: float = 30) -> tuple[Delivery, ...]:
-        """All deliveries, once there are so many, refused ones counted; TimeoutError when too few in time."""
+        """All deliveries, refused ones too, once there are ``count``; TimeoutError when there are fewer in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._deliveries) >= count, timeout_seconds):
                 raise TimeoutError(
@@ -181,7 +182,7 @@ class WebhookReceiver:
                 self._changed.notify_all()
         if delivery.accepted:
             return Answer(delivery.status_code, {"status": "accepted"})
-        reason = delivery.verdict if delivery.result is None else "it was not taken"
+        reason = delivery.verdict if delivery.result is None else "it was not accepted"
         return Answer(delivery.status_code, {"error": reason})
 
     def _examine(self, request: Request) -> Delivery:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PATH: Final = "webhook-inbox.sqlite"
 RETRY_DELAYS_SECONDS: Final = (1.0, 10.0, 60.0, 600.0)
-# Nobody waits for it, so it may outlive a process that stands still for a while.
+# Nobody waits for the lease to end, so it may be longer than a process stands still now and then.
 LEASE_SECONDS: Final = 30.0
 # How soon what another process left behind, or a retry, is noticed.
 _POLL_SECONDS: Final = 1.0
@@ -125,7 +125,7 @@ class ResultInbox:
         return self._results.failed()
 
     def retry(self, request_id: str) -> bool:
-        """Handle again what was set aside, once its cause is mended; False when there is no such result."""
+        """Handle again what was set aside, once its cause is removed; False when there is no such result."""
         is_found = self._results.retry(request_id)
         self._wake.set()
         return is_found

@@ -27,7 +27,7 @@ _INHERITED: Final[list[sqlite3.Connection]] = []
 class SqliteFile:
     """Runs each operation in a transaction of its own: all of it is stored, or nothing.
 
-    Readable by its owner only, for it may hold model outputs. When somebody removes the file, it is made anew.
+    Readable by its owner only, for it may hold model outputs. When somebody removes the file, it is created again.
 
     Raises:
         WebhookReceiverError: from every method, when the file cannot be read or written.
@@ -38,8 +38,8 @@ class SqliteFile:
     def __init__(self, path: str | Path, *, schema: Sequence[str]) -> None:
         self.path = Path(path)
         self._schema = schema
-        self._start_anew()
-        in_forked_process(self._start_anew)
+        self._forget_connection()
+        in_forked_process(self._forget_connection)
         self.run(lambda connection: None)
 
     def run(self, operation: Callable[[sqlite3.Connection], T], *, is_durable: bool = False) -> T:
@@ -73,7 +73,7 @@ class SqliteFile:
             self._open = fresh
         return self._open.connection
 
-    def _start_anew(self) -> None:
+    def _forget_connection(self) -> None:
         self._lock = threading.Lock()
         self._open = None
 
@@ -97,7 +97,7 @@ class _OpenFile:
             self.connection.execute("PRAGMA journal_mode = WAL")
 
     def is_current(self, path: Path) -> bool:
-        """Whether the file was not removed, or put in another's place."""
+        """Whether the file was not removed, or replaced."""
         try:
             status = path.stat()
         except FileNotFoundError:

@@ -60,5 +60,5 @@ class WebhookVerifier:
 
 
 def _log(error: WebhookVerificationError) -> None:
-    """So that whoever operates the receiver sees why, too."""
+    """So that the receiver's operator sees the reason, too."""
     logger.warning("a webhook was refused (%d): %s", error.status_code, error)

@@ -88,7 +88,7 @@ def _read(environ: dict[str, Any], verifier: WebhookVerifier) -> bytes:
     announced = environ.get("CONTENT_LENGTH") or ""
     if announced:
         if not (announced.isascii() and announced.isdigit() and len(announced) < 19):
-            raise WebhookVerificationError("Content-Length is no number", status_code=400)
+            raise WebhookVerificationError("Content-Length is not a number", status_code=400)
         size = int(announced)
         verifier.check_size(size)
     elif environ.get("wsgi.input_terminated"):

@@ -62,7 +62,7 @@ def test_tags_and_tier_are_those_of_the_options(
 
 
 def test_tier_that_azure_has_not_is_refused(azure_credentials: StoreCredentials) -> None:
-    with pytest.raises(SettingsError, match=r"'NEARLINE' is no tier of Azure; known are .*Cool"):
+    with pytest.raises(SettingsError, match=r"'NEARLINE' is not a tier of Azure; known are .*Cool"):
         object_store(
             "azure://outputs/x", credentials=azure_credentials, options=StoreOptions(storage_class="NEARLINE")
         )

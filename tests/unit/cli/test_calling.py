@@ -87,11 +87,11 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         (
             "submit hello",
             2,
-            "the model input is no JSON: expected value at line 1 column 1; give JSON, @FILE",
+            "the model input is not JSON: expected value at line 1 column 1; give JSON, @FILE",
         ),
-        ("submit '{\"a\": 1,}'", 2, "is no JSON: trailing comma at line 1 column 9"),
-        ("submit NaN", 2, "the model input is no JSON"),
-        ("submit", 2, "the model input is no JSON: EOF"),
+        ("submit '{\"a\": 1,}'", 2, "is not JSON: trailing comma at line 1 column 9"),
+        ("submit NaN", 2, "the model input is not JSON"),
+        ("submit", 2, "the model input is not JSON: EOF"),
         ("submit @absent.json", 2, "cannot read absent.json: No such file or directory"),
         ("submit 1 --priority 7", 2, "--priority: input should be less than or equal to 2"),
         ("submit 1 --max-attempts 11", 2, "--max-attempts: input should be less than or equal to 10"),
@@ -107,12 +107,16 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("results frobnicate", 2, "unknown command 'frobnicate'; there are: get, wait, list, open, rm"),
         ("results get", 2, "REQUEST_ID requires an argument"),
         ("results get r1", 2, "--store requires an argument"),
-        ("results get r1 --store nonsense", 2, "'nonsense' is no URL of an output store: it must start"),
+        ("results get r1 --store nonsense", 2, "'nonsense' is not the URL of an output store: it must start"),
         ("results get ../r1 --store memory://x", 2, "request id '../r1' cannot be part of an object key"),
         ("results get r1 r2 --store memory://x", 2, "too many arguments: r2"),
         ("results wait r1 --store memory://x --timeout-seconds -1", 2, "--timeout-seconds: must be 0"),
         ("results wait r1 --store memory://x --timeout-seconds nan", 2, "--timeout-seconds: must be 0"),
-        ("results list --store memory://x --since 5w", 2, "--since: '5w' is no duration (30m, 12h, 7d)"),
+        (
+            "results list --store memory://x --since 5w",
+            2,
+            "--since: '5w' is neither a duration (30m, 12h, 7d) nor a moment",
+        ),
         (
             "results open r1 ../x --store memory://x",
             2,
@@ -159,7 +163,7 @@ def test_debug_shows_where_an_error_comes_from(command_line: CommandLine, place:
     outcome = command_line.run("submit", "hello", *["--debug"] * (place == "flag"))
     assert outcome.code == 2
     assert outcome.stderr.startswith("Traceback")
-    assert outcome.stderr.splitlines()[-1].startswith("truss-async: the model input is no JSON")
+    assert outcome.stderr.splitlines()[-1].startswith("truss-async: the model input is not JSON")
 
 
 def test_every_option_of_serve_is_a_field_of_the_settings(command_line: CommandLine) -> None:

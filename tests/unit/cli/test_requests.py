@@ -88,7 +88,7 @@ def test_a_reader_that_goes_away_is_one_line(command_line: CommandLine) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        assert process.stderr.read() == "truss-async: stopped: whoever read the output has closed it\n"
+        assert process.stderr.read() == "truss-async: stopped: the reader of the output has closed it\n"
         assert process.wait(60) == 1
 
 

@@ -72,7 +72,7 @@ def test_unknown_and_damaged_are_one_line(command_line: CommandLine, store: Outp
     store.put_result_json("r3", b"{")
     outcome = command_line.run("results", "get", "r3")
     assert (outcome.code, outcome.stdout) == (1, "")
-    assert "r3.json is no async predict result" in outcome.error_line
+    assert "r3.json is not an async predict result" in outcome.error_line
 
 
 def test_wait_that_is_in_vain_is_one_line(command_line: CommandLine, store: OutputStore) -> None:
@@ -159,7 +159,7 @@ def test_open_to_standard_output_writes_the_bytes_alone(command_line: CommandLin
         (["r9"], 1, "there are no artifacts of r9 in file:///"),
         (["r1", "absent.png"], 1, "there is no object file:///"),
         (["r1", "--output", "absent/page.png"], 2, "--output: there is no folder absent"),
-        (["r1", "--output", "/dev/null"], 2, "--output: /dev/null is no file"),
+        (["r1", "--output", "/dev/null"], 2, "--output: /dev/null is not a file"),
     ],
 )
 def test_open_that_fails_is_one_line(

@@ -79,5 +79,5 @@ def test_an_application_that_is_slow_is_a_gateway_timeout() -> None:
 
 
 def test_what_is_no_url_is_refused() -> None:
-    with pytest.raises(SettingsError, match="'localhost:80' is no URL such as"):
+    with pytest.raises(SettingsError, match="'localhost:80' is not a URL such as"):
         Forwarder("localhost:80")

@@ -40,8 +40,8 @@ def names(rows: list[Row], outcome: str = "failed") -> list[str]:
     return [row.name for row in rows if row.outcome == outcome]
 
 
-def remark(rows: list[Row], name: str) -> str:
-    return next(row.remark for row in rows if row.name == name)
+def note(rows: list[Row], name: str) -> str:
+    return next(row.note for row in rows if row.name == name)
 
 
 def test_the_rows_are_these() -> None:
@@ -88,16 +88,16 @@ def test_a_wrong_endpoint_fails_in_the_rows_that_are_wrong(
 ) -> None:
     rows = try_out(handle)
     assert names(rows) == failing
-    assert all(row.remark for row in rows if row.outcome == "failed")
+    assert all(row.note for row in rows if row.outcome == "failed")
 
 
 def test_the_remarks_say_what_to_do() -> None:
-    assert "raw bytes" in remark(try_out(endpoints.writes_the_json_again), "good result")
-    assert "any of them" in remark(
+    assert "raw bytes" in note(try_out(endpoints.writes_the_json_again), "good result")
+    assert "any of them" in note(
         try_out(endpoints.checks_the_first_signature_only), "both signatures during rotation"
     )
-    assert "compare `time`" in remark(try_out(endpoints.checks_no_age), "old timestamp")
-    assert remark(try_out(endpoints.never_verifies), "no signature").startswith(
+    assert "compare `time`" in note(try_out(endpoints.checks_no_age), "old timestamp")
+    assert note(try_out(endpoints.never_verifies), "no signature").startswith(
         "it was accepted; refuse with 401"
     )
 
@@ -109,13 +109,13 @@ def test_the_remarks_say_what_to_do() -> None:
 def test_a_refusal_is_explained_by_its_status(status_code: int, text: str) -> None:
     rows = try_out(lambda request: answer(status_code))
     assert names(rows) == ACCEPT
-    assert text in remark(rows, "good result")
+    assert text in note(rows, "good result")
 
 
 def test_a_limit_on_bodies_is_found() -> None:
     rows = try_out(right, max_body_bytes=1_000_000)
     assert names(rows) == ["large result"]
-    assert "raise the limit on request bodies" in remark(rows, "large result")
+    assert "raise the limit on request bodies" in note(rows, "large result")
 
 
 def test_with_one_secret_what_needs_two_is_left_out() -> None:
@@ -138,7 +138,7 @@ def test_who_refuses_what_came_before_fails_twice() -> None:
 
     rows = try_out(strict)
     assert names(rows) == ["same result twice", "retry after a 500"]
-    assert "acknowledge what you have handled" in remark(rows, "same result twice")
+    assert "acknowledge what you have handled" in note(rows, "same result twice")
 
 
 def test_the_second_of_two_is_the_same_or_signed_anew() -> None:
@@ -170,12 +170,12 @@ def test_a_500_is_tried_again_after_two_seconds_and_told() -> None:
     rows = with_time(clock, handle)
     assert [attempt.status_code for attempt in rows[0].attempts] == [500, 503]
     assert rows[0].outcome == "failed"
-    assert rows[0].remark.startswith("the endpoint fails (503): look into its log")
+    assert rows[0].note.startswith("the endpoint fails (503): look into its log")
 
     failures = iter([500])
     rows = with_time(clock, handle)
     assert [attempt.status_code for attempt in rows[0].attempts] == [500, 200]
-    assert (rows[0].outcome, "when it came again" in rows[0].remark) == ("ok", True)
+    assert (rows[0].outcome, "when it came again" in rows[0].note) == ("ok", True)
 
 
 def with_time(clock: ManualClock, handle: Callable[[Request], Answer]) -> list[Row]:
@@ -197,9 +197,9 @@ def with_time(clock: ManualClock, handle: Callable[[Request], Answer]) -> list[R
 def test_a_forged_one_that_is_refused_with_500_is_told() -> None:
     case = CASES[6]
     row = judge_forged(case, (Attempt(401, 0.1), Attempt(500, 0.1)))
-    assert (row.outcome, row.remark) == ("ok", "500 makes the platform send it again; answer 401")
+    assert (row.outcome, row.note) == ("ok", "500 makes the platform send it again; answer 401")
     assert judge_forged(case, (Attempt(401, 0.1), Attempt(204, 0.1))).outcome == "failed"
-    assert judge_forged(case, (Attempt(None, 0.1, "reset"),)).remark.startswith("no answer makes")
+    assert judge_forged(case, (Attempt(None, 0.1, "reset"),)).note.startswith("no answer makes")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_the_slowest_answer_is_measured_against_the_platforms_patience(
     seconds: float, outcome: str, text: str
 ) -> None:
     row = judge_speed([Attempt(200, 0.1), Attempt(200, seconds), Attempt(200, 0.01)])
-    assert (row.name, row.outcome, text in row.remark) == (SLOW_ROW, outcome, True)
+    assert (row.name, row.outcome, text in row.note) == (SLOW_ROW, outcome, True)
     assert row.attempts[0].took_seconds == seconds
 
 
@@ -232,15 +232,15 @@ def test_an_endpoint_that_never_answers_is_not_tried_to_the_end(monkeypatch: pyt
         released.set()
     assert names(rows) == ["good result", SLOW_ROW]
     assert len(names(rows, "skipped")) == 10
-    assert "no answer within 0.1 s" in remark(rows, "good result")
+    assert "no answer within 0.1 s" in note(rows, "good result")
 
 
 def test_a_connection_that_breaks_is_told() -> None:
     attempt = Attempt(None, 0.1, "Server disconnected")
     row = judge_genuine(CASES[2], [(attempt, attempt)])
     assert row.outcome == "failed"
-    assert row.remark.startswith("the connection broke (Server disconnected): look into")
-    assert "limit on request bodies" in row.remark
+    assert row.note.startswith("the connection broke (Server disconnected): look into")
+    assert "limit on request bodies" in row.note
 
 
 def test_nobody_there_is_one_error() -> None:
@@ -254,7 +254,7 @@ def test_nobody_there_is_one_error() -> None:
     "url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1", "http://h:99999"]
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no URL such as"):
+    with pytest.raises(SettingsError, match="is not a URL such as"):
         EndpointTrial(url, secrets=SECRETS)
 
 

@@ -36,11 +36,11 @@ def test_options_are_arguments_of_a_put() -> None:
     [
         (
             {"storage_class": "standard ia"},
-            "storage_class 'standard ia' is none: it is a word such as STANDARD_IA",
+            "storage_class 'standard ia' is not valid: it is a word such as STANDARD_IA",
         ),
-        ({"storage_class": ""}, "storage_class '' is none"),
+        ({"storage_class": ""}, "storage_class '' is not valid"),
         ({"kms_key_id": ""}, "kms_key_id is empty"),
-        ({"kms_key_id": "a\r\nb"}, "kms_key_id is no id, ARN or alias"),
+        ({"kms_key_id": "a\r\nb"}, "kms_key_id is not the id, ARN or alias"),
         ({"tags": {str(number): "" for number in range(11)}}, "tags has 11 entries; 10 are allowed"),
         ({"tags": {"": "x"}}, "the tag '' is too long or has no name"),
         ({"tags": {"x": "y" * 257}}, "the tag 'x' is too long"),

@@ -74,7 +74,7 @@ def test_unknown_request_is_not_found(store: OutputStore) -> None:
 @pytest.mark.parametrize("cut", [0, 1, 40, -1])
 def test_result_that_was_cut_off_is_told_from_an_absent_one(store: OutputStore, cut: int) -> None:
     store.put_result_json("r1", result_of("r1", {"card": "4111-1111"}).model_dump_json().encode()[:cut])
-    with pytest.raises(InvalidResultError, match=r"r1\.json is no async predict result"):
+    with pytest.raises(InvalidResultError, match=r"r1\.json is not an async predict result"):
         store.get("r1")
 
 

@@ -124,7 +124,7 @@ def test_error_object_that_is_none_is_damage_and_no_failure(
 def test_damaged_result_is_told_though_there_is_a_failure(store: OutputStore) -> None:
     store.put_result_json("r1", b'{"request_id":')
     store.put_error(failure_of("r1"))
-    with pytest.raises(InvalidResultError, match=r"r1\.json is no async predict result"):
+    with pytest.raises(InvalidResultError, match=r"r1\.json is not an async predict result"):
         store.get("r1")
 
 
