@@ -3,7 +3,7 @@
 from .asgi import WebhookMiddleware
 from .deduplicator import Deduplicator
 from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
-from .receiver import Delivery, WebhookReceiver
+from .receiver import AcceptedDelivery, Delivery, WebhookReceiver
 from .result_inbox import ResultInbox, on_result
 from .signing import signature_header
 from .starlette import starlette_webhook
@@ -12,6 +12,7 @@ from .verification import verify_webhook
 from .wsgi import flask_webhook, verify_wsgi
 
 __all__ = [
+    "AcceptedDelivery",
     "Deduplicator",
     "Delivery",
     "FailedResult",

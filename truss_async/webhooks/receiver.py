@@ -50,6 +50,13 @@ class Delivery:
         return self.status_code < 300
 
 
+@dataclass(frozen=True)
+class AcceptedDelivery(Delivery):
+    """A delivery of a result that is safe here, as the sender was told."""
+
+    result: AsyncPredictResult
+
+
 class HasRequestId(Protocol):
     """A request, in whatever form."""
 
@@ -141,12 +148,13 @@ class WebhookReceiver:
         with self._changed:
             self._scripted.extend(status_codes)
 
-    def wait_for(self, request: str | HasRequestId, *, timeout_seconds: float = 30) -> Delivery:
+    def wait_for(self, request: str | HasRequestId, *, timeout_seconds: float = 30) -> AcceptedDelivery:
         """The first accepted delivery for that request, or request id; TimeoutError when there is none in time."""
         request_id = request if isinstance(request, str) else request.request_id
 
-        def found() -> Delivery | None:
-            return next((d for d in self._deliveries if d.accepted and d.request_id == request_id), None)
+        def found() -> AcceptedDelivery | None:
+            accepted = (d for d in self._deliveries if isinstance(d, AcceptedDelivery))
+            return next((d for d in accepted if d.request_id == request_id), None)
 
         with self._changed:
             delivery = self._changed.wait_for(found, timeout_seconds)
@@ -177,8 +185,9 @@ class WebhookReceiver:
             delivery = replace(delivery, status_code=500)
             raise  # the HTTP server answers 500 and logs it
         finally:
+            is_safe = delivery.accepted and delivery.result is not None
             with self._changed:
-                self._deliveries.append(delivery)
+                self._deliveries.append(AcceptedDelivery(**vars(delivery)) if is_safe else delivery)
                 self._changed.notify_all()
         if delivery.accepted:
             return Answer(delivery.status_code, {"status": "accepted"})

@@ -374,6 +374,7 @@ def test_any_signed_bytes_get_a_verdict(body: bytes) -> None:
 
 def test_the_public_names_are_these() -> None:
     assert webhooks.__all__ == [
+        "AcceptedDelivery",
         "Deduplicator",
         "Delivery",
         "FailedResult",
