@@ -1,16 +1,60 @@
 """What the harness's own calls carry, under ``/_harness/``: nothing of it exists on the platform."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .faults import Strike
 from .statuses import AsyncRequestStatus
 
+ModelState = Literal["starting", "ready", "failed", "scaled_to_zero"]
 
-class DeliveryAttemptRecord(BaseModel):
-    """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came."""
 
+class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DeploymentHealth(_Answer):
+    """How a deployment's model is. ``error`` is why a replica last failed, None once all is well again."""
+
+    model: ModelState
+    replicas_ready: int = Field(ge=0)
+    error: str | None
+
+
+class Health(_Answer):
+    """That the harness answers, how the worst of its models is, and how each of its deployments is, by its id."""
+
+    status: Literal["ok"] = "ok"
+    model: ModelState
+    replicas_ready: int = Field(ge=0)
+    error: str | None
+    deployments: dict[str, DeploymentHealth]
+
+
+class DeliveryOutcome(_Answer):
+    """How one POST of a result went; ``status_code`` is None when no answer came."""
+
+    sent_at: datetime
+    latency_ms: float
+    status_code: int | None
+    error: str | None
+
+
+class RequestRecord(AsyncRequestStatus):
+    """Where a request stands, its times, its attempts, and the faults that struck it."""
+
+    priority: int
+    inference_attempts: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    deliveries: list[DeliveryOutcome]
+    faults: list[Strike]
+
+
+class DeliveryAttemptRecord(_Answer):
+    """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came."""
 
     request_id: str
     attempt: int
@@ -21,10 +65,8 @@ class DeliveryAttemptRecord(BaseModel):
     error: str | None
 
 
-class DeliveryAttempts(BaseModel):
+class DeliveryAttempts(_Answer):
     """Those of one request in their order, or the latest ones of all requests, newest first."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     deliveries: list[DeliveryAttemptRecord]
 
@@ -35,10 +77,8 @@ class RequestStatusWithDeliveries(AsyncRequestStatus):
     deliveries: list[DeliveryAttemptRecord]
 
 
-class WebhookSecretInfo(BaseModel):
+class WebhookSecretInfo(_Answer):
     """An active webhook secret, masked. ``ends_at`` is None until it was rotated."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     masked: str
@@ -47,18 +87,14 @@ class WebhookSecretInfo(BaseModel):
     is_persisted: bool
 
 
-class WebhookSecretList(BaseModel):
+class WebhookSecretList(_Answer):
     """Every active webhook secret, newest first."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     secrets: list[WebhookSecretInfo]
 
 
-class NewWebhookSecret(BaseModel):
+class NewWebhookSecret(_Answer):
     """A webhook secret in full: shown this once. ``replaces`` is the one that was rotated."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     secret: str
@@ -66,10 +102,8 @@ class NewWebhookSecret(BaseModel):
     replaces: WebhookSecretInfo | None = None
 
 
-class RemovedWebhookSecret(BaseModel):
+class RemovedWebhookSecret(_Answer):
     """The webhook secret that signs nothing any more."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
 
@@ -83,9 +117,7 @@ class ClockAdvance(BaseModel):
     patience_seconds: float = Field(default=1.0, ge=0, le=60)
 
 
-class ClockReading(BaseModel):
+class ClockReading(_Answer):
     """What the harness's clock shows."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     now: datetime

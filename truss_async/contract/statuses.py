@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import Enum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from .results import ErrorDetail
 
@@ -67,3 +67,14 @@ class CancelAnswer(BaseModel):
     request_id: str
     canceled: bool
     message: str
+
+
+class QueueStatus(BaseModel):
+    """The answer of ``GET …/async_queue_status``: how many requests wait, and how many are being worked on."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="ignore")
+
+    model_id: str
+    deployment_id: str
+    num_queued_requests: int = Field(ge=0)
+    num_in_progress_requests: int = Field(ge=0)

@@ -13,7 +13,7 @@ from ..clock import ManualClock
 from ..contract import limits
 from ..replicas.host import replica_host
 from .activity import Activity
-from .api import Api, AsyncCalls, Deployments, OwnCalls, PromptServer
+from .api import Api, ApiParts, CallLimiters, Deployments, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .deployment import Deployment, Shared, health_of
@@ -160,22 +160,19 @@ def _make_api(
             await deployment.note_moment()
         return shared.metrics.exposition()
 
-    queue, clock, faults = shared.queue, given.clock, given.faults
-    async_calls = AsyncCalls(
-        queue=queue,
-        limits=given.settings.call_limits,
-        clock=clock,
-        on_expiry=housekeeping.note_expiry,
-        faults=faults,
-    )
     return Api(
-        Deployments(deployments),
-        api_key=given.settings.api_key,
-        clock=clock,
-        exposition=exposition,
-        async_calls=async_calls,
-        own_calls=OwnCalls(queue=queue, known=async_calls.known, secrets=secrets, faults=faults, clock=clock),
-        health=lambda: health_of(deployments),
+        ApiParts(
+            deployments=Deployments(deployments),
+            queue=shared.queue,
+            limiters=CallLimiters(given.settings.call_limits, queue=shared.queue, clock=given.clock),
+            secrets=secrets,
+            faults=given.faults,
+            clock=given.clock,
+            on_expiry=housekeeping.note_expiry,
+            exposition=exposition,
+            health=lambda: health_of(deployments),
+            api_key=given.settings.api_key,
+        )
     )
 
 

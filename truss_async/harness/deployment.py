@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..clock import SYSTEM_CLOCK
+from ..contract.harness_calls import DeploymentHealth, Health
 from ..replicas.factory import make_replicas
 from ..replicas.pool import ReplicaPool
 from ..replicas.request_headers import RequestHeaders
@@ -19,6 +20,7 @@ from .request_queue import until_stored
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..contract.harness_calls import ModelState
     from ..replicas.host import ReplicaHost
     from ..replicas.settings import DeploymentSettings
     from .activity import Activity
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from .faults import Faults, StoreGates
     from .metrics import Metrics
     from .request_queue import RequestQueue
+
+
+WORST_FIRST: tuple[ModelState, ...] = ("failed", "starting", "ready", "scaled_to_zero")
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,10 @@ class Deployment:
             replicas_starting=self.pool.starting_count,
         )
 
-    def health(self) -> dict[str, object]:
+    def health(self) -> DeploymentHealth:
         """How its model is."""
         pool = self.pool
-        return {"model": pool.state, "replicas_ready": pool.ready_count, "error": pool.last_error}
+        return DeploymentHealth(model=pool.state, replicas_ready=pool.ready_count, error=pool.last_error)
 
     async def _backlog(self) -> int:
         counts = await until_stored(
@@ -141,16 +146,13 @@ class Deployment:
         return counts.queued + counts.in_progress
 
 
-def health_of(deployments: Sequence[Deployment]) -> dict[str, object]:
+def health_of(deployments: Sequence[Deployment]) -> Health:
     """How all of them are."""
-    pools = [each.pool for each in deployments]
-    states = {pool.state for pool in pools}
-    return {
-        "status": "ok",
-        "model": next(
-            state for state in ("failed", "starting", "ready", "scaled_to_zero") if state in states
-        ),
-        "replicas_ready": sum(pool.ready_count for pool in pools),
-        "error": next((pool.last_error for pool in pools if pool.last_error), None),
-        "deployments": {each.id: each.health() for each in deployments},
-    }
+    by_id = {each.id: each.health() for each in deployments}
+    states = {each.model for each in by_id.values()}
+    return Health(
+        model=next(state for state in WORST_FIRST if state in states),
+        replicas_ready=sum(each.replicas_ready for each in by_id.values()),
+        error=next((each.error for each in by_id.values() if each.error), None),
+        deployments=by_id,
+    )

@@ -1,18 +1,19 @@
 """The platform's HTTP API."""
 
 from .app import Api
-from .async_calls import AsyncCalls
+from .calls import ApiParts
 from .deployments import Deployments, served_by
 from .inside_calls import call_api
-from .own_calls import MAX_DELIVERIES, OwnCalls
+from .own_calls import MAX_DELIVERIES
 from .prompt_server import PromptServer
+from .rate_limits import CallLimiters
 
 __all__ = [
     "MAX_DELIVERIES",
     "Api",
-    "AsyncCalls",
+    "ApiParts",
+    "CallLimiters",
     "Deployments",
-    "OwnCalls",
     "PromptServer",
     "call_api",
     "served_by",

@@ -112,12 +112,7 @@ def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
     Raises:
         CallRefusedError: 400, naming the first thing that is wrong.
     """
-    try:
-        fields = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise bad_request(f"invalid JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise bad_request('the body must be a JSON object, with a "model_input"')
+    fields = parse_object(body, holding=', with a "model_input"')
     try:
         request = AsyncPredictRequest.model_validate(fields)
     except ValidationError as error:
@@ -137,7 +132,7 @@ def parse(model: type[Model], body: bytes) -> Model:
         raise bad_request(explained(error)) from None
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, *, holding: str = "") -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises:
@@ -148,5 +143,5 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise bad_request(f"invalid JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise bad_request("the body must be a JSON object")
+        raise bad_request(f"the body must be a JSON object{holding}")
     return fields

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .refusals import no_such_model
-from .routing import Kind, Served, TargetKind, words_of
+from .targets import Kind, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..deployment import Deployment
-    from .routing import Call, Target
+    from .targets import Named, Target
 
 SERVED_BY_ALL = "development"
 PRODUCTION = "production"
@@ -33,10 +33,6 @@ class Deployments:
         for deployment in deployments:
             self._by_served.setdefault(served_by(deployment), []).append(deployment)
 
-    def __iter__(self) -> Iterator[Deployment]:
-        for deployments in self._by_served.values():
-            yield from deployments
-
     def check(self, served: Served | None) -> None:
         """Let a call pass that names nothing, or something that is served.
 
@@ -46,21 +42,21 @@ class Deployments:
         if served is not None and served not in self._by_served:
             raise no_such_model(f"there is no {served}; this harness serves the {self._names()}")
 
-    def find(self, call: Call) -> Deployment:
+    def find(self, named: Named) -> Deployment:
         """The deployment that a call means.
 
         Raises:
             CallRefusedError: 404, naming what there is.
         """
-        self.check(call.served)
-        served = call.served or self._only_one()
-        if call.words is not None and call.words is not served.kind:
-            raise no_such_model(f"the {served} is called by {words_of(served.kind)}")
-        found = _meant(call.target, self._by_served[served])
+        self.check(named.served)
+        served = named.served or self._only_one()
+        if named.words not in (None, served.kind):
+            word = served.kind.word
+            raise no_such_model(f"the {served} is called by {word} and async_{word}")
+        target = named.target
+        found = _meant(target, self._by_served[served])
         if found is None:
-            raise no_such_model(
-                f"there is no {call.target.kind.value} {call.target.name} of this {served.kind.value}"
-            )
+            raise no_such_model(f"there is no {target.kind} {target.name} of this {served.kind.value}")
         return found
 
     def _only_one(self) -> Served:
@@ -78,13 +74,11 @@ class Deployments:
 
 
 def _meant(target: Target, deployments: list[Deployment]) -> Deployment | None:
-    match target.kind:
-        case TargetKind.DEPLOYMENT:
-            named = [each for each in deployments if each.id == target.name]
-        case TargetKind.ENVIRONMENT:
-            named = [each for each in deployments if each.settings.environment == target.name]
-            if target.name == SERVED_BY_ALL:
-                named += deployments if len(deployments) == 1 else []
-        case TargetKind.HOST:
-            named = [each for each in deployments if each.settings.environment == PRODUCTION] or deployments
+    if target.kind == "deployment":
+        named = [each for each in deployments if each.id == target.name]
+    else:
+        environment = target.name if target.kind == "environment" else PRODUCTION
+        named = [each for each in deployments if each.settings.environment == environment]
+        if target.kind == "host" or (environment == SERVED_BY_ALL and len(deployments) == 1):
+            named += deployments
     return named[0] if named else None

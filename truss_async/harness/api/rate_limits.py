@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ...clock import Clock
+    from ..request_queue import RequestQueue
+    from ..settings import CallLimits
 
 RETRY_WHEN_FULL_SECONDS = 1
 
@@ -107,3 +109,18 @@ class OpenRequests:
             message = f"too many async requests are queued or in progress: the limit is {limit}"
             raise rate_limited(message, retry_after_seconds=RETRY_WHEN_FULL_SECONDS)
         self._at_most += 1
+
+
+class CallLimiters:
+    """The organisation's limits on the asynchronous calls of all deployments."""
+
+    def __init__(self, limits: CallLimits, *, queue: RequestQueue, clock: Clock) -> None:
+        async def count_open() -> int:
+            return sum((await queue.open_by_deployment()).values())
+
+        self.submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
+        self.status_calls = RateLimiter(
+            "status calls", limits.status_calls_per_second, seconds=1, clock=clock
+        )
+        self.cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
+        self.open_requests = OpenRequests(limits.max_open_requests, count=count_open)

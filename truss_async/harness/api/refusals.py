@@ -54,9 +54,9 @@ def no_such_model(message: str) -> CallRefusedError:
     return CallRefusedError(404, ApiErrorCode.MODEL_DOES_NOT_EXIST, message)
 
 
-def no_such_request(request_id: str) -> CallRefusedError:
-    """404: never accepted, or over for more than an hour."""
-    return CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, f"there is no async request {request_id}")
+def unknown(message: str) -> CallRefusedError:
+    """404: the id names nothing that is known here."""
+    return CallRefusedError(404, ApiErrorCode.CLIENT_ERROR, message)
 
 
 def rate_limited(message: str, *, retry_after_seconds: int) -> CallRefusedError:

@@ -1,81 +1,69 @@
 import pytest
 
 from truss_async.harness.api.refusals import CallRefusedError
-from truss_async.harness.api.routing import Call, Kind, Operation, Served, Target, TargetKind, find_call
+from truss_async.harness.api.routing import LONGEST_REMEMBERED, find_call
+from truss_async.harness.api.targets import Kind, Named, Served, Target
 
 MODEL, CHAIN = Kind.MODEL, Kind.CHAIN
 M1, C1 = Served(MODEL, "m1"), Served(CHAIN, "c1")
-PRODUCTION = Target(TargetKind.ENVIRONMENT, "production")
-
-
-STAGING = Target(TargetKind.ENVIRONMENT, "staging")
-DEVELOPMENT = Target(TargetKind.ENVIRONMENT, "development")
-ABC = Target(TargetKind.DEPLOYMENT, "abc")
+PRODUCTION, STAGING, DEVELOPMENT = (
+    Target("environment", name) for name in ("production", "staging", "development")
+)
+ABC = Target("deployment", "abc")
+F00 = {"request_id": "f00"}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "call"),
+    ("method", "path", "handler", "named", "values"),
     [
-        ("POST", "/production/async_predict", Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=MODEL)),
-        (
-            "POST",
-            "/environments/production/async_predict",
-            Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=MODEL),
-        ),
-        ("POST", "/production/predict", Call(Operation.PREDICT, target=PRODUCTION, words=MODEL)),
-        ("POST", "/development/predict", Call(Operation.PREDICT, target=DEVELOPMENT, words=MODEL)),
-        ("POST", "/environments/staging/predict", Call(Operation.PREDICT, target=STAGING, words=MODEL)),
-        ("POST", "/environments/st%61ging/predict", Call(Operation.PREDICT, target=STAGING, words=MODEL)),
-        ("POST", "/deployment/abc/async_predict", Call(Operation.ASYNC_PREDICT, target=ABC, words=MODEL)),
-        ("POST", "/async_predict", Call(Operation.ASYNC_PREDICT, words=MODEL)),
-        ("POST", "/predict", Call(Operation.PREDICT, words=MODEL)),
-        ("POST", "/run_remote", Call(Operation.PREDICT, words=CHAIN)),
-        (
-            "POST",
-            "/production/async_run_remote",
-            Call(Operation.ASYNC_PREDICT, target=PRODUCTION, words=CHAIN),
-        ),
-        ("GET", "/async_request/f00", Call(Operation.STATUS, request_id="f00")),
-        ("DELETE", "/async_request/f00", Call(Operation.CANCEL, request_id="f00")),
-        ("GET", "/production/async_queue_status", Call(Operation.QUEUE_STATUS, target=PRODUCTION)),
-        ("POST", "/production/wake", Call(Operation.WAKE, target=PRODUCTION)),
-        ("GET", "/healthz", Call(Operation.HEALTH)),
-        ("GET", "/_harness/requests/f00", Call(Operation.REQUEST_RECORD, request_id="f00")),
-        ("GET", "/_harness/deliveries", Call(Operation.OWN, own_path=("deliveries",))),
-        ("POST", "/_harness/secrets/f00/rotate", Call(Operation.OWN, own_path=("secrets", "f00", "rotate"))),
-        (
-            "POST",
-            "/model/m1/production/predict",
-            Call(Operation.PREDICT, served=M1, target=PRODUCTION, words=MODEL),
-        ),
-        ("GET", "/model/m1/async_request/f00", Call(Operation.STATUS, served=M1, request_id="f00")),
-        (
-            "POST",
-            "/chain/c1/production/run_remote",
-            Call(Operation.PREDICT, served=C1, target=PRODUCTION, words=CHAIN),
-        ),
-        ("PATCH", "/sync/v1/x", Call(Operation.ROUTE, route="v1/x")),
-        ("GET", "/production/sync/a%2Fb//c", Call(Operation.ROUTE, target=PRODUCTION, route="a%2Fb//c")),
-        ("GET", "/deployment/abc/sync/sync/x", Call(Operation.ROUTE, target=ABC, route="sync/x")),
-        ("GET", "/model/m1/sync/", Call(Operation.ROUTE, served=M1, route="")),
+        ("POST", "/production/async_predict", "submit", Named(None, PRODUCTION, MODEL), {}),
+        ("POST", "/environments/production/async_predict", "submit", Named(None, PRODUCTION, MODEL), {}),
+        ("POST", "/production/predict", "predict", Named(None, PRODUCTION, MODEL), {}),
+        ("POST", "/development/predict", "predict", Named(None, DEVELOPMENT, MODEL), {}),
+        ("POST", "/environments/staging/predict", "predict", Named(None, STAGING, MODEL), {}),
+        ("POST", "/environments/st%61ging/predict", "predict", Named(None, STAGING, MODEL), {}),
+        ("POST", "/deployment/abc/async_predict", "submit", Named(None, ABC, MODEL), {}),
+        ("POST", "/async_predict", "submit", Named(words=MODEL), {}),
+        ("POST", "/predict", "predict", Named(words=MODEL), {}),
+        ("POST", "/run_remote", "predict", Named(words=CHAIN), {}),
+        ("POST", "/production/async_run_remote", "submit", Named(None, PRODUCTION, CHAIN), {}),
+        ("GET", "/async_request/f00", "status", Named(), F00),
+        ("DELETE", "/async_request/f00", "cancel", Named(), F00),
+        ("GET", "/production/async_queue_status", "queue_status", Named(None, PRODUCTION), {}),
+        ("POST", "/production/wake", "wake", Named(None, PRODUCTION), {}),
+        ("GET", "/healthz", "health", Named(), {}),
+        ("HEAD", "/metrics", "metrics", Named(), {}),
+        ("GET", "/_harness/requests/f00", "request_record", Named(), F00),
+        ("GET", "/_harness/deliveries", "deliveries", Named(), {}),
+        ("POST", "/_harness/secrets/f%2F00/rotate", "rotate_secret", Named(), {"secret_id": "f/00"}),
+        ("POST", "/model/m1/production/predict", "predict", Named(M1, PRODUCTION, MODEL), {}),
+        ("GET", "/model/m1/async_request/f00", "status", Named(M1), F00),
+        ("POST", "/chain/c1/production/run_remote", "predict", Named(C1, PRODUCTION, CHAIN), {}),
+        ("PATCH", "/sync/v1/x", "route", Named(), {"route": "v1/x"}),
+        ("GET", "/production/sync/a%2Fb//c", "route", Named(None, PRODUCTION), {"route": "a%2Fb//c"}),
+        ("GET", "/deployment/abc/sync/sync/x", "route", Named(None, ABC), {"route": "sync/x"}),
+        ("GET", "/model/m1/sync/", "route", Named(M1), {"route": ""}),
     ],
 )
-def test_a_path_names_a_call(method: str, path: str, call: Call) -> None:
-    assert find_call(method, "127.0.0.1:8090", path) == call
+def test_a_path_names_a_call(
+    method: str, path: str, handler: str, named: Named, values: dict[str, str]
+) -> None:
+    call = find_call(method, "127.0.0.1:8090", path)
+    assert (call.operation.handler.__name__, call.named, call.values) == (handler, named, values)
 
 
 @pytest.mark.parametrize("rest", ["api.baseten.co", "localhost:8090", "example.org"])
 def test_a_host_names_the_model_or_the_chain(rest: str) -> None:
-    assert find_call("POST", f"model-m1.{rest}", "/production/predict").served == M1
-    assert find_call("POST", f"chain-c1.{rest}", "/production/run_remote").served == C1
+    assert find_call("POST", f"model-m1.{rest}", "/production/predict").named.served == M1
+    assert find_call("POST", f"chain-c1.{rest}", "/production/run_remote").named.served == C1
 
 
 @pytest.mark.parametrize("environment", ["staging", "eu-west_1"])
 def test_a_regional_host_names_the_environment_too(environment: str) -> None:
     call = find_call("POST", f"chain-c1-{environment}.api.baseten.co", "/run_remote")
-    assert (call.served, call.target) == (C1, Target(TargetKind.ENVIRONMENT, environment))
+    assert call.named == Named(C1, Target("environment", environment), CHAIN)
     call = find_call("GET", f"model-m1-{environment}.api.baseten.co", "/sync/v1/models")
-    assert (call.target.name, call.route) == (environment, "v1/models")
+    assert (call.named.target.name, call.values) == (environment, {"route": "v1/models"})
 
 
 @pytest.mark.parametrize("target", ["production", "development", "environments/staging", "deployment/abc"])
@@ -86,7 +74,7 @@ def test_a_path_with_a_target_is_refused_on_a_regional_host(target: str) -> None
 
 def test_status_is_asked_on_a_regional_host_as_everywhere() -> None:
     call = find_call("GET", "model-m1-staging.api.baseten.co", "/async_request/f00")
-    assert call == Call(Operation.STATUS, served=M1, request_id="f00")
+    assert (call.operation.handler.__name__, call.named.served, call.values) == ("status", M1, F00)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +109,14 @@ def test_a_wrong_method_is_refused_and_told_the_right_one(method: str, path: str
     with pytest.raises(CallRefusedError) as caught:
         find_call(method, "localhost", path)
     assert (caught.value.status_code, caught.value.headers) == (405, {"Allow": allowed})
+
+
+def test_what_is_remembered_of_calls_is_bounded_in_length() -> None:
+    """A host or a path is the caller's to choose."""
+    short, long = (
+        find_call("GET", "localhost", f"/async_request/{'f' * n}") for n in (32, LONGEST_REMEMBERED)
+    )
+    assert find_call("GET", "localhost", f"/async_request/{'f' * 32}") is short
+    again = find_call("GET", "localhost", f"/async_request/{'f' * LONGEST_REMEMBERED}")
+    assert again == long
+    assert again is not long

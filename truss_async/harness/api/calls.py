@@ -1,0 +1,89 @@
+"""What a call is: as it is described, as it was understood, and in the hands of whoever answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pydantic import BaseModel
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from ...clock import Clock
+    from ...contract.harness_calls import Health
+    from ..faults import Faults
+    from ..request_queue import RequestQueue
+    from ..webhook_secrets import WebhookSecrets
+    from .deployments import Deployments
+    from .rate_limits import CallLimiters
+    from .targets import Kind, Named
+
+Schema: TypeAlias = Mapping[str, Any]
+Content: TypeAlias = "type[BaseModel] | Schema"
+Answer: TypeAlias = "BaseModel | Response | None"
+Handler: TypeAlias = "Callable[[ApiParts, IncomingCall], Awaitable[Answer]]"
+
+ANY: Final[Schema] = {}
+"""The model's own: of any type, and answered with any status."""
+ANY_METHOD: Final = "*"
+REST: Final = "{route}"
+"""The end of a path that may be of several parts; they are passed on as they were sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """What calls are answered from."""
+
+    deployments: Deployments
+    queue: RequestQueue
+    limiters: CallLimiters
+    secrets: WebhookSecrets
+    faults: Faults
+    clock: Clock
+    on_expiry: Callable[[datetime], None]
+    exposition: Callable[[], Awaitable[bytes]]
+    health: Callable[[], Health]
+    api_key: str | None
+
+
+@dataclass(slots=True)
+class IncomingCall:
+    """One call, in hand. ``values`` are those of the path's placeholders; ``measured`` wraps what sends its answer."""
+
+    request: Request
+    request_id: str
+    named: Named
+    values: Mapping[str, str]
+    measured: Callable[[ASGIApp], ASGIApp] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """What can be called, said once: routes, ``Allow`` and the OpenAPI document all come from here.
+
+    ``answer`` is the content of a success, None for an empty one; ``is_sparse`` leaves out what is None in it.
+    ``refusals`` are those beyond 401 without a key, and 400 and 413 of a body. ``words`` is whose word the path has for it.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    answer: Content | None = None
+    body: Content | None = None
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    status: int = 200
+    refusals: tuple[int, ...] = ()
+    words: Kind | None = None
+    is_open: bool = False
+    is_sparse: bool = False
+    media_type: str = "application/json"
+
+    @property
+    def summary(self) -> str:
+        """The first line that its handler says of itself."""
+        return (self.handler.__doc__ or "").partition("\n")[0]
