@@ -8,8 +8,10 @@ from urllib.parse import quote
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
     DeliveryAttempts,
+    Health,
     NewWebhookSecret,
     RemovedWebhookSecret,
+    RequestRecord,
     WebhookSecretList,
 )
 from .platform import PlatformClient
@@ -24,6 +26,14 @@ _FAULTS = "/_harness/faults"
 
 class HarnessClient(PlatformClient):
     """A client of a harness; the platform answers 404 to what is added here."""
+
+    def health(self) -> Health:
+        """How the model is, and each deployment's."""
+        return self._call("GET", "/healthz", Health)
+
+    def request_record(self, request_id: str) -> RequestRecord:
+        """Where a request stands, its times, its attempts, and the faults that struck it."""
+        return self._call("GET", f"/_harness/requests/{_quoted(request_id)}", RequestRecord)
 
     def deliveries(self, request_id: str) -> list[DeliveryAttemptRecord]:
         """Every delivery attempt of a request, in their order."""

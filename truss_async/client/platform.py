@@ -17,6 +17,7 @@ from ..contract import (
     WebhookStatus,
 )
 from ..contract.requests import is_loopback
+from ..contract.statuses import QueueStatus
 from ..errors import ApiError, MissingExtraError, SettingsError, explained
 from .refusals import explain_refusal, explain_silence
 
@@ -90,8 +91,11 @@ class PlatformClient:
             raise SettingsError(explained(error)) from None
         except ValueError as error:
             raise SettingsError(f"model_input cannot be sent as JSON: {error}") from None
-        path = f"/{self._target}/async_predict" if self._target else "/async_predict"
-        return self._call("POST", path, AsyncPredictAccepted, content=body)
+        return self._call("POST", self._target_path("async_predict"), AsyncPredictAccepted, content=body)
+
+    def queue_status(self) -> QueueStatus:
+        """How many async requests of the target wait, and how many are being worked on."""
+        return self._call("GET", self._target_path("async_queue_status"), QueueStatus)
 
     def status(self, request_id: str) -> AsyncRequestStatus:
         """Where the request stands; gone an hour after it was completed."""
@@ -119,6 +123,9 @@ class PlatformClient:
                 raise ApiError(f"request {request_id} is still {known} after {timeout_seconds:g} s")
             self._clock.block(pause)
             pause = min(pause * _POLL_FACTOR, _LONGEST_POLL_SECONDS)
+
+    def _target_path(self, operation: str) -> str:
+        return f"/{self._target}/{operation}" if self._target else f"/{operation}"
 
     def _status_if_reachable(self, request_id: str) -> AsyncRequestStatus | None:
         try:

@@ -33,16 +33,21 @@ def test_submit_sends_what_the_platform_reads(platform: ScriptedPlatform, client
 @pytest.mark.parametrize(
     ("target", "path"),
     [
-        ("development", "/development/async_predict"),
-        ("environments/staging", "/environments/staging/async_predict"),
-        ("/deployment/abc/", "/deployment/abc/async_predict"),
-        ("", "/async_predict"),
+        ("development", "/development"),
+        ("environments/staging", "/environments/staging"),
+        ("/deployment/abc/", "/deployment/abc"),
+        ("", ""),
     ],
 )
-def test_submit_reaches_every_target(platform: ScriptedPlatform, target: str, path: str) -> None:
-    platform.answer("POST", path, 201, {"request_id": REQUEST_ID})
+def test_submit_and_queue_status_reach_every_target(
+    platform: ScriptedPlatform, target: str, path: str
+) -> None:
+    counts = {"model_id": "m", "deployment_id": "d", "num_queued_requests": 3, "num_in_progress_requests": 1}
+    platform.answer("POST", f"{path}/async_predict", 201, {"request_id": REQUEST_ID})
+    platform.answer("GET", f"{path}/async_queue_status", 200, counts)
     with PlatformClient(platform.url, api_key="k", target=target) as client:
         assert client.submit(AsyncPredictRequest(model_input=1)).request_id == REQUEST_ID
+        assert client.queue_status().model_dump() == counts
 
 
 @pytest.mark.parametrize(
