@@ -243,10 +243,9 @@ class Harness:
     def _async_path(self, deployment_id: str | None) -> str:
         for each in self._parts.deployments:
             if deployment_id in (None, each.id):
-                word = "async_predict" if each.settings.chain_id is None else "async_run_remote"
                 served = served_by(each)
                 place = f"/{served.kind.value}/{served.name}/deployment/{each.id}" if deployment_id else ""
-                return f"{place}/{word}"
+                return f"{place}/async_{served.kind.word}"
         raise HarnessError(f"there is no deployment {deployment_id}")
 
     def _ask(self, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
