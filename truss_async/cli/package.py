@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..shipping import package_truss
-from ..stores.schemes import libraries
+from ..stores.schemes import LIBRARIES
 from .options import AsJson, flag
 
 
@@ -27,7 +27,7 @@ def package(
     Example:
         truss-async package path/to/truss --check
     """
-    report = package_truss(truss_dir, store_libraries=libraries(), dry_run=check)
+    report = package_truss(truss_dir, store_libraries=LIBRARIES, dry_run=check)
     if as_json:
         print(json.dumps(asdict(report), default=str))
     else:

@@ -36,7 +36,6 @@ from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
-from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import VerifiedBytes, remote_file
@@ -82,21 +81,14 @@ def make_azure_client(credentials: StoreCredentials) -> BlobServiceClient:
 AZURE_CLIENTS: Final = ClientCache(make_azure_client, environment=("AZURE_", "IDENTITY_", "MSI_"))
 
 
-def open_store(
-    container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
-) -> AzureStore:
-    """The store of that container, on a client that is shared by all of the same credentials."""
-    return AzureStore(container, prefix=prefix, client=AZURE_CLIENTS.get(credentials), options=options)
-
-
 class AzureStore:
     """The blobs of one container below a prefix."""
 
     def __init__(
-        self, container: str, *, prefix: str, client: BlobServiceClient, options: StoreOptions = NO_OPTIONS
+        self, container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
-        self._client = client
-        self._container = client.get_container_client(container)
+        self._client = AZURE_CLIENTS.get(credentials)
+        self._container = self._client.get_container_client(container)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"azure://{container}/{prefix}".rstrip("/")
         self._options = options

@@ -30,7 +30,6 @@ from .bodies import opened_body
 from .clients import ClientCache
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
-from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import VerifiedBytes, remote_file
@@ -75,19 +74,14 @@ GCS_CLIENTS: Final = ClientCache(
 )
 
 
-def open_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> GcsStore:
-    """The store of that bucket, on a client that is shared by all of the same credentials."""
-    return GcsStore(bucket, prefix=prefix, client=GCS_CLIENTS.get(credentials), options=options)
-
-
 class GcsStore:
     """The objects of one bucket below a prefix."""
 
     def __init__(
-        self, bucket: str, *, prefix: str, client: storage.Client, options: StoreOptions = NO_OPTIONS
+        self, bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
-        self._client = client
-        self._bucket = client.bucket(bucket)
+        self._client = GCS_CLIENTS.get(credentials)
+        self._bucket = self._client.bucket(bucket)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._options = options

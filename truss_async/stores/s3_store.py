@@ -19,7 +19,6 @@ from .bodies import Crc32, DigestedFile, opened_body
 from .clients import ClientCache
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
-from .options import NO_OPTIONS
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
@@ -85,25 +84,20 @@ def _presign_for_the_region(context: dict[str, Any], **_: object) -> None:
 S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
 
 
-def open_store(bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions) -> S3Store:
-    """The store of that bucket, on a client that is shared by all of the same credentials."""
-    return S3Store(bucket, prefix=prefix, client=S3_CLIENTS.get(credentials), options=options)
-
-
 class S3Store:
     """The objects of one bucket below a prefix."""
 
     def __init__(
-        self, bucket: str, *, prefix: str, client: S3Client, options: StoreOptions = NO_OPTIONS
+        self, bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._client = client
+        self._client = S3_CLIENTS.get(credentials)
         self._put_arguments = put_arguments(options)
         # AWS_REQUEST_CHECKSUM_CALCULATION=when_required is for servers that know no checksums.
         self._sends_checksums = (
-            getattr(client.meta.config, "request_checksum_calculation", None) != "when_required"
+            getattr(self._client.meta.config, "request_checksum_calculation", None) != "when_required"
         )
 
     @property

@@ -1,7 +1,7 @@
 """The kinds of store: a row for each scheme says all that the rest of the package has to know of it.
 
-A new kind is a module with ``open_store`` and a row here; if it signs in with Truss secrets, these are fields of
-``StoreCredentials``. What else smart_open opens needs no row.
+A new kind is a module and a row here; if it signs in with Truss secrets, these are fields of ``StoreCredentials``.
+What else smart_open opens needs no row.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 class Scheme:
     """What stands before ``://``, and what a store on such a URL is.
 
-    ``module`` has ``open_store(host, path, credentials, options)``, and is imported only when it is used. A store in a
-    ``cloud`` has a bucket for a host, and needs a ``library``, which the ``extra`` installs. ``options`` are those that
-    it can be asked for, each with what the cloud calls it; ``headers`` have their names in the library.
+    ``opener`` is a module, imported only when it is used, and what in it is called with host, path, credentials and
+    options. A store in a ``cloud`` has a bucket for a host, and needs a ``library``, which the ``extra`` installs.
+    ``options`` are those that it can be asked for, each with what the cloud calls it; ``headers`` have their names in
+    the library.
     """
 
     name: str
-    module: str
+    opener: str
     example: str
     aliases: tuple[str, ...] = ()
     cloud: str = ""
@@ -43,12 +44,13 @@ class Scheme:
 
     def open(self, host: str, path: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
         """The store there; MissingExtraError when its library is not installed."""
+        module, _, name = self.opener.partition(".")
         try:
-            module = import_module(f".{self.module}", __package__)
+            opener = getattr(import_module(f".{module}", __package__), name)
         except ModuleNotFoundError as error:
             purpose = f"an output store on {self.name}://"
             raise MissingExtraError(self.library, extra=self.extra, purpose=purpose) from error
-        opened: ObjectStore = module.open_store(host, path, credentials, options)
+        opened: ObjectStore = opener(host, path, credentials, options)
         return opened
 
 
@@ -60,7 +62,7 @@ _HEADERS: Final = {
 
 S3: Final = Scheme(
     name="s3",
-    module="s3_store",
+    opener="s3_store.S3Store",
     example="s3://BUCKET/PREFIX",
     aliases=("s3a", "s3n"),
     cloud="S3",
@@ -89,7 +91,7 @@ S3: Final = Scheme(
 )
 GCS: Final = Scheme(
     name="gs",
-    module="gcs_store",
+    opener="gcs_store.GcsStore",
     example="gs://BUCKET/PREFIX",
     aliases=("gcs",),
     cloud="GCS",
@@ -102,7 +104,7 @@ GCS: Final = Scheme(
 )
 AZURE: Final = Scheme(
     name="azure",
-    module="azure_store",
+    opener="azure_store.AzureStore",
     example="azure://CONTAINER/PREFIX",
     aliases=("az",),
     cloud="Azure",
@@ -113,11 +115,18 @@ AZURE: Final = Scheme(
     options={"storage_class": "Cool", "tags": "", "headers": ""},
     headers=_HEADERS,
 )
-FILE: Final = Scheme(name="file", module="file_store", example="file:///FOLDER")
-MEMORY: Final = Scheme(name="memory", module="memory_store", example="memory://NAME")
+FILE: Final = Scheme(name="file", opener="file_store.open_store", example="file:///FOLDER")
+MEMORY: Final = Scheme(name="memory", opener="memory_store.open_store", example="memory://NAME")
 
 SCHEMES: Final = {row.name: row for row in (S3, GCS, AZURE, FILE, MEMORY)}
 ALIASES: Final = {alias: row.name for row in SCHEMES.values() for alias in row.aliases}
+LIBRARIES: Final = {
+    name: (row.library, row.extra)
+    for row in SCHEMES.values()
+    if row.cloud
+    for name in (row.name, *row.aliases)
+}
+"""The library that a store needs, and the extra that installs it, by every name of its scheme."""
 EXAMPLES: Final = ", ".join(row.example for row in SCHEMES.values())
 
 
@@ -125,13 +134,3 @@ def in_words(option: str) -> str:
     """The clouds whose stores have the option, with what it is called there: ``NEARLINE (GCS), Cool (Azure)``."""
     known = [(row.options[option], row.cloud) for row in SCHEMES.values() if option in row.options]
     return ", ".join(f"{called} ({cloud})" if called else cloud for called, cloud in known)
-
-
-def libraries() -> dict[str, tuple[str, str]]:
-    """The library that a store needs, and the extra that installs it, by every name of its scheme."""
-    return {
-        name: (row.library, row.extra)
-        for row in SCHEMES.values()
-        if row.library
-        for name in (row.name, *row.aliases)
-    }

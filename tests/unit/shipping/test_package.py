@@ -8,7 +8,7 @@ from tests.full_disk import no_file_grows_beyond
 from truss_async.errors import HarnessError
 from truss_async.shipping import PackageReport, container_part_is_current
 from truss_async.shipping import package_truss as package_truss_for
-from truss_async.stores.schemes import libraries
+from truss_async.stores.schemes import LIBRARIES
 
 PYDANTIC = next(line for line in requires("truss-async") or [] if line.startswith("pydantic"))
 CONFIG = """\
@@ -38,7 +38,7 @@ def make_truss(tmp_path: Path) -> MakeTruss:
 
 
 def package_truss(truss: Path, *, dry_run: bool = False) -> PackageReport:
-    return package_truss_for(truss, store_libraries=libraries(), dry_run=dry_run)
+    return package_truss_for(truss, store_libraries=LIBRARIES, dry_run=dry_run)
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
