@@ -38,6 +38,7 @@ class Scheme:
     library: str = ""
     extra: str = ""
     secrets: tuple[str, ...] = ()
+    endpoint_variables: tuple[str, ...] = ()
     presigns: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +76,7 @@ S3: Final = Scheme(
         "aws_region",
         "aws_endpoint_url",
     ),
+    endpoint_variables=("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
     presigns=True,
     options={"storage_class": "STANDARD_IA", "kms_key_id": "id, ARN or alias", "tags": "", "headers": ""},
     headers={
@@ -98,6 +100,7 @@ GCS: Final = Scheme(
     library="google-cloud-storage",
     extra="gcs",
     secrets=("gcp_service_account_json",),
+    endpoint_variables=("STORAGE_EMULATOR_HOST",),
     presigns=True,
     options={"storage_class": "NEARLINE", "kms_key_id": "resource name", "headers": ""},
     headers=_HEADERS,

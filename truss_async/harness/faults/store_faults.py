@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from .store_gate import GCS, S3, StoreGate
+from ...stores.schemes import SCHEMES
+from .store_gate import DIALECTS, StoreGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from .rules import Faults
 
 VARIABLES: Final = {
-    "AWS_ENDPOINT_URL": S3,
-    "AWS_ENDPOINT_URL_S3": S3,
-    "STORAGE_EMULATOR_HOST": GCS,
+    variable: dialect
+    for scheme, dialect in DIALECTS.items()
+    for variable in SCHEMES[scheme].endpoint_variables
 }
 _PROXIES: Final = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _NO_PROXY: Final = ("no_proxy", "NO_PROXY")

@@ -30,18 +30,21 @@ class Dialect:
     forbidden: bytes
 
 
-S3: Final = Dialect(
-    is_named_in_body=False,
-    content_type=b"application/xml",
-    forbidden=b'<?xml version="1.0" encoding="UTF-8"?>\n'
-    b"<Error><Code>AccessDenied</Code><Message>Access Denied (fault: store_forbidden)</Message></Error>",
-)
-GCS: Final = Dialect(
-    is_named_in_body=True,
-    content_type=b"application/json",
-    forbidden=b'{"error":{"code":403,"message":"Access denied (fault: store_forbidden).",'
-    b'"errors":[{"message":"Access denied.","domain":"global","reason":"forbidden"}]}}',
-)
+DIALECTS: Final = {
+    "s3": Dialect(
+        is_named_in_body=False,
+        content_type=b"application/xml",
+        forbidden=b'<?xml version="1.0" encoding="UTF-8"?>\n'
+        b"<Error><Code>AccessDenied</Code><Message>Access Denied (fault: store_forbidden)</Message></Error>",
+    ),
+    "gs": Dialect(
+        is_named_in_body=True,
+        content_type=b"application/json",
+        forbidden=b'{"error":{"code":403,"message":"Access denied (fault: store_forbidden).",'
+        b'"errors":[{"message":"Access denied.","domain":"global","reason":"forbidden"}]}}',
+    ),
+}
+"""By the scheme of a store; one that is not here cannot be struck by a fault."""
 
 
 class StoreGate:
