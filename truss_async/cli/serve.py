@@ -37,18 +37,12 @@ _FOLDERS = inspect.Parameter(
         ),
     ],
 )
-_FAULTS = inspect.Parameter(
-    "faults",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[Path | None, option(HarnessSettings, "faults")],
-)
-_DEPLOYMENTS = inspect.Parameter(
-    "deployments",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[Path | None, option(HarnessSettings, "deployments")],
-)
+
+
+def _file(setting: str) -> inspect.Parameter:
+    """The option for a file that is read here, into the value of the setting."""
+    annotation = Annotated[Path | None, option(HarnessSettings, setting)]
+    return inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 @takes_fields_of(
@@ -60,7 +54,7 @@ _DEPLOYMENTS = inspect.Parameter(
     },
     defaults={"state_dir": STATE_DIR},
     without=["truss_dir", "deployments", "faults", *PYTHON_ONLY],
-    own=[_FOLDERS, _DEPLOYMENTS, _FAULTS],
+    own=[_FOLDERS, _file("deployments"), _file("faults")],
 )
 def serve(**values: Any) -> None:
     """Serve trusses as Baseten does, on this machine: async requests, retries, signed webhooks.
