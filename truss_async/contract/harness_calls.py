@@ -6,16 +6,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .faults import Strike
-from .statuses import AsyncRequestStatus
+from .statuses import AsyncRequestStatus, Told
 
 ModelState = Literal["starting", "ready", "failed", "scaled_to_zero"]
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class DeploymentHealth(_Answer):
+class DeploymentHealth(Told):
     """How a deployment's model is. ``error`` is why a replica last failed, None once all is well again."""
 
     model: ModelState
@@ -23,7 +19,7 @@ class DeploymentHealth(_Answer):
     error: str | None
 
 
-class Health(_Answer):
+class Health(Told):
     """That the harness answers, how the worst of its models is, and how each of its deployments is, by its id."""
 
     status: Literal["ok"] = "ok"
@@ -33,7 +29,7 @@ class Health(_Answer):
     deployments: dict[str, DeploymentHealth]
 
 
-class DeliveryOutcome(_Answer):
+class DeliveryOutcome(Told):
     """How one POST of a result went; ``status_code`` is None when no answer came."""
 
     sent_at: datetime
@@ -53,7 +49,7 @@ class RequestRecord(AsyncRequestStatus):
     faults: list[Strike]
 
 
-class DeliveryAttemptRecord(_Answer):
+class DeliveryAttemptRecord(Told):
     """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came."""
 
     request_id: str
@@ -65,7 +61,7 @@ class DeliveryAttemptRecord(_Answer):
     error: str | None
 
 
-class DeliveryAttempts(_Answer):
+class DeliveryAttempts(Told):
     """Those of one request in their order, or the latest ones of all requests, newest first."""
 
     deliveries: list[DeliveryAttemptRecord]
@@ -77,7 +73,7 @@ class RequestStatusWithDeliveries(AsyncRequestStatus):
     deliveries: list[DeliveryAttemptRecord]
 
 
-class WebhookSecretInfo(_Answer):
+class WebhookSecretInfo(Told):
     """An active webhook secret, masked. ``ends_at`` is None until it was rotated."""
 
     id: str
@@ -87,13 +83,13 @@ class WebhookSecretInfo(_Answer):
     is_persisted: bool
 
 
-class WebhookSecretList(_Answer):
+class WebhookSecretList(Told):
     """Every active webhook secret, newest first."""
 
     secrets: list[WebhookSecretInfo]
 
 
-class NewWebhookSecret(_Answer):
+class NewWebhookSecret(Told):
     """A webhook secret in full: shown this once. ``replaces`` is the one that was rotated."""
 
     id: str
@@ -102,7 +98,7 @@ class NewWebhookSecret(_Answer):
     replaces: WebhookSecretInfo | None = None
 
 
-class RemovedWebhookSecret(_Answer):
+class RemovedWebhookSecret(Told):
     """The webhook secret that signs nothing any more."""
 
     id: str
@@ -117,7 +113,7 @@ class ClockAdvance(BaseModel):
     patience_seconds: float = Field(default=1.0, ge=0, le=60)
 
 
-class ClockReading(_Answer):
+class ClockReading(Told):
     """What the harness's clock shows."""
 
     now: datetime

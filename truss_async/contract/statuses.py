@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from .results import ErrorDetail
 
 
+class Told(BaseModel):
+    """What a server tells. It may tell more than is known here."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="ignore")
+
+
 class RequestStatus(str, Enum):
     """The life of an async request (platform documentation: async inference, status)."""
 
@@ -35,10 +41,8 @@ class WebhookStatus(str, Enum):
     NO_WEBHOOK_PROVIDED = "NO_WEBHOOK_PROVIDED"
 
 
-class AsyncRequestStatus(BaseModel):
+class AsyncRequestStatus(Told):
     """The answer of ``GET /async_request/{request_id}``. Times are in UTC."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="ignore")
 
     request_id: str
     model_id: str | None = None
@@ -51,28 +55,22 @@ class AsyncRequestStatus(BaseModel):
     errors: list[ErrorDetail] = []
 
 
-class AsyncPredictAccepted(BaseModel):
+class AsyncPredictAccepted(Told):
     """The answer of ``POST …/async_predict``: 201, and the request id (32 hexadecimal digits)."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     request_id: str
 
 
-class CancelAnswer(BaseModel):
+class CancelAnswer(Told):
     """The answer of ``DELETE /async_request/{request_id}``; ``message`` says why when not cancelled."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     request_id: str
     canceled: bool
     message: str
 
 
-class QueueStatus(BaseModel):
+class QueueStatus(Told):
     """The answer of ``GET …/async_queue_status``: how many requests wait, and how many are being worked on."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="ignore")
 
     model_id: str
     deployment_id: str

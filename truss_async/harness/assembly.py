@@ -16,7 +16,7 @@ from .activity import Activity
 from .api import Api, ApiParts, CallLimiters, Deployments, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
-from .deployment import Deployment, Shared, health_of
+from .deployment import Deployment, Shared
 from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .metrics import Metrics
@@ -155,22 +155,16 @@ def _make_api(
     deployments: Sequence[Deployment],
     housekeeping: Housekeeping,
 ) -> Api:
-    async def exposition() -> bytes:
-        for deployment in deployments:
-            await deployment.note_moment()
-        return shared.metrics.exposition()
-
     return Api(
         ApiParts(
             deployments=Deployments(deployments),
+            metrics=shared.metrics,
             queue=shared.queue,
             limiters=CallLimiters(given.settings.call_limits, queue=shared.queue, clock=given.clock),
             secrets=secrets,
             faults=given.faults,
             clock=given.clock,
             on_expiry=housekeeping.note_expiry,
-            exposition=exposition,
-            health=lambda: health_of(deployments),
             api_key=given.settings.api_key,
         )
     )

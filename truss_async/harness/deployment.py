@@ -18,7 +18,7 @@ from .faults import FaultyCalls
 from .request_queue import until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from ..contract.harness_calls import ModelState
     from ..replicas.host import ReplicaHost
@@ -146,7 +146,7 @@ class Deployment:
         return counts.queued + counts.in_progress
 
 
-def health_of(deployments: Sequence[Deployment]) -> Health:
+def health_of(deployments: Iterable[Deployment]) -> Health:
     """How all of them are."""
     by_id = {each.id: each.health() for each in deployments}
     states = {each.model for each in by_id.values()}

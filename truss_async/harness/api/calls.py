@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from ...clock import Clock
-    from ...contract.harness_calls import Health
     from ..faults import Faults
+    from ..metrics import Metrics
     from ..request_queue import RequestQueue
     from ..webhook_secrets import WebhookSecrets
     from .deployments import Deployments
@@ -40,14 +40,13 @@ class ApiParts:
     """What calls are answered from."""
 
     deployments: Deployments
+    metrics: Metrics
     queue: RequestQueue
     limiters: CallLimiters
     secrets: WebhookSecrets
     faults: Faults
     clock: Clock
     on_expiry: Callable[[datetime], None]
-    exposition: Callable[[], Awaitable[bytes]]
-    health: Callable[[], Health]
     api_key: str | None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from .refusals import no_such_model
 from .targets import Kind, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..deployment import Deployment
     from .targets import Named, Target
@@ -32,6 +33,9 @@ class Deployments:
         self._by_served: dict[Served, list[Deployment]] = {}
         for deployment in deployments:
             self._by_served.setdefault(served_by(deployment), []).append(deployment)
+
+    def __iter__(self) -> Iterator[Deployment]:
+        return chain.from_iterable(self._by_served.values())
 
     def check(self, served: Served | None) -> None:
         """Let a call pass that names nothing, or something that is served.

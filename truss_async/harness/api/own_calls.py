@@ -25,6 +25,7 @@ from ...contract.harness_calls import (
     WebhookSecretList,
 )
 from ...errors import SettingsError
+from ..deployment import health_of
 from ..faults import UnknownFaultError, parse_rule
 from ..webhook_secrets import SecretRotatedError, UnknownSecretError
 from .async_calls import known, told
@@ -46,12 +47,14 @@ MAX_OWN_BODY_BYTES = 1_000_000
 
 async def health(parts: ApiParts, _: IncomingCall) -> Health:
     """Whether it answers, and what of the model."""
-    return parts.health()
+    return health_of(parts.deployments)
 
 
 async def metrics(parts: ApiParts, _: IncomingCall) -> Response:
     """The platform's metrics."""
-    return Response(await parts.exposition(), media_type=CONTENT_TYPE_LATEST)
+    for deployment in parts.deployments:
+        await deployment.note_moment()
+    return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def request_record(parts: ApiParts, call: IncomingCall) -> Response:

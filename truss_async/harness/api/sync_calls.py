@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
@@ -15,18 +16,19 @@ from ...clock import within
 from ...contract import limits
 from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
 from ...replicas.protocol import ReplicaCall, ReplicaUnreachableError
-from .bodies import IncomingBody, caller_left, read_body
-from .measuring import deployment_called
+from .bodies import IncomingBody, caller_left, declared_size, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ...clock import Clock
     from ...replicas.protocol import ReplicaAnswer
     from ..deployment import Deployment
+    from ..metrics import DeploymentMetrics
     from .calls import ApiParts, IncomingCall
 
 CLIENT_CLOSED_REQUEST = 499
@@ -45,7 +47,7 @@ async def predict(parts: ApiParts, call: IncomingCall) -> Response:
 
     When the caller leaves, so does the call to the model.
     """
-    deployment = deployment_called(parts, call)
+    deployment = _called(parts, call)
     body = await read_body(call.request, limit=limits.MAX_BODY_BYTES)
     passed = ReplicaCall(_passed_on(call, deployment), body)
     return await _pass_through(
@@ -58,7 +60,7 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
 
     It is passed on while its body still comes in.
     """
-    deployment, request = deployment_called(parts, call), call.request
+    deployment, request = _called(parts, call), call.request
     body = IncomingBody(request, limit=limits.MAX_BODY_BYTES)
     query = request.scope["query_string"].decode("latin-1")
     headers = _passed_on(call, deployment)
@@ -81,6 +83,35 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
 async def wake(parts: ApiParts, call: IncomingCall) -> None:
     """Start a replica."""
     parts.deployments.find(call.named).pool.wake()
+
+
+def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
+    """The deployment that a call means; from now on it is measured as one of its inferences."""
+    deployment = parts.deployments.find(call.named)
+    call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now())
+    deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
+    return deployment
+
+
+def _measured(metrics: DeploymentMetrics, clock: Clock, started_at: datetime, answer: ASGIApp) -> ASGIApp:
+    async def send_measured(scope: Scope, receive: Receive, send: Send) -> None:
+        status: int | None = None
+        sent_bytes = 0
+
+        async def counted_send(message: Message) -> None:
+            nonlocal status, sent_bytes
+            status = message.get("status", status)
+            sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await answer(scope, receive, counted_send)
+        finally:
+            if status is not None:
+                took = clock.now() - started_at
+                metrics.inference_over(status=status, is_async=False, took=took, response_bytes=sent_bytes)
+
+    return send_measured
 
 
 async def _pass_through(
