@@ -1,28 +1,18 @@
 """The file-like parts of an output: found, stored beside it, and replaced by references."""
 
 import dataclasses
-import io
-import sys
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from ..contract import ArtifactReference
-from ..errors import OutputError
 from ..stores import safe_artifact_name
-from .content_types import content_type_of_bytes, content_type_of_name, extension_of
-from .file_parts import FilePart, open_file_part
-from .result_json import plain_json
-from .sendable import is_sendable_key, is_sendable_model, is_sendable_value
+from .file_parts import FilePart, Place, extension_of, file_part
+from .output_json import is_sendable_key, is_sendable_model, is_sendable_value, plain_json
 
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
-_PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
-_TIFF_MODES: Final = frozenset({"I", "F", "LAB"})  # a PNG would not hold all that is in them
-
-Place = tuple[str, ...]
 
 
 class ArtifactWriter:
@@ -44,7 +34,7 @@ class ArtifactWriter:
             return self._replace_values(value, value, place)
         if isinstance(value, list | tuple):
             return self._replace_items(value, place)
-        if (part := _file_part(value, place)) is not None:
+        if (part := file_part(value, place)) is not None:
             with closing(part):
                 return self._store(_artifact_name(part, place, self._taken), part).model_dump()
         if isinstance(value, BaseModel):
@@ -86,46 +76,8 @@ class ArtifactWriter:
         return original
 
 
-def _file_part(value: Any, place: Place) -> FilePart | None:
-    if isinstance(value, FilePart):
-        return value
-    if isinstance(value, bytes | bytearray | memoryview):
-        data = bytes(value)
-        return FilePart(data, content_type_of_bytes(data))
-    if isinstance(value, Path):
-        return _path_part(value, place)
-    pillow = sys.modules.get("PIL.Image")  # whoever made an image has imported it
-    if pillow is not None and isinstance(value, pillow.Image):
-        return _image_part(value)
-    if all(hasattr(value, each) for each in ("read", "seek", "closed")):
-        found = open_file_part(value)
-        return _path_part(found, place) if isinstance(found, Path) else found
-    return None
-
-
-def _path_part(path: Path, place: Place) -> FilePart:
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "missing"
-        raise OutputError(
-            f"{_spoken(place)} is the path {path}, which is {what}: return the path of a file, or its text"
-        )
-    return FilePart(path, content_type_of_name(path.name), path.name)
-
-
-def _image_part(image: Any) -> FilePart:
-    file_format = "TIFF" if image.mode in _TIFF_MODES else "PNG"
-    as_is = image.mode in _PNG_MODES | _TIFF_MODES
-    buffer = io.BytesIO()
-    (image if as_is else image.convert("RGB")).save(buffer, format=file_format)
-    return FilePart(buffer.getvalue(), f"image/{file_format.lower()}")
-
-
 def _artifact_name(part: FilePart, place: Place, taken: set[str]) -> str:
     if part.name is not None:
         return safe_artifact_name(part.name, taken)
     name, extension = "-".join(place) or "output", extension_of(part.content_type)
     return safe_artifact_name(name if name.endswith(extension) else name + extension, taken)
-
-
-def _spoken(place: Place) -> str:
-    return f"the output's part {'.'.join(place)}" if place else "the output"

@@ -11,7 +11,7 @@ from ..errors import OutputError, OutputStoreError
 from .failures import record_failure
 from .preparation import saver_of
 from .requests import ServedRequest, Serving
-from .responses import is_response, is_stream
+from .responses import Kind, kind_of
 from .saving_threads import in_saving_thread
 from .truss_server import find_request, heed_caller, outlive_caller
 from .user_methods import UserMethod, read_method
@@ -144,7 +144,7 @@ def _leave_predict(
 ) -> Any:
     if request is None or served is None:
         return output
-    if is_added_hook(getattr(model, "postprocess", None)) and (is_response(output) or is_stream(output)):
+    if is_added_hook(getattr(model, "postprocess", None)) and kind_of(output) is not Kind.DATA:
         output = CarriedResponse(output)
     outlive_caller(request, note=served.note_caller)
     return output

@@ -1,36 +1,57 @@
-"""Outputs that are no data: ready-made responses, and streams."""
+"""What kind of thing a model has returned, and what a ready-made response says."""
 
-import functools
 import inspect
-from typing import TYPE_CHECKING, Final
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from starlette.responses import Response
+from pydantic_core import from_json
 
-FIRST_ERROR_STATUS: Final = 300  # from here on, the Truss server marks a model's response as an error
+from .truss_server import FIRST_ERROR_STATUS, response_class
+
 STREAM_REFUSED: Final = (
     "a stream cannot be saved: return the whole output (an async request could not stream it either), "
     'or set streaming to "pass", which serves the stream and saves nothing of it'
 )
 
 
-@functools.cache
-def _response_class() -> "type[Response] | None":
-    try:
-        from starlette.responses import Response
-    except ImportError:
-        return None
-    return Response
+class Kind(Enum):
+    """What a model has returned."""
+
+    DATA = auto()
+    RESPONSE = auto()  # of the model's own making
+    ERROR = auto()  # such a one that reports an error, which is no output
+    STREAM = auto()  # it comes bit by bit, so that there is no moment at which it could be saved
 
 
-def is_response(output: object) -> bool:
-    """Whether the model answers with a response of its own making."""
-    response_type = _response_class()
-    return response_type is not None and isinstance(output, response_type)
-
-
-def is_stream(output: object) -> bool:
-    """Whether the output comes bit by bit, so that there is no moment at which it could be saved."""
+def kind_of(output: Any) -> Kind:
+    """What the model has returned."""
     if inspect.isgenerator(output) or inspect.isasyncgen(output):
-        return True
-    return is_response(output) and hasattr(output, "body_iterator")
+        return Kind.STREAM
+    response_type = response_class()
+    if response_type is None or not isinstance(output, response_type):
+        return Kind.DATA
+    if hasattr(output, "body_iterator"):
+        return Kind.STREAM
+    return Kind.ERROR if output.status_code >= FIRST_ERROR_STATUS else Kind.RESPONSE
+
+
+def response_content(response: Any) -> Any:
+    """What a response says, as an output: parsed JSON, text, or a file."""
+    from .file_parts import UNKNOWN, FilePart  # when the first response is saved: a cold start counts
+
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    path = getattr(response, "path", None)
+    if path is not None:  # a FileResponse, whose body is read only while it is sent
+        return FilePart(Path(path), media_type, Path(path).name)
+    body = bytes(response.body)
+    if not body:
+        return None
+    try:
+        if media_type == "application/json" or media_type.endswith("+json"):
+            return from_json(body)
+        if media_type.startswith("text/"):
+            return body.decode(response.charset)
+    except ValueError:
+        pass  # it is not what it says it is: keep its bytes
+    return FilePart(body, media_type or UNKNOWN)

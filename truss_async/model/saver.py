@@ -1,7 +1,7 @@
 """Saves one output: artifacts first, so that a result never refers to something missing, then the result."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,23 +11,20 @@ from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..contract.result_json import result_json
 from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
-from ..stores.compression import compressed, decompressed
+from ..stores.compression import decompressed
+from ..stores.output_store import RESULT_CONTENT_TYPE
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
-from .file_parts import FilePart
-from .object_writer import ObjectWriter
-from .response_content import response_content
-from .responses import FIRST_ERROR_STATUS, STREAM_REFUSED, is_response, is_stream
-from .result_json import output_json
-from .retries import RetryPolicy
+from .output_json import output_json
+from .output_writer import OutputWriter
+from .responses import STREAM_REFUSED, Kind, kind_of, response_content
 from .settings import OutputSettings
 from .spill import SpillFolder
 from .uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
 ERROR_SECONDS = 5.0  # the model's exception waits no longer
 
 
@@ -45,8 +42,6 @@ class OutputSaver:
         self._settings = settings
         self._destinations = destinations
         self._clock = clock
-        self._policy = RetryPolicy(settings.timeout_seconds)
-        self._error_policy = RetryPolicy(min(settings.timeout_seconds, ERROR_SECONDS))
         self._counters = SaveCounters()
         self._spill_folder = spill_folder
         self._uploader: Uploader | None = None
@@ -67,14 +62,15 @@ class OutputSaver:
         What the server could not send as JSON is answered as it is saved, unless the caller wants msgpack.
         A response is saved as what it says, and answered as it is. One that reports an error is no output.
         """
-        if is_stream(output):
-            self.admit_stream(request_id)
+        kind = kind_of(output)
+        if kind is Kind.STREAM:
+            self._admit_stream(request_id)
             return output
-        if is_response(output) and output.status_code >= FIRST_ERROR_STATUS:
+        if kind is Kind.ERROR:
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
-        content = response_content(output) if is_response(output) else output
-        writer = self._writer(request_id, self._policy)
+        content = response_content(output) if kind is Kind.RESPONSE else output
+        writer = self._writer(request_id, self._settings.timeout_seconds)
         try:
             with self._counted(writer):
                 saved, reference = self._earlier(writer.destination) or self._write(
@@ -82,47 +78,45 @@ class OutputSaver:
                 )
         except OutputStoreError as error:
             # An artifact that is not stored would be lost: what is answered in its place only refers to it.
-            is_answered_whole = is_response(output) or writer.keys <= {writer.destination.result_key}
+            is_answered_whole = kind is Kind.RESPONSE or not writer.has_artifacts
             if self._settings.on_failure != "log" or not is_answered_whole:
                 raise
             logger.error("the output of request %s is answered and not saved: %s", request_id, error)
             return output
         if self._settings.respond_with == "reference":
             return reference.model_dump()
-        return output if is_response(output) else saved
-
-    def admit_stream(self, request_id: str) -> None:
-        """OutputError, unless streams are passed on without being saved."""
-        if self._settings.streaming == "refuse":
-            raise OutputError(STREAM_REFUSED)
-        logger.info("request %s streams its output, which is not saved", request_id)
+        return output if kind is Kind.RESPONSE else saved
 
     def save_error(self, request_id: str, detail: ErrorDetail) -> None:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""
         if not self._settings.save_errors:
             return
-        writer = self._writer(request_id, self._error_policy)
+        writer = self._writer(request_id, min(self._settings.timeout_seconds, ERROR_SECONDS))
         with self._counted(writer):
-            body = self._result(request_id, None, errors=[detail])
-            self._put_json(writer, writer.destination.error_key, body)
+            writer.put_error(self._result(request_id, b"null", detail))
 
     def url_of(self, request_id: str) -> str:
         """Where the request's result lies, if it is saved now."""
         destination = self._destinations.of(request_id, now=self._clock.now())
         return destination.url_of(destination.result_key)
 
-    def _writer(self, request_id: str, policy: RetryPolicy) -> ObjectWriter:
-        return ObjectWriter(
+    def _admit_stream(self, request_id: str) -> None:
+        if self._settings.streaming == "refuse":
+            raise OutputError(STREAM_REFUSED)
+        logger.info("request %s streams its output, which is not saved", request_id)
+
+    def _writer(self, request_id: str, timeout_seconds: float) -> OutputWriter:
+        return OutputWriter(
             self._destinations.of(request_id, now=self._clock.now()),
-            policy=policy,
-            model_id=self._settings.model_id,
+            self._settings,
+            timeout_seconds=timeout_seconds,
             spill=self._spill_folder,
             counters=self._counters,
             clock=self._clock,
         )
 
     @contextmanager
-    def _counted(self, writer: ObjectWriter) -> Iterator[None]:
+    def _counted(self, writer: OutputWriter) -> Iterator[None]:
         """One save, which is counted when it is over."""
         request_id = writer.destination.request_id
         try:
@@ -138,27 +132,23 @@ class OutputSaver:
         else:
             self._counters.add("saved")
 
-    def _write(self, writer: ObjectWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
-        def store(name: str, part: FilePart) -> ArtifactReference:
-            key = writer.destination.artifact_key(name)
-            return writer.put(key, part.body, content_type=part.content_type)
-
-        artifacts = ArtifactWriter(store)
+    def _write(self, writer: OutputWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
+        artifacts = ArtifactWriter(writer.put_artifact)
         answer = artifacts.replace(output)
+        body = output_json(answer)
         if not artifacts.is_sendable and not is_binary:
-            answer = from_json(output_json(answer))
-        request_id = writer.destination.request_id
-        body = output_json(answer) if self._settings.format == "raw" else self._result(request_id, answer)
-        key, is_to_stay = writer.destination.result_key, not self._settings.overwrite
+            answer = from_json(body)
+        if self._settings.format == "result":
+            body = self._result(writer.destination.request_id, body)
         try:
-            return answer, self._put_json(writer, key, body, only_if_absent=is_to_stay)
+            return answer, writer.put_result(body, only_if_absent=not self._settings.overwrite)
         except ObjectExistsError:
             # Another attempt at the request was first, since we looked.
             if (earlier := self._earlier(writer.destination)) is None:
                 raise
             return earlier
 
-    def _result(self, request_id: str, output: Any, *, errors: Sequence[ErrorDetail] = ()) -> bytes:
+    def _result(self, request_id: str, output: bytes, *errors: ErrorDetail) -> bytes:
         result = AsyncPredictResult(
             request_id=request_id,
             model_id=self._settings.model_id,
@@ -166,20 +156,7 @@ class OutputSaver:
             time=self._clock.now(),
             errors=list(errors),
         )
-        return result_json(result, output_json(output))
-
-    def _put_json(
-        self, writer: ObjectWriter, key: str, body: bytes, *, only_if_absent: bool = False
-    ) -> ArtifactReference:
-        compression = self._settings.compression
-        encoding = None if compression == "none" else compression
-        return writer.put(
-            key,
-            compressed(body, compression),
-            content_type=JSON,
-            content_encoding=encoding,
-            only_if_absent=only_if_absent,
-        )
+        return result_json(result, output)
 
     def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""
@@ -191,7 +168,7 @@ class OutputSaver:
                 stored = file.read()
         except ObjectNotFoundError:
             return None
-        reference = ArtifactReference(url=url, content_type=JSON, size_bytes=len(stored))
+        reference = ArtifactReference(url=url, content_type=RESULT_CONTENT_TYPE, size_bytes=len(stored))
         try:
             said = from_json(decompressed(stored))
             data = said if self._settings.format == "raw" else said["data"]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from truss_async.errors import OutputError
-from truss_async.model.result_json import output_json
+from truss_async.model.output_json import output_json
 
 
 class Inner(BaseModel):

@@ -1,20 +1,23 @@
-"""Writes the objects of one save, with patience; what the store will not take is spilled, if that is wanted."""
+"""Writes what is kept of one request, with patience; what the store will not take is spilled, if that is wanted."""
 
 import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import Clock
 from ..contract import ArtifactReference
 from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 from ..stores.bodies import opened_body
+from ..stores.compression import compressed
 from ..stores.idempotency import with_attempt_id
-from ..stores.output_store import REQUEST_ID_METADATA
+from ..stores.output_store import REQUEST_ID_METADATA, RESULT_CONTENT_TYPE
 from .counters import SaveCounters
 from .destination import Destination
+from .file_parts import FilePart
 from .retries import RetryPolicy, retry_delay, worth_retrying
+from .settings import OutputSettings
 from .spill import SpillFolder
 
 if TYPE_CHECKING:
@@ -26,57 +29,72 @@ MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
 
-class ObjectWriter:
-    """Writes the objects of one save. All of them together have the time that the policy gives.
+class OutputWriter:
+    """Writes the objects of one save. All of them together have the time that is given.
 
     Each is marked with the request id, the model id if it is known, and an id of this attempt to save.
     After the first one is spilled all are, so that a result never lies in the store before its artifacts.
+
+    What it writes raises ObjectExistsError when it was to be written only if absent, and is not; OutputStoreError when
+    the store would not take it, and there is no folder for it to go to.
     """
 
     def __init__(
         self,
         destination: Destination,
+        settings: OutputSettings,
         *,
-        policy: RetryPolicy,
+        timeout_seconds: float,
         spill: SpillFolder | None,
         counters: SaveCounters,
         clock: Clock,
-        model_id: str | None = None,
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
         self._metadata = with_attempt_id({REQUEST_ID_METADATA: destination.request_id})
         # It may be any text, but metadata are headers.
-        if model_id is not None and model_id.isascii() and model_id.isprintable():
+        if (model_id := settings.model_id) is not None and model_id.isascii() and model_id.isprintable():
             self._metadata[MODEL_ID_METADATA] = model_id
-        self._policy = policy
+        self._compression = settings.compression
+        self._policy = RetryPolicy(timeout_seconds)
         self._spill = spill
         self._counters = counters
         self._clock = clock
         self._jitter = jitter
         self._started_at = clock.now()
         self.has_spilled = False
-        self.keys: set[str] = set()
+        self.has_artifacts = False
 
-    def put(
-        self,
-        key: str,
-        body: "Body",
-        *,
-        content_type: str,
-        content_encoding: str | None = None,
-        only_if_absent: bool = False,
+    def put_artifact(self, name: str, part: FilePart) -> ArtifactReference:
+        """Write a part of the output; return a reference to where it lies, or is going to lie."""
+        self.has_artifacts = True
+        return self._put(self.destination.artifact_key(name), part.body, content_type=part.content_type)
+
+    def put_result(self, body: bytes, *, only_if_absent: bool = False) -> ArtifactReference:
+        """The same for the output itself, which is JSON."""
+        return self._put_json(self.destination.result_key, body, only_if_absent=only_if_absent)
+
+    def put_error(self, body: bytes) -> ArtifactReference:
+        """The same for why the request failed."""
+        return self._put_json(self.destination.error_key, body)
+
+    def _put_json(self, key: str, body: bytes, *, only_if_absent: bool = False) -> ArtifactReference:
+        return self._put(
+            key,
+            compressed(body, self._compression),
+            only_if_absent=only_if_absent,
+            content_type=RESULT_CONTENT_TYPE,
+            content_encoding=None if self._compression == "none" else self._compression,
+        )
+
+    def _put(
+        self, key: str, body: "Body", *, only_if_absent: bool = False, content_type: str, **headers: Any
     ) -> ArtifactReference:
-        """Write the object; return a reference to where it lies, or is going to lie.
-
-        ObjectExistsError when it was to be written only if absent, and is not; OutputStoreError when the store would
-        not take it, and there is no folder for it to go to.
-        """
-        self.keys.add(key)
+        headers |= {"content_type": content_type, "metadata": self._metadata}
         size_bytes = _size(body)
         if not self.has_spilled:
             try:
-                self._put_patiently(key, body, content_type, content_encoding, only_if_absent)
+                self._put_patiently(key, body, only_if_absent=only_if_absent, **headers)
             except OutputStoreError as error:
                 if self._spill is None or isinstance(error, UnsafeObjectKeyError | ObjectExistsError):
                     raise
@@ -84,38 +102,17 @@ class ObjectWriter:
                 logger.warning("%s; it goes to %s", error, self._spill.url)
         if self._spill is not None and self.has_spilled:
             _rewind(body)
-            self._spill.add(
-                body,
-                store_url=self.destination.objects.url,
-                key=key,
-                request_id=self.destination.request_id,
-                content_type=content_type,
-                content_encoding=content_encoding,
-                metadata=self._metadata,
-            )
+            store_url, request_id = self.destination.objects.url, self.destination.request_id
+            self._spill.add(body, store_url=store_url, key=key, request_id=request_id, **headers)
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
-    def _put_patiently(
-        self,
-        key: str,
-        body: "Body",
-        content_type: str,
-        content_encoding: str | None,
-        only_if_absent: bool,
-    ) -> None:
+    def _put_patiently(self, key: str, body: "Body", **options: Any) -> None:
         attempts_made = 0
         while True:
             try:
                 _rewind(body)
-                self.destination.objects.put(
-                    key,
-                    body,
-                    content_type=content_type,
-                    content_encoding=content_encoding,
-                    metadata=self._metadata,
-                    only_if_absent=only_if_absent,
-                )
+                self.destination.objects.put(key, body, **options)
                 return
             except OutputStoreError as error:
                 attempts_made += 1
