@@ -18,7 +18,8 @@ from ..endpoint.certificates import Certificate, given_certificate, own_certific
 from ..endpoint.forwarding import Forwarder
 from ..endpoint.intake import Arrival, Intake, Keeper
 from ..errors import SettingsError
-from ..stores import OutputStore, object_store
+from ..stores import object_store
+from ..stores.probe import check_writable
 from ..webhooks import WebhookReceiver
 from .options import WEBHOOK_SECRET, AsJson, flag, own_option
 
@@ -114,7 +115,7 @@ def listen(
 def _keeper(keep: str) -> Keeper:
     if "://" in keep:
         objects = object_store(keep)
-        OutputStore(objects).check_writable()
+        check_writable(objects)
         return StoreInbox(objects)
     folder = Path(keep)
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ..errors import ObjectNotFoundError
-from ..stores import result_key
+from ..stores.layout import default_keys
 from .inbox import plain_name
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class StoreInbox:
 
     def location_of(self, request_id: str) -> str:
         """Where the result of that request is, or would be."""
-        return f"{self._objects.url}/{result_key(plain_name(request_id))}"
+        return f"{self._objects.url}/{default_keys(plain_name(request_id)).result}"
 
     def keep(self, request_id: str, body: bytes) -> bool:
         """Store the body; False when that request's result was there already; OutputStoreError when it cannot be."""
-        key = result_key(plain_name(request_id))
+        key = default_keys(plain_name(request_id)).result
         with self._lock:
             try:
                 self._objects.head(key)

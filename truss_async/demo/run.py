@@ -18,7 +18,8 @@ from ..contract import ArtifactReference, RequestStatus, WebhookStatus
 from ..errors import HarnessError, OutputStoreError, RequestFailedError
 from ..harness.harness import Harness
 from ..harness.settings import HarnessSettings
-from ..stores import OutputStore, result_key
+from ..stores import OutputStore
+from ..stores.layout import default_keys
 from ..webhooks import WebhookReceiver
 from .outcomes import PageOutcome, StoredOutput, Submission
 from .s3_server import S3Server
@@ -229,7 +230,7 @@ def _conclude(
 
 def _read_back(store: OutputStore, request_id: str) -> StoredOutput:
     """What the model saved under this request id, and the annotated page that belongs to it."""
-    key = f"{OUTPUTS}/{result_key(request_id)}"
+    key = f"{OUTPUTS}/{default_keys(request_id).result}"
     try:
         result = store.get(request_id)
     except (OutputStoreError, RequestFailedError) as error:

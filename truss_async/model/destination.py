@@ -4,29 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..stores import ObjectStore, OutputStore, check_artifact_name, check_request_id
+from ..stores import ObjectStore, check_request_id
 from ..stores.keys import check_object_key
-from ..stores.layout import artifact_prefix_beside, error_key_beside
+from ..stores.layout import OutputKeys
+from ..stores.probe import check_writable
 from ..stores.templates import REQUEST_ID, render
 from .settings import OutputSettings
 
 
 @dataclass(frozen=True)
 class Destination:
-    """The store and the keys of one request's result, error and artifacts."""
+    """The store, and the keys in it, of one request."""
 
     objects: ObjectStore
-    request_id: str
-    result_key: str
-
-    @property
-    def error_key(self) -> str:
-        """Beside the result, so that neither replaces the other."""
-        return error_key_beside(self.result_key)
-
-    def artifact_key(self, name: str) -> str:
-        """In the request's own folder, beside the result."""
-        return artifact_prefix_beside(self.result_key, self.request_id) + check_artifact_name(name)
+    keys: OutputKeys
 
     def url_of(self, key: str) -> str:
         """The URL of an object in the store."""
@@ -52,13 +43,13 @@ class Destinations:
         """Where the request's output goes, if it is saved now."""
         values = {**self._values, REQUEST_ID: check_request_id(request_id)}
         key = render(self._settings.key, values=values, now=now)
-        return Destination(self._store(now), request_id, check_object_key(key))
+        return Destination(self._store(now), OutputKeys(request_id, check_object_key(key)))
 
     def check(self, *, now: datetime, write: bool) -> str:
         """The store's URL, when the templates hold nothing unset and, if asked for, the store can be written."""
         destination = self.of("check", now=now)
         if write:
-            OutputStore(destination.objects).check_writable()
+            check_writable(destination.objects)
         return destination.objects.url
 
     def _store(self, now: datetime) -> ObjectStore:

@@ -12,7 +12,7 @@ from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 from ..stores.bodies import opened_body
 from ..stores.compression import compressed
 from ..stores.idempotency import with_attempt_id
-from ..stores.output_store import REQUEST_ID_METADATA, RESULT_CONTENT_TYPE
+from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .counters import SaveCounters
 from .destination import Destination
 from .file_parts import FilePart
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REQUEST_ID_METADATA: Final = "request-id"
 MODEL_ID_METADATA: Final = "model-id"
 _RANDOM: Final = random.SystemRandom()
 
@@ -51,7 +52,7 @@ class OutputWriter:
         jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.destination = destination
-        self._metadata = with_attempt_id({REQUEST_ID_METADATA: destination.request_id})
+        self._metadata = with_attempt_id({REQUEST_ID_METADATA: destination.keys.request_id})
         # It may be any text, but metadata are headers.
         if (model_id := settings.model_id) is not None and model_id.isascii() and model_id.isprintable():
             self._metadata[MODEL_ID_METADATA] = model_id
@@ -68,15 +69,15 @@ class OutputWriter:
     def put_artifact(self, name: str, part: FilePart) -> ArtifactReference:
         """Write a part of the output; return a reference to where it lies, or is going to lie."""
         self.has_artifacts = True
-        return self._put(self.destination.artifact_key(name), part.body, content_type=part.content_type)
+        return self._put(self.destination.keys.artifact(name), part.body, content_type=part.content_type)
 
     def put_result(self, body: bytes, *, only_if_absent: bool = False) -> ArtifactReference:
         """The same for the output itself, which is JSON."""
-        return self._put_json(self.destination.result_key, body, only_if_absent=only_if_absent)
+        return self._put_json(self.destination.keys.result, body, only_if_absent=only_if_absent)
 
     def put_error(self, body: bytes) -> ArtifactReference:
         """The same for why the request failed."""
-        return self._put_json(self.destination.error_key, body)
+        return self._put_json(self.destination.keys.error, body)
 
     def _put_json(self, key: str, body: bytes, *, only_if_absent: bool = False) -> ArtifactReference:
         return self._put(
@@ -102,7 +103,7 @@ class OutputWriter:
                 logger.warning("%s; it goes to %s", error, self._spill.url)
         if self._spill is not None and self.has_spilled:
             _rewind(body)
-            store_url, request_id = self.destination.objects.url, self.destination.request_id
+            store_url, request_id = self.destination.objects.url, self.destination.keys.request_id
             self._spill.add(body, store_url=store_url, key=key, request_id=request_id, **headers)
         url = self.destination.url_of(key)
         return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)

@@ -12,7 +12,7 @@ from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..contract.result_json import result_json
 from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..stores.compression import decompressed
-from ..stores.output_store import RESULT_CONTENT_TYPE
+from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
@@ -98,7 +98,7 @@ class OutputSaver:
     def url_of(self, request_id: str) -> str:
         """Where the request's result lies, if it is saved now."""
         destination = self._destinations.of(request_id, now=self._clock.now())
-        return destination.url_of(destination.result_key)
+        return destination.url_of(destination.keys.result)
 
     def _admit_stream(self, request_id: str) -> None:
         if self._settings.streaming == "refuse":
@@ -118,7 +118,7 @@ class OutputSaver:
     @contextmanager
     def _counted(self, writer: OutputWriter) -> Iterator[None]:
         """One save, which is counted when it is over."""
-        request_id = writer.destination.request_id
+        request_id = writer.destination.keys.request_id
         try:
             yield
         except OutputStoreError:
@@ -134,12 +134,17 @@ class OutputSaver:
 
     def _write(self, writer: OutputWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
         artifacts = ArtifactWriter(writer.put_artifact)
-        answer = artifacts.replace(output)
+        try:
+            answer = artifacts.replace(output)
+        except RecursionError:
+            raise OutputError(
+                "the output cannot become JSON: it is nested too deeply, or in itself"
+            ) from None
         body = output_json(answer)
         if not artifacts.is_sendable and not is_binary:
             answer = from_json(body)
         if self._settings.format == "result":
-            body = self._result(writer.destination.request_id, body)
+            body = self._result(writer.destination.keys.request_id, body)
         try:
             return answer, writer.put_result(body, only_if_absent=not self._settings.overwrite)
         except ObjectExistsError:
@@ -162,9 +167,9 @@ class OutputSaver:
         """The output that an earlier attempt at this request has saved, where the first one is to stay."""
         if self._settings.overwrite:
             return None
-        url = destination.url_of(destination.result_key)
+        url = destination.url_of(destination.keys.result)
         try:
-            with destination.objects.open(destination.result_key) as file:
+            with destination.objects.open(destination.keys.result) as file:
                 stored = file.read()
         except ObjectNotFoundError:
             return None
@@ -174,5 +179,7 @@ class OutputSaver:
             data = said if self._settings.format == "raw" else said["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
-        logger.info("request %s has an output already, which stays and is answered", destination.request_id)
+        logger.info(
+            "request %s has an output already, which stays and is answered", destination.keys.request_id
+        )
         return data, reference

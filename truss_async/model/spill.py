@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
-from ..stores import ObjectStore, OutputStore, object_store
-from ..stores.output_store import REQUEST_ID_METADATA
+from ..stores import ObjectStore, object_store
+from ..stores.probe import check_writable
 from ..stores.protocol import NO_METADATA
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SpillFolder:
         """The folder at the path, which can be written; by default one of this user's own for temporary files."""
         folder = _own_temporary_folder() if path is None else Path(path)
         spill_folder = cls(folder, clock=clock)
-        OutputStore(spill_folder._files).check_writable()
+        check_writable(spill_folder._files)
         return spill_folder
 
     @property
@@ -123,7 +123,7 @@ class SpillFolder:
                     body,
                     content_type=spilled.content_type,
                     content_encoding=spilled.content_encoding,
-                    metadata={REQUEST_ID_METADATA: spilled.request_id, **spilled.metadata},
+                    metadata=spilled.metadata,
                 )
         self._files.delete(name + _NOTE)
         self._files.delete(name + _BODY)

@@ -5,11 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .credentials import NO_CREDENTIALS as NO_CREDENTIALS
     from .credentials import StoreCredentials as StoreCredentials
-    from .keys import artifact_key as artifact_key
     from .keys import check_artifact_name as check_artifact_name
     from .keys import check_request_id as check_request_id
-    from .keys import error_key as error_key
-    from .keys import result_key as result_key
     from .keys import safe_artifact_name as safe_artifact_name
     from .options import StoreOptions as StoreOptions
     from .output_store import OutputStore as OutputStore
@@ -25,11 +22,8 @@ else:
         {
             "credentials": ["NO_CREDENTIALS", "StoreCredentials"],
             "keys": [
-                "artifact_key",
                 "check_artifact_name",
                 "check_request_id",
-                "error_key",
-                "result_key",
                 "safe_artifact_name",
             ],
             "options": ["StoreOptions"],

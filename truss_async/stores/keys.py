@@ -59,21 +59,6 @@ def safe_artifact_name(text: str, taken: set[str]) -> str:
     return check_artifact_name(name)
 
 
-def result_key(request_id: str) -> str:
-    """The key of a request's async predict result."""
-    return f"{check_request_id(request_id)}.json"
-
-
-def error_key(request_id: str) -> str:
-    """The key of the async predict result that says why a request failed."""
-    return f"{check_request_id(request_id)}.error.json"
-
-
-def artifact_key(request_id: str, name: str) -> str:
-    """The key of one artifact of a request."""
-    return f"{check_request_id(request_id)}/{check_artifact_name(name)}"
-
-
 def check_object_key(key: str) -> str:
     """Return the key if it stays below a store's prefix, on any kind of store; else say which rule it breaks."""
     if not key.isprintable() or "\\" in key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -24,15 +25,30 @@ _NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 _RECENTLY: Final = tuple(timedelta(hours=hours) for hours in (0, 1, 24, 48))
 
 
-def error_key_beside(result_key: str) -> str:
-    """The key of a request's error, so that neither it nor the result replaces the other."""
-    return result_key.removesuffix(_ENDING) + _ERROR_ENDING
+@dataclass(frozen=True)
+class OutputKeys:
+    """The keys of what is kept of one request. Error and artifacts lie beside the result, so that none replaces another."""
+
+    request_id: str
+    result: str
+
+    @property
+    def error(self) -> str:
+        return self.result.removesuffix(_ENDING) + _ERROR_ENDING
+
+    @property
+    def folder(self) -> str:
+        """What the keys of all its artifacts start with."""
+        parent, slash, _ = self.result.rpartition("/")
+        return f"{parent}{slash}{self.request_id}/"
+
+    def artifact(self, name: str) -> str:
+        return self.folder + check_artifact_name(name)
 
 
-def artifact_prefix_beside(result_key: str, request_id: str) -> str:
-    """What the keys of all artifacts of a request start with: its own folder, beside the result."""
-    folder, slash, _ = result_key.rpartition("/")
-    return f"{folder}{slash}{request_id}/"
+def default_keys(request_id: str) -> OutputKeys:
+    """The keys where nothing else is asked for."""
+    return OutputKeys(check_request_id(request_id), DEFAULT_KEY.format(request_id=request_id))
 
 
 class KeyLayout:
@@ -53,26 +69,17 @@ class KeyLayout:
         """Whether the keys follow from the request id alone."""
         return not self._unknown
 
-    def result_key(self, request_id: str, *, now: datetime) -> str:
-        """The key of a result that is written now; SettingsError when a value for it is not known."""
-        check_request_id(request_id)
-        return check_object_key(filled_in(self._pieces, values={REQUEST_ID: request_id}, now=now))
+    def keys_of(self, request_id: str, *, now: datetime) -> OutputKeys:
+        """The keys of what is written now; SettingsError when a value for it is not known."""
+        values = {REQUEST_ID: check_request_id(request_id)}
+        return OutputKeys(request_id, check_object_key(filled_in(self._pieces, values=values, now=now)))
 
-    def error_key(self, request_id: str, *, now: datetime) -> str:
-        """The same for an error."""
-        return error_key_beside(self.result_key(request_id, now=now))
-
-    def artifact_key(self, request_id: str, name: str, *, now: datetime) -> str:
-        """The same for an artifact."""
-        key = self.result_key(request_id, now=now)
-        return artifact_prefix_beside(key, request_id) + check_artifact_name(name)
-
-    def likely_result_keys(self, request_id: str, *, now: datetime) -> list[str]:
-        """Where a result lies that was written recently, the latest first; none when more than the date is unknown."""
+    def likely_keys(self, request_id: str, *, now: datetime) -> list[OutputKeys]:
+        """The keys of what was written recently, the latest first; none when more than the date is unknown."""
         check_request_id(request_id)
         if self._unknown - {DATE}:
             return []
-        return list(dict.fromkeys(self.result_key(request_id, now=now - ago) for ago in _RECENTLY))
+        return list(dict.fromkeys(self.keys_of(request_id, now=now - ago) for ago in _RECENTLY))
 
     def prefix(self, request_ids: str = "") -> str:
         """What the keys of all requests whose ids start like that have in common."""

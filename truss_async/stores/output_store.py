@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
 from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, UnsafeObjectKeyError
-from .bodies import opened_body
-from .compression import compressed
 from .credentials import NO_CREDENTIALS
 from .keys import check_artifact_name
-from .layout import DEFAULT_KEY, error_key_beside, layout_of
+from .layout import DEFAULT_KEY, layout_of
 from .options import NO_OPTIONS
 from .polling import as_utc, is_last_word, pauses
 from .presigning import DEFAULT_EXPIRY
@@ -29,20 +25,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..clock import Clock
-    from .compression import Compression
     from .credentials import StoreCredentials
     from .layout import KeyLayout
     from .options import StoreOptions
-    from .protocol import Body, ObjectInfo, ObjectStore
+    from .protocol import ObjectInfo, ObjectStore
 
 Format: TypeAlias = Literal["result", "raw"]
 
-RESULT_CONTENT_TYPE: Final = "application/json"
 UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
-REQUEST_ID_METADATA: Final = "request-id"
-PROBE_KEY: Final = "truss-async-probe"
-
-_LOG: Final = logging.getLogger(__name__)
 
 
 class OutputStore:
@@ -94,22 +84,6 @@ class OutputStore:
     def url(self) -> str:
         """Where it is, as far as that is the same for all: no trailing slash, no credentials."""
         return self._objects.url
-
-    def put_result(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
-        """Store the result under its request id, in place of an earlier one; return the object's URL."""
-        return self.put_result_json(result.request_id, _as_json(result), compression=compression)
-
-    def put_result_json(self, request_id: str, body: bytes, *, compression: Compression = "none") -> str:
-        """Store a result that is JSON already; return the object's URL.
-
-        Compressed or not, its key is the same: what is stored last is the one that is read.
-        """
-        return self._put_json(self._key_now(request_id), request_id, body, compression)
-
-    def put_error(self, result: AsyncPredictResult, *, compression: Compression = "none") -> str:
-        """Store why the request failed, beside its result if there is one; return the object's URL."""
-        key = error_key_beside(self._key_now(result.request_id))
-        return self._put_json(key, result.request_id, _as_json(result), compression)
 
     def get(self, request_id: str) -> AsyncPredictResult:
         """The result of the request.
@@ -199,20 +173,12 @@ class OutputStore:
         Where the request id alone tells its key, the store is not asked; then ``size_bytes`` is 0.
         """
         if self._layout.is_fixed:
-            key = self._layout.artifact_key(request_id, name, now=self._clock.now())
+            key = self._layout.keys_of(request_id, now=self._clock.now()).artifact(name)
             return ArtifactReference(url=self._url_of(key), content_type=UNKNOWN_CONTENT_TYPE, size_bytes=0)
         for each in self.artifacts(request_id):
             if each.url.rpartition("/")[2] == check_artifact_name(name):
                 return each
         raise ObjectNotFoundError(f"there is no artifact {name} of {request_id} in {self.url}")
-
-    def put_artifact(self, request_id: str, name: str, body: Body, *, content_type: str) -> ArtifactReference:
-        """Store a file-like part of an output, in place of an earlier one of that name."""
-        key = self._layout.artifact_key(request_id, name, now=self._clock.now())
-        with opened_body(body) as (file, size_bytes):
-            sized = body if isinstance(body, (bytes, Path)) else file
-            url = self._put(key, request_id, sized, content_type)
-        return ArtifactReference(url=url, content_type=content_type, size_bytes=size_bytes)
 
     def presign(self, request_id: str, *, expires_in: timedelta = DEFAULT_EXPIRY) -> str:
         """A URL from which anybody can GET the stored result until then, without credentials.
@@ -237,15 +203,6 @@ class OutputStore:
     def open_artifact(self, reference: ArtifactReference) -> BinaryIO:
         """The artifact's bytes, to read and close. A reference that leads out of this store is refused."""
         return self._objects.open(self._key_of(reference))
-
-    def check_writable(self) -> None:
-        """Write a small object and remove it; OutputStoreError, with the remedy, when it cannot be written."""
-        self._objects.put(PROBE_KEY, b"", content_type="text/plain")
-        try:
-            self._objects.delete(PROBE_KEY)
-        except OutputStoreError as error:
-            # The right to write is enough for saving outputs; the one probe object stays.
-            _LOG.warning("the probe object stays: %s", error)
 
     def _key_of(self, reference: ArtifactReference) -> str:
         beginning = f"{self.url}/"
@@ -298,9 +255,6 @@ class OutputStore:
     def _unknown(self, request_id: str) -> ObjectNotFoundError:
         return ObjectNotFoundError(f"there is no result of {request_id} in {self.url}")
 
-    def _key_now(self, request_id: str) -> str:
-        return self._layout.result_key(request_id, now=self._clock.now())
-
     def _url_of(self, key: str) -> str:
         return f"{self.url}/{key}"
 
@@ -311,26 +265,3 @@ class OutputStore:
             content_type=known.content_type or UNKNOWN_CONTENT_TYPE,
             size_bytes=info.size_bytes,
         )
-
-    def _put_json(self, key: str, request_id: str, body: bytes, compression: Compression) -> str:
-        self._objects.put(
-            key,
-            compressed(body, compression),
-            content_type=RESULT_CONTENT_TYPE,
-            content_encoding=None if compression == "none" else compression,
-            metadata={REQUEST_ID_METADATA: request_id},
-        )
-        return f"{self.url}/{key}"
-
-    def _put(self, key: str, request_id: str, body: Body, content_type: str) -> str:
-        self._objects.put(key, body, content_type=content_type, metadata={REQUEST_ID_METADATA: request_id})
-        return f"{self.url}/{key}"
-
-
-def _as_json(result: AsyncPredictResult) -> bytes:
-    try:
-        return result.model_dump_json().encode()
-    except ValueError as error:
-        raise OutputStoreError(
-            f"the output of {result.request_id} cannot be written as JSON: {error}"
-        ) from error

@@ -6,8 +6,6 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from .layout import artifact_prefix_beside, error_key_beside
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,16 +30,16 @@ class RequestKeys:
         self._objects = objects
         self._layout = layout
         self._request_id = request_id
-        self._likely = layout.likely_result_keys(request_id, now=now)
+        self._likely = layout.likely_keys(request_id, now=now)
         self._may_list = not self._likely or (may_list and not layout.is_fixed)
 
     def result_keys(self) -> Iterator[str]:
         """Where its result may be, the latest first."""
-        return self._keys("result", self._likely)
+        return self._keys("result", [keys.result for keys in self._likely])
 
     def error_keys(self) -> Iterator[str]:
         """Where its error may be, the latest first."""
-        return self._keys("error", [error_key_beside(key) for key in self._likely])
+        return self._keys("error", [keys.error for keys in self._likely])
 
     def artifacts(self) -> list[ObjectInfo]:
         """Its artifacts, in the order of their names."""
@@ -63,7 +61,7 @@ class RequestKeys:
             yield from (info.key for info in self._listed(kind) if info.key not in likely)
 
     def _below_folder(self) -> list[ObjectInfo]:
-        return [*self._objects.list(artifact_prefix_beside(self._likely[0], self._request_id))]
+        return [*self._objects.list(self._likely[0].folder)]
 
     def _listed(self, kind: Kind) -> list[ObjectInfo]:
         return self._all_listed[kind]

@@ -15,6 +15,8 @@ from .compression import decompressed
 if TYPE_CHECKING:
     from datetime import datetime
 
+RESULT_CONTENT_TYPE: Final = "application/json"
+
 _LONGEST_QUOTE: Final = 300
 
 

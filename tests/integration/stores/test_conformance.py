@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.outputs import put_artifact, put_error, put_result
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.errors import (
@@ -25,6 +26,7 @@ from truss_async.errors import (
 )
 from truss_async.stores import OutputStore, StoreOptions
 from truss_async.stores.file_store import FileStore
+from truss_async.stores.probe import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -294,12 +296,12 @@ def test_readers_see_one_whole_object_while_it_is_replaced(store: ObjectStore) -
 
 def test_output_store_keeps_results_and_artifacts(store: ObjectStore) -> None:
     outputs = OutputStore(store)
-    outputs.check_writable()
+    check_writable(store)
     assert keys_of(store) == []
-    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+    page = put_artifact(outputs, "r1", "page.png", b"a page", content_type="image/png")
     moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
     result = AsyncPredictResult(request_id="r1", time=moment, data={"page": page.model_dump(), "ä": "ö"})
-    assert outputs.put_result(result) == f"{store.url}/r1.json"
+    assert put_result(outputs, result) == f"{store.url}/r1.json"
     assert outputs.get("r1") == result
     with outputs.open_artifact(page) as file:
         assert file.read() == b"a page"
@@ -310,13 +312,13 @@ def test_output_store_finds_lists_and_removes_what_was_saved(store: ObjectStore)
     outputs = OutputStore(store)
     earliest = SYSTEM_CLOCK.now() - timedelta(seconds=5)
     moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+    page = put_artifact(outputs, "r1", "page.png", b"a page", content_type="image/png")
     result = AsyncPredictResult(request_id="r1", time=moment, data={"ä": "ö"})
-    outputs.put_result(result)
+    put_result(outputs, result)
     failed = AsyncPredictResult(
         request_id="r2", time=moment, errors=[ErrorDetail(code="MODEL_PREDICT_ERROR", message="größer")]
     )
-    outputs.put_error(failed)
+    put_error(outputs, failed)
 
     assert outputs.wait("r1", timeout_seconds=0) == result
     with pytest.raises(RequestFailedError, match="größer") as raised:
@@ -354,11 +356,11 @@ def test_output_store_reads_results_compressed_or_not(store: ObjectStore) -> Non
     result = AsyncPredictResult(request_id="r1", time=moment, data=["größer"] * 100)
     kinds: list[Compression] = ["gzip", "zstd"]
     for kind in kinds:
-        outputs.put_result(result, compression=kind)
+        put_result(outputs, result, compression=kind)
         assert outputs.get("r1") == result
         info = store.head("r1.json")
         assert info.size_bytes < 300
         assert info.content_encoding == (None if isinstance(store, FileStore) else kind)
-    outputs.put_result(result)
+    put_result(outputs, result)
     assert outputs.get("r1") == result
     assert store.head("r1.json").content_encoding is None

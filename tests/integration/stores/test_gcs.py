@@ -12,8 +12,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.outputs import put_artifact
 from truss_async.errors import OutputStoreError
-from truss_async.stores import ObjectStore, OutputStore, StoreCredentials, object_store
+from truss_async.stores import ObjectStore, StoreCredentials, object_store
+from truss_async.stores.probe import check_writable
 
 BIG = 20_000_000
 
@@ -26,13 +28,13 @@ def store(gcs_server: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
 
 def test_missing_bucket_is_said_with_the_remedy(gcs_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server)
-    outputs = OutputStore.from_url("gs://no-such-bucket/out")
+    outputs = object_store("gs://no-such-bucket/out")
     with pytest.raises(
         OutputStoreError, match=r"cannot write gs://no-such-bucket/out/\S+: there is no such bucket"
     ):
-        outputs.check_writable()
+        check_writable(outputs)
     with pytest.raises(OutputStoreError, match="there is no such bucket"):
-        outputs.put_artifact("r1", "big.bin", bytes(BIG), content_type="image/png")
+        put_artifact(outputs, "r1", "big.bin", bytes(BIG), content_type="image/png")
 
 
 def test_large_object_that_is_replaced_while_it_is_read_is_never_mixed(store: ObjectStore) -> None:

@@ -23,10 +23,12 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from tests.outputs import put_artifact, put_result
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
 from truss_async.stores import OutputStore, StoreCredentials, StoreOptions, object_store, s3_store
+from truss_async.stores.probe import check_writable
 from truss_async.stores.s3_store import S3_CLIENTS
 from truss_async.stores.transfers import BYTES_AT_ONCE
 
@@ -137,7 +139,7 @@ def test_missing_bucket_is_said_with_the_remedy(s3_credentials: StoreCredentials
     with pytest.raises(
         OutputStoreError, match=r"cannot write s3://no-such-bucket/out/\S+: NoSuchBucket; create"
     ):
-        OutputStore(store).check_writable()
+        check_writable(store)
     messages = failures_of(store)
     assert all(
         "NoSuchBucket" in messages[name] for name in ("write", "write in parts", "read", "list", "delete")
@@ -191,9 +193,9 @@ def test_right_to_write_alone_is_enough_for_the_check(
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
     s3_server.client().put_bucket_policy(Bucket="write-only", Policy=policy)
-    outputs = OutputStore.from_url("s3://write-only/out", credentials=s3_credentials)
+    store = object_store("s3://write-only/out", credentials=s3_credentials)
     for _ in range(2):
-        outputs.check_writable()
+        check_writable(store)
     assert "the probe object stays" in caplog.text
     assert len(s3_server.client().list_objects_v2(Bucket="write-only")["Contents"]) == 1
 
@@ -261,8 +263,8 @@ def test_presigned_url_opens_one_object_for_a_while_and_nothing_else(
     outputs = OutputStore.from_url(f"s3://outputs/{prefix}", credentials=s3_credentials)
     moment = SYSTEM_CLOCK.now()
     for request_id in ("r1", "r2"):
-        outputs.put_result(AsyncPredictResult(request_id=request_id, time=moment, data="größer"))
-    page = outputs.put_artifact("r1", "page.png", b"a page", content_type="image/png")
+        put_result(outputs, AsyncPredictResult(request_id=request_id, time=moment, data="größer"))
+    page = put_artifact(outputs, "r1", "page.png", b"a page", content_type="image/png")
 
     url = outputs.presign("r1", expires_in=timedelta(minutes=5))
     query = httpx.URL(url).params
@@ -330,7 +332,7 @@ def test_browser_decompresses_what_a_presigned_url_gives(
 ) -> None:
     outputs = OutputStore.from_url(f"s3://outputs/{prefix}", credentials=s3_credentials)
     result = AsyncPredictResult(request_id="r1", time=SYSTEM_CLOCK.now(), data="größer")
-    outputs.put_result(result, compression="gzip")
+    put_result(outputs, result, compression="gzip")
     answer = httpx.get(outputs.presign("r1"))
     assert answer.headers["content-encoding"] == "gzip"
     assert AsyncPredictResult.model_validate_json(answer.content) == result

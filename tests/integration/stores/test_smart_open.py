@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.outputs import put_result
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import OutputStoreError, UnsafeObjectKeyError
 from truss_async.stores import OutputStore, object_store
+from truss_async.stores.probe import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +61,11 @@ def test_result_comes_back_and_no_password_is_shown(ftp_place: str, folder: Path
     outputs = OutputStore.from_url(f"ftp://me:hunter2@{ftp_place}/outputs")
     moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
     result = AsyncPredictResult(request_id="r1", time=moment, data={"text": "größer"})
-    assert outputs.put_result(result) == f"ftp://{ftp_place}/outputs/r1.json"
+    assert put_result(outputs, result) == f"ftp://{ftp_place}/outputs/r1.json"
     assert outputs.get("r1") == result
-    outputs.put_result(result, compression="gzip")
+    put_result(outputs, result, compression="gzip")
     assert outputs.get("r1") == result
-    outputs.put_result(result)
+    put_result(outputs, result)
     assert (folder / "outputs" / "r1.json").read_bytes() == result.model_dump_json().encode()
 
 
@@ -93,7 +95,7 @@ def test_what_the_protocol_cannot_do_is_said(ftp_place: str) -> None:
         OutputStoreError, match=r"cannot presign ftp://127.*only stores on s3://, gs://, azure://"
     ):
         store.presign("r1.json", expires_in=timedelta(minutes=1))
-    OutputStore(store).check_writable()
+    check_writable(store)
 
 
 def test_key_that_could_leave_the_store_is_refused(ftp_place: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outputs import put_artifact, put_error, put_foreign, put_result
 from tests.unit.cli.conftest import CommandLine
 from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.stores import OutputStore
@@ -26,9 +27,9 @@ def store(command_line: CommandLine) -> OutputStore:
     url = (command_line.folder / "outputs").as_uri()
     command_line.set(TRUSS_ASYNC_OUTPUT_URL=url)
     store = OutputStore.from_url(url)
-    store.put_result(RESULT)
-    store.put_error(FAILED)
-    store.put_artifact("r1", "page.png", b"\x89PNG\r\n", content_type="image/png")
+    put_result(store, RESULT)
+    put_error(store, FAILED)
+    put_artifact(store, "r1", "page.png", b"\x89PNG\r\n", content_type="image/png")
     return store
 
 
@@ -69,7 +70,7 @@ def test_unknown_and_damaged_are_one_line(command_line: CommandLine, store: Outp
     outcome = command_line.run("results", "get", "r3", "--json")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert outcome.error_line == f"there is no object {store.url}/r3.json"
-    store.put_result_json("r3", b"{")
+    put_foreign(store, "r3", b"{")
     outcome = command_line.run("results", "get", "r3")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert "r3.json is not an async predict result" in outcome.error_line
@@ -89,7 +90,7 @@ def test_store_option_wins_over_the_environment(command_line: CommandLine, tmp_p
 
 
 def test_list_shows_results_the_newest_last(command_line: CommandLine, store: OutputStore) -> None:
-    store.put_result(RESULT.model_copy(update={"request_id": "r0"}))
+    put_result(store, RESULT.model_copy(update={"request_id": "r0"}))
     outcome = command_line.run("results", "list")
     assert (outcome.code, outcome.stderr) == (0, "")
     rows = [line.split() for line in outcome.stdout.splitlines()]
@@ -172,7 +173,7 @@ def test_open_that_fails_is_one_line(
 
 
 def test_open_asks_which_of_several(command_line: CommandLine, store: OutputStore) -> None:
-    store.put_artifact("r1", "a.png", b"a", content_type="image/png")
+    put_artifact(store, "r1", "a.png", b"a", content_type="image/png")
     outcome = command_line.run("results", "open", "r1")
     assert outcome.code == 2
     assert outcome.error_line == "request r1 has 2 artifacts; give the NAME of one: a.png, page.png"

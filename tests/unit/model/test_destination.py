@@ -28,16 +28,16 @@ def test_templates_are_filled_in_when_an_output_is_saved() -> None:
     )
     place = found.of("r", now=NOW)
     assert place.objects.url == "memory://d/m/staging/2026/03/04"
-    assert place.result_key == "dep/2026-03-04/r.json"
-    assert place.error_key == "dep/2026-03-04/r.error.json"
-    assert place.artifact_key("a.png") == "dep/2026-03-04/r/a.png"
+    assert place.keys.result == "dep/2026-03-04/r.json"
+    assert place.keys.error == "dep/2026-03-04/r.error.json"
+    assert place.keys.artifact("a.png") == "dep/2026-03-04/r/a.png"
     assert found.of("r", now=NOW.replace(day=5)).objects.url == "memory://d/m/staging/2026/03/05"
 
 
 def test_by_default_it_is_what_readers_expect() -> None:
     place = destinations().of("r", now=NOW)
-    assert (place.result_key, place.error_key) == ("r.json", "r.error.json")
-    assert place.url_of(place.artifact_key("a.png")) == "memory://d/r/a.png"
+    assert (place.keys.result, place.keys.error) == ("r.json", "r.error.json")
+    assert place.url_of(place.keys.artifact("a.png")) == "memory://d/r/a.png"
 
 
 @pytest.mark.parametrize("name", ["model_id", "deployment_id", "environment"])

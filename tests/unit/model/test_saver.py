@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import JSONResponse
 
-from truss_async.clock import ManualClock
-from truss_async.errors import InvalidResultError
-from truss_async.model.destination import Destinations
-from truss_async.model.saver import OutputSaver
-from truss_async.model.settings import OutputSettings
+from tests.outputs import saver_of as saver
+from truss_async.errors import InvalidResultError, OutputError
 from truss_async.stores import ObjectStore, OutputStore, object_store
 from truss_async.stores.memory_store import MemoryStore
 
@@ -22,6 +19,8 @@ if TYPE_CHECKING:
     from truss_async.stores.protocol import Body
 
 _NUMBERS = itertools.count()
+CIRCULAR: list[Any] = []
+CIRCULAR.append(CIRCULAR)
 
 
 @pytest.fixture
@@ -29,15 +28,16 @@ def objects() -> ObjectStore:
     return object_store(f"memory://saver-{next(_NUMBERS)}")
 
 
-def saver(objects: ObjectStore, **settings: Any) -> OutputSaver:
-    given = OutputSettings.model_validate({"url": objects.url, **settings})
-    destinations = Destinations(given, environment=None, open_store=lambda _url: objects)
-    return OutputSaver(given, destinations=destinations, clock=ManualClock())
-
-
 def body(objects: ObjectStore, key: str) -> bytes:
     with objects.open(key) as file:
         return file.read()
+
+
+@pytest.mark.parametrize("output", [object(), {"x": [object()]}, CIRCULAR])
+def test_an_output_that_is_no_json_is_refused_and_leaves_nothing(objects: ObjectStore, output: Any) -> None:
+    with pytest.raises(OutputError, match="the output cannot become JSON"):
+        saver(objects).save("r", output)
+    assert list(objects.list()) == []
 
 
 def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
@@ -98,7 +98,7 @@ def test_the_first_output_stays_and_is_answered_again(
     response = JSONResponse({"n": 3})
     assert first.save("r", response) is response
     assert body(objects, "r.json") == before
-    settings = {"overwrite": False, "format": format_, "compression": compression}
+    settings: dict[str, Any] = {"overwrite": False, "format": format_, "compression": compression}
     assert saver(objects, respond_with="reference", **settings).save("r", 4)["size_bytes"] == len(before)
 
 

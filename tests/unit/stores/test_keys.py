@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from truss_async.errors import UnsafeObjectKeyError
 from truss_async.stores.keys import (
     MAX_NAME_LENGTH,
-    artifact_key,
     check_artifact_name,
     check_object_key,
     check_request_id,
-    error_key,
-    result_key,
     safe_artifact_name,
 )
-from truss_async.stores.layout import DEFAULT_KEY, layout_of
+from truss_async.stores.layout import DEFAULT_KEY, default_keys, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +31,7 @@ any_text = st.text(st.characters(codec=None)) | st.text("./\\aA-_\0%", max_size=
 @pytest.mark.parametrize("request_id", ["a", "0" * 32, "req_1.retry-2", "A" * 128, "-x", "a.jsonl"])
 def test_ordinary_request_id_is_returned(request_id: str) -> None:
     assert check_request_id(request_id) == request_id
-    assert result_key(request_id) == f"{request_id}.json"
+    assert default_keys(request_id).result == f"{request_id}.json"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -44,11 +41,9 @@ def test_text_that_is_no_safe_name_is_refused(text: str) -> None:
     with pytest.raises(UnsafeObjectKeyError, match="cannot be part of an object key: "):
         check_artifact_name(text)
     with pytest.raises(UnsafeObjectKeyError):
-        result_key(text)
+        default_keys(text)
     with pytest.raises(UnsafeObjectKeyError):
-        artifact_key(text, "page.png")
-    with pytest.raises(UnsafeObjectKeyError):
-        artifact_key("r1", text)
+        default_keys("r1").artifact(text)
 
 
 @pytest.mark.parametrize("request_id", ["x.json", "x.error", "x.JSON", "x.error.json"])
@@ -60,10 +55,14 @@ def test_request_id_whose_key_could_be_another_requests_is_refused(request_id: s
 @pytest.mark.parametrize("request_id", ["a", "0" * 32, "a.jsonl", "-x"])
 def test_key_of_a_result_tells_its_request(request_id: str) -> None:
     _, layout = layout_of("memory://x", DEFAULT_KEY, values={})
-    assert layout.request_id_of(result_key(request_id)) == request_id
-    assert layout.request_id_of(error_key(request_id)) is None
-    assert layout.request_id_of(artifact_key(request_id, "x.json")) is None
-    keys = [result_key(request_id), error_key(request_id), artifact_key(request_id, "x.json")]
+    assert layout.request_id_of(default_keys(request_id).result) == request_id
+    assert layout.request_id_of(default_keys(request_id).error) is None
+    assert layout.request_id_of(default_keys(request_id).artifact("x.json")) is None
+    keys = [
+        default_keys(request_id).result,
+        default_keys(request_id).error,
+        default_keys(request_id).artifact("x.json"),
+    ]
     assert [layout.kind_of(key, request_id) for key in keys] == ["result", "error", "artifact"]
     assert [layout.kind_of(key, "b") for key in keys] == [None] * 3
 
@@ -71,7 +70,7 @@ def test_key_of_a_result_tells_its_request(request_id: str) -> None:
 @given(any_text)
 def test_any_key_is_that_of_a_result_or_not(key: str) -> None:
     request_id = layout_of("memory://x", DEFAULT_KEY, values={})[1].request_id_of(key)
-    assert request_id is None or result_key(request_id) == key
+    assert request_id is None or default_keys(request_id).result == key
 
 
 def test_refusal_quotes_little_and_nothing_raw() -> None:
@@ -84,8 +83,8 @@ def test_refusal_quotes_little_and_nothing_raw() -> None:
 @given(any_text, any_text)
 def test_no_request_id_and_no_name_ever_leaves_the_prefix(request_id: str, name: str) -> None:
     makers: list[Callable[[], str]] = [
-        lambda: result_key(request_id),
-        lambda: artifact_key(request_id, name),
+        lambda: default_keys(request_id).result,
+        lambda: default_keys(request_id).artifact(name),
         lambda: check_object_key(name),
     ]
     for make in makers:
@@ -104,7 +103,7 @@ def test_artifact_of_any_name_stays_in_its_requests_folder(text: str, others: li
     for other in others:
         safe_artifact_name(other, taken)
     name = safe_artifact_name(text, taken)
-    assert artifact_key("r1", name) == f"r1/{name}"
+    assert default_keys("r1").artifact(name) == f"r1/{name}"
 
 
 @given(

@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.outputs import saver_of
 from truss_async.clock import ManualClock
 from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.errors import InvalidResultError, ObjectNotFoundError, RequestFailedError, SettingsError
+from truss_async.model.destination import Destinations
+from truss_async.model.file_parts import FilePart
+from truss_async.model.saver import OutputSaver
+from truss_async.model.settings import OutputSettings
 from truss_async.stores import OutputStore
 from truss_async.stores.compression import compressed
 from truss_async.stores.layout import DEFAULT_KEY, layout_of
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from truss_async.stores import ObjectInfo
     from truss_async.stores.compression import Compression
 
+BOOM = ErrorDetail(code="MODEL_PREDICT_ERROR", message="boom")
 NOON = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
 VALUES = {"model_id": "m", "deployment_id": "dep", "environment": None}
 TEMPLATES = [
@@ -52,36 +58,39 @@ def clock() -> ManualClock:
     return ManualClock(NOON)
 
 
-def opened(url: str, key: str, clock: ManualClock, **values: Any) -> tuple[OutputStore, CountingStore]:
+def opened(
+    url: str, key: str, clock: ManualClock, **values: Any
+) -> tuple[OutputStore, CountingStore, OutputSaver]:
+    """What was saved with these settings, what it lies in, and what saves it."""
     root, layout = layout_of(url, key, values=values)
-    objects = CountingStore(uuid.uuid4().hex, prefix=root.removeprefix("memory://"), clock=clock)
-    return OutputStore(objects, layout=layout, clock=clock), objects
+    name = uuid.uuid4().hex
 
+    def open_store(url: str) -> CountingStore:
+        return CountingStore(name, prefix=url.removeprefix("memory://"), clock=clock)
 
-def result_of(request_id: str, data: Any = None, **more: Any) -> AsyncPredictResult:
-    return AsyncPredictResult(request_id=request_id, time=NOON, data=data, **more)
-
-
-def failure_of(request_id: str) -> AsyncPredictResult:
-    return result_of(request_id, errors=[ErrorDetail(code="MODEL_PREDICT_ERROR", message="boom")])
+    objects, environment = open_store(root), values.pop("environment", None)
+    settings = OutputSettings(url=url, key=key, **values)
+    destinations = Destinations(settings, environment=environment, open_store=open_store)
+    saver = OutputSaver(settings, destinations=destinations, clock=clock)
+    return OutputStore(objects, layout=layout, clock=clock), objects, saver
 
 
 @pytest.mark.parametrize(("url", "key"), TEMPLATES)
 def test_what_is_saved_is_found_by_who_does_not_know_when_or_where(
     url: str, key: str, clock: ManualClock
 ) -> None:
-    writer, objects = opened(url, key, clock, **{**VALUES, "environment": "prod"})
+    _, objects, saver = opened(url, key, clock, **{**VALUES, "environment": "prod"})
     for request_id in ("r1", "r10", "r1-2"):
-        writer.put_result(result_of(request_id, request_id))
-        writer.put_artifact(request_id, "page.json", b"a page", content_type="application/json")
+        page = FilePart(b"a page", "application/json", "page.json")
+        saver.save(request_id, {"of": request_id, "page": page})
         clock.advance(hours=30)
-    writer.put_error(failure_of("r2"))
+    saver.save_error("r2", BOOM)
     clock.advance(hours=168)
 
     _, layout = layout_of(url, key, values=VALUES)
     reader = OutputStore(_at_root(objects, url, key), layout=layout, clock=clock)
     for request_id in ("r1", "r10", "r1-2"):
-        assert reader.get(request_id).data == request_id
+        assert reader.get(request_id).data["of"] == request_id
         (reference,) = reader.artifacts(request_id)
         assert reader.artifact(request_id, "page.json").url == reference.url
         with reader.open_artifact(reference) as file:
@@ -108,8 +117,8 @@ def _at_root(objects: CountingStore, url: str, key: str) -> CountingStore:
 
 
 def test_result_of_late_is_found_without_a_listing(clock: ManualClock) -> None:
-    store, objects = opened("memory://b/{date:%Y/%m/%d}", DEFAULT_KEY, clock)
-    store.put_result(result_of("r1", 1))
+    store, objects, saver = opened("memory://b/{date:%Y/%m/%d}", DEFAULT_KEY, clock)
+    saver.save("r1", 1)
     clock.advance(hours=47)
     assert store.get("r1").data == 1
     assert objects.listings == 0
@@ -119,44 +128,38 @@ def test_result_of_late_is_found_without_a_listing(clock: ManualClock) -> None:
 
 
 def test_the_latest_of_several_results_counts_and_no_error_hides_it(clock: ManualClock) -> None:
-    store, _ = opened("memory://b/{date}", DEFAULT_KEY, clock)
+    store, _, saver = opened("memory://b/{date}", DEFAULT_KEY, clock)
     for data in ("first", "second"):
-        store.put_result(result_of("r1", data))
+        saver.save("r1", data)
         clock.advance(hours=120)
-    store.put_error(failure_of("r1"))
+    saver.save_error("r1", BOOM)
     assert store.get("r1").data == "second"
     clock.advance(hours=120)
     assert store.get("r1").data == "second"
 
 
 def test_waiting_lists_once_and_then_looks_where_a_result_would_be(clock: ManualClock) -> None:
-    store, objects = opened("memory://b/{date}", DEFAULT_KEY, clock)
+    store, objects, saver = opened("memory://b/{date}", DEFAULT_KEY, clock)
 
     class Passing(ManualClock):
         def block(self, seconds: float) -> None:
             self.advance(seconds)
             if (self.now() - NOON).total_seconds() > 60:
-                store.put_result(result_of("r1", 1))
+                saver.save("r1", 1)
 
     assert store.wait("r1", clock=Passing(NOON)).data == 1
     assert objects.listings == 1
 
 
 def test_values_that_are_given_spare_the_search(clock: ManualClock) -> None:
-    store, objects = opened(
+    store, objects, saver = opened(
         "memory://b/{environment}", "{model_id}/{request_id}.json", clock, environment="e", model_id="m"
     )
-    store.put_result(result_of("r1", 1))
+    saver.save("r1", 1)
     assert store.get("r1").data == 1
     assert store.url.endswith("/b/e")
     assert [info.key for info in objects.list()] == ["m/r1.json"]
     assert objects.listings == 1
-
-
-def test_writing_needs_every_value(clock: ManualClock) -> None:
-    store, _ = opened("memory://b/{environment}", DEFAULT_KEY, clock)
-    with pytest.raises(SettingsError, match="needs environment, which is not set"):
-        store.put_result(result_of("r1"))
 
 
 @pytest.mark.parametrize(
@@ -186,12 +189,12 @@ def test_a_key_tells_its_request_whatever_the_date(
     _, writing = layout_of("memory://b", key, values=values)
     _, reading = layout_of("memory://b", key, values={})
     now = NOON + timedelta(seconds=seconds)
-    result_key = writing.result_key(request_id, now=now)
-    assert reading.request_id_of(result_key) == request_id or "-{date" in key or "}-{" in key
-    assert writing.kind_of(result_key, request_id) == "result"
-    assert writing.kind_of(writing.error_key(request_id, now=now), request_id) == "error"
-    assert writing.kind_of(writing.artifact_key(request_id, name, now=now), request_id) == "artifact"
-    assert result_key.startswith(writing.prefix(request_id[:2]))
+    keys = writing.keys_of(request_id, now=now)
+    assert reading.request_id_of(keys.result) == request_id or "-{date" in key or "}-{" in key
+    assert writing.kind_of(keys.result, request_id) == "result"
+    assert writing.kind_of(keys.error, request_id) == "error"
+    assert writing.kind_of(keys.artifact(name), request_id) == "artifact"
+    assert keys.result.startswith(writing.prefix(request_id[:2]))
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
@@ -209,7 +212,7 @@ def test_raw_outputs_come_back_as_results(clock: ManualClock, compression: Compr
         store.get("r1")
     with pytest.raises(ObjectNotFoundError):
         store.get("r2")
-    store.put_error(failure_of("r2"))
+    saver_of(objects, clock=clock).save_error("r2", BOOM)
     with pytest.raises(RequestFailedError, match="boom"):
         store.get("r2")
 
@@ -220,7 +223,8 @@ def test_search_goes_no_further_than_the_known_part_of_the_url() -> None:
     assert layout.request_id_of("x-2026-01-31/c/r1.json") == "r1"
     for stranger in ("x-2026-1-31/c/r1.json", "2026-01-31/c/r1.json", "x-2026-01-31/r1.json", "r1.json"):
         assert layout.request_id_of(stranger) is None
-    assert layout.likely_result_keys("r1", now=NOON - timedelta(hours=12)) == [
+    likely = layout.likely_keys("r1", now=NOON - timedelta(hours=12))
+    assert [keys.result for keys in likely] == [
         "x-2026-03-04/c/r1.json",
         "x-2026-03-03/c/r1.json",
         "x-2026-03-02/c/r1.json",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.outputs import put_artifact, put_error, put_foreign, put_result
 from truss_async.clock import ManualClock
 from truss_async.contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from truss_async.errors import (
@@ -87,7 +88,7 @@ def put_raw(objects: MemoryStore, key: str, body: bytes = b"{}") -> None:
 
 def test_failed_request_is_told_with_its_reason(store: OutputStore) -> None:
     failed = failure_of("r1", "no\nsuch\x1b[31m page" + "x" * 1000)
-    assert store.put_error(failed) == f"{store.url}/r1.error.json"
+    put_error(store, failed)
     with pytest.raises(RequestFailedError) as raised:
         store.get("r1")
     assert raised.value.result == failed
@@ -97,13 +98,13 @@ def test_failed_request_is_told_with_its_reason(store: OutputStore) -> None:
 
 
 def test_failure_never_hides_a_success(store: OutputStore) -> None:
-    store.put_result(result_of("r1", "done"))
-    store.put_error(failure_of("r1"))
+    put_result(store, result_of("r1", "done"))
+    put_error(store, failure_of("r1"))
     assert store.get("r1").data == "done"
 
 
 def test_unknown_request_is_not_a_failed_one(store: OutputStore) -> None:
-    store.put_error(failure_of("r10"))
+    put_error(store, failure_of("r10"))
     with pytest.raises(ObjectNotFoundError, match=r"there is no object memory://\S+/r1\.json"):
         store.get("r1")
 
@@ -122,20 +123,20 @@ def test_error_object_that_is_none_is_damage_and_no_failure(
 
 
 def test_damaged_result_is_told_though_there_is_a_failure(store: OutputStore) -> None:
-    store.put_result_json("r1", b'{"request_id":')
-    store.put_error(failure_of("r1"))
+    put_foreign(store, "r1", b'{"request_id":')
+    put_error(store, failure_of("r1"))
     with pytest.raises(InvalidResultError, match=r"r1\.json is not an async predict result"):
         store.get("r1")
 
 
 def test_wait_returns_at_once_what_is_there(store: OutputStore, clock: PassingClock) -> None:
-    store.put_result(result_of("r1", 1))
+    put_result(store, result_of("r1", 1))
     assert store.wait("r1", timeout_seconds=0, clock=clock).data == 1
     assert clock.waits == []
 
 
 def test_wait_returns_soon_after_the_result_is_there(store: OutputStore, clock: PassingClock) -> None:
-    clock.happenings[20] = lambda: store.put_result(result_of("r1", 1))
+    clock.happenings[20] = lambda: put_result(store, result_of("r1", 1))
     assert store.wait("r1", clock=clock).data == 1
     assert 20 <= clock.passed_seconds <= 20 + LONGEST_PAUSE_SECONDS
     assert clock.waits == sorted(clock.waits)
@@ -152,23 +153,23 @@ def test_wait_ends_when_its_time_is_up(
 
 
 def test_result_that_comes_at_the_last_moment_is_seen(store: OutputStore, clock: PassingClock) -> None:
-    clock.happenings[7] = lambda: store.put_result(result_of("r1", 1))
+    clock.happenings[7] = lambda: put_result(store, result_of("r1", 1))
     assert store.wait("r1", timeout_seconds=7, clock=clock).data == 1
 
 
 def test_failure_of_long_ago_counts_at_once(store: OutputStore, clock: PassingClock) -> None:
-    store.put_error(failure_of("r1", time=NOON - timedelta(hours=1)))
+    put_error(store, failure_of("r1", time=NOON - timedelta(hours=1)))
     with pytest.raises(RequestFailedError, match="boom"):
         store.wait("r1", clock=clock)
     assert clock.waits == []
 
 
 def test_attempt_after_a_failure_is_waited_for(store: OutputStore, clock: PassingClock) -> None:
-    store.put_error(failure_of("r1", "first"))
-    clock.happenings[25] = lambda: store.put_error(
-        failure_of("r1", "second", time=NOON + timedelta(seconds=25))
+    put_error(store, failure_of("r1", "first"))
+    clock.happenings[25] = lambda: put_error(
+        store, failure_of("r1", "second", time=NOON + timedelta(seconds=25))
     )
-    clock.happenings[50] = lambda: store.put_result(result_of("r1", "third"))
+    clock.happenings[50] = lambda: put_result(store, result_of("r1", "third"))
     assert store.wait("r1", clock=clock).data == "third"
 
 
@@ -176,21 +177,21 @@ def test_attempt_after_a_failure_is_waited_for(store: OutputStore, clock: Passin
 def test_failure_that_stands_is_the_last_word(
     store: OutputStore, clock: PassingClock, written_at: datetime
 ) -> None:
-    store.put_error(failure_of("r1", time=written_at))
+    put_error(store, failure_of("r1", time=written_at))
     with pytest.raises(RequestFailedError):
         store.wait("r1", clock=clock)
     assert 30 <= clock.passed_seconds <= 30 + LONGEST_PAUSE_SECONDS
 
 
 def test_failure_is_told_when_the_time_is_up(store: OutputStore, clock: PassingClock) -> None:
-    store.put_error(failure_of("r1"))
+    put_error(store, failure_of("r1"))
     with pytest.raises(RequestFailedError):
         store.wait("r1", timeout_seconds=3, clock=clock)
     assert clock.passed_seconds == pytest.approx(3)
 
 
 def test_damage_ends_the_waiting(store: OutputStore, clock: PassingClock) -> None:
-    clock.happenings[2] = lambda: store.put_result_json("r1", b"{")
+    clock.happenings[2] = lambda: put_foreign(store, "r1", b"{")
     with pytest.raises(InvalidResultError):
         store.wait("r1", clock=clock)
 
@@ -224,7 +225,7 @@ def test_list_tells_results_alone(store: OutputStore, objects: MemoryStore) -> N
 
 def test_list_is_narrowed_by_prefix_and_time(store: OutputStore, clock: PassingClock) -> None:
     for request_id in ("a1", "a2", "b1", "b2"):
-        store.put_result(result_of(request_id))
+        put_result(store, result_of(request_id))
         clock.advance(minutes=1)
 
     def found(**narrowed: Any) -> list[str]:
@@ -239,9 +240,9 @@ def test_list_is_narrowed_by_prefix_and_time(store: OutputStore, clock: PassingC
 
 def test_delete_takes_all_of_one_request(store: OutputStore, objects: MemoryStore) -> None:
     for request_id in ("r1", "r10", "r1-2"):
-        store.put_result(result_of(request_id))
-        store.put_error(failure_of(request_id))
-        store.put_artifact(request_id, "page.png", b"png", content_type="image/png")
+        put_result(store, result_of(request_id))
+        put_error(store, failure_of(request_id))
+        put_artifact(store, request_id, "page.png", b"png", content_type="image/png")
     objects.put("r1/folder/deep.png", b"", content_type="image/png")
     put_raw(objects, "r1/")
     store.delete("r1")
@@ -254,7 +255,7 @@ def test_delete_takes_all_of_one_request(store: OutputStore, objects: MemoryStor
 
 @pytest.mark.parametrize("request_id", ["../r1", "", "r1/", "r1.json"])
 def test_unsafe_request_id_reads_and_removes_nothing(store: OutputStore, request_id: str) -> None:
-    store.put_artifact("r1", "page.png", b"png", content_type="image/png")
+    put_artifact(store, "r1", "page.png", b"png", content_type="image/png")
     operations: list[Callable[[str], object]] = [store.get, store.wait, store.delete, store.artifacts]
     for operation in operations:
         with pytest.raises(UnsafeObjectKeyError):
@@ -264,10 +265,11 @@ def test_unsafe_request_id_reads_and_removes_nothing(store: OutputStore, request
 
 def test_artifacts_are_listed_as_they_are_referred_to(store: OutputStore, objects: MemoryStore) -> None:
     put = [
-        store.put_artifact("r1", name, name.encode(), content_type="image/png") for name in ("b.png", "a.png")
+        put_artifact(store, "r1", name, name.encode(), content_type="image/png")
+        for name in ("b.png", "a.png")
     ]
-    store.put_artifact("r10", "c.png", b"", content_type="image/png")
-    store.put_result(result_of("r1"))
+    put_artifact(store, "r10", "c.png", b"", content_type="image/png")
+    put_result(store, result_of("r1"))
     for strange in ("r1/", "r1/.hidden", "r1/deep/d.png", "r1/ä.png"):
         put_raw(objects, strange)
     assert store.artifacts("r1") == tuple(reversed(put))
@@ -278,7 +280,7 @@ def test_artifacts_are_listed_as_they_are_referred_to(store: OutputStore, object
 
 def test_artifact_of_no_known_type_is_bytes(tmp_path: Path) -> None:
     store = OutputStore.from_url(tmp_path.as_uri())
-    store.put_artifact("r1", "data", b"12", content_type="image/png")
+    put_artifact(store, "r1", "data", b"12", content_type="image/png")
     assert store.artifacts("r1") == (
         ArtifactReference(url=f"{store.url}/r1/data", content_type="application/octet-stream", size_bytes=2),
     )
@@ -290,7 +292,7 @@ def test_compressed_result_takes_the_place_of_a_plain_one_and_back(
     result = result_of("r1", ["größer"] * 1000)
     plain = result.model_dump_json().encode()
     for _ in range(2):
-        assert store.put_result(result, compression="gzip") == f"{store.url}/r1.json"
+        assert put_result(store, result, compression="gzip") == f"{store.url}/r1.json"
         assert store.get("r1") == result
         with objects.open("r1.json") as file:
             stored = file.read()
@@ -298,9 +300,8 @@ def test_compressed_result_takes_the_place_of_a_plain_one_and_back(
         assert len(stored) < len(plain) / 10
         info = objects.head("r1.json")
         assert (info.content_type, info.content_encoding) == ("application/json", "gzip")
-        assert info.metadata == {"request-id": "r1"}
 
-        store.put_result_json("r1", plain)
+        put_result(store, result)
         assert store.get("r1") == result
         assert objects.head("r1.json").content_encoding is None
     assert len([*objects.list()]) == 1
@@ -309,14 +310,14 @@ def test_compressed_result_takes_the_place_of_a_plain_one_and_back(
 def test_same_result_compresses_to_the_same_bytes(store: OutputStore, objects: MemoryStore) -> None:
     bodies = []
     for request_id in ("r1", "r2"):
-        store.put_result_json(request_id, b"{}", compression="gzip")
+        put_result(store, result_of(request_id, [1]), compression="gzip", format="raw")
         with objects.open(f"{request_id}.json") as file:
             bodies.append(file.read())
     assert bodies[0] == bodies[1]
 
 
 def test_compressed_failure_is_told(store: OutputStore) -> None:
-    store.put_error(failure_of("r1"), compression="gzip")
+    put_error(store, failure_of("r1"), compression="gzip")
     with pytest.raises(RequestFailedError, match="boom"):
         store.get("r1")
 
@@ -324,7 +325,7 @@ def test_compressed_failure_is_told(store: OutputStore) -> None:
 @pytest.mark.parametrize("cut", [2, 9, 11, 40, -9, -1])
 def test_compressed_result_that_is_cut_off_is_damaged(store: OutputStore, cut: int) -> None:
     whole = gzip.compress(result_of("r1", "x").model_dump_json().encode())
-    store.put_result_json("r1", whole[:cut])
+    put_foreign(store, "r1", whole[:cut])
     with pytest.raises(InvalidResultError, match=r"r1\.json cannot be decompressed"):
         store.get("r1")
 
@@ -332,6 +333,6 @@ def test_compressed_result_that_is_cut_off_is_damaged(store: OutputStore, cut: i
 def test_any_bytes_are_a_result_or_damaged(store: OutputStore) -> None:
     whole = gzip.compress(result_of("r1", "x").model_dump_json().encode(), mtime=0)
     for place in range(2, len(whole)):
-        store.put_result_json("r1", whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        put_foreign(store, "r1", whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         with contextlib.suppress(InvalidResultError):
             assert store.get("r1").data == "x"
