@@ -87,9 +87,21 @@ class Delivery:
         else:
             self._start(slot, self._deliver(due))
 
+    async def take_over(self) -> None:
+        """Go on with what others left unsent; there may be more that is due, too."""
+        await self._queue.release_deliveries(now=self._activity.now())
+        self._awake.set()
+
+    def drop(self) -> None:
+        """What was claimed belongs to others: break it off."""
+        self._slots.dismiss_waiting()
+        for delivery in self._in_flight:
+            delivery.cancel()
+
     async def run(self) -> None:
         """Deliver until cancelled; what is being sent then is sent again after the next start."""
         try:
+            await until_stored(self.take_over, pause=self._activity.sleep, report=self._report)
             while True:
                 self._awake.clear()
                 seconds = await until_stored(
@@ -97,9 +109,7 @@ class Delivery:
                 )
                 await self._activity.wait(self._awake, seconds=seconds)
         finally:
-            self._slots.dismiss_waiting()
-            for delivery in self._in_flight:
-                delivery.cancel()
+            self.drop()
             await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     async def _deliver_due(self) -> float | None:
@@ -188,8 +198,8 @@ class Delivery:
             self._awake.set()
             return
         delivered = is_delivered(attempt.status_code)
-        await self._queue.finish_delivery(due.request_id, attempt, is_delivered=delivered, now=now)
-        if not delivered:
+        is_kept = await self._queue.finish_delivery(due.request_id, attempt, is_delivered=delivered, now=now)
+        if is_kept and not delivered:
             reason = attempt.error or f"it answered {attempt.status_code}"
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"

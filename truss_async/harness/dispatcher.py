@@ -76,7 +76,7 @@ class Dispatcher:
         self._is_drained = False
 
     def note_queued(self) -> None:
-        """A request was queued."""
+        """A request was queued, or may have been."""
         self._queued += 1
         self._is_drained = False
         self._work.set()
@@ -90,20 +90,30 @@ class Dispatcher:
         self._is_paused = False
         self._work.set()
 
+    async def take_over(self) -> None:
+        """Go on with what others left in progress; they may have queued something, too."""
+        now = self._activity.now()
+        for waiting in await self._queue.take_over(self._deployment_id, now=now):
+            self._schedule(waiting.request_id, waiting.priority, waiting.next_attempt_at or now)
+        self.note_queued()
+
+    def drop(self) -> None:
+        """What was claimed belongs to others: break it off."""
+        self._retries.clear()
+        for attempt in self._attempts:
+            attempt.cancel()
+        self.note_queued()
+
     async def run(self) -> None:
         """Dispatch until cancelled; what is running then stays in progress and is taken up at the next start."""
         try:
-            for waiting in await self._queue.in_progress(self._deployment_id):
-                self._schedule(
-                    waiting.request_id, waiting.priority, waiting.next_attempt_at or self._activity.now()
-                )
+            await until_stored(self.take_over, pause=self._activity.sleep, report=self._report)
             while True:
                 self._work.clear()
                 seconds = await until_stored(self._dispatch, pause=self._activity.sleep, report=self._report)
                 await self._activity.wait(self._work, seconds=seconds)
         finally:
-            for attempt in self._attempts:
-                attempt.cancel()
+            self.drop()
             await asyncio.gather(*self._attempts, return_exceptions=True)
 
     async def _dispatch(self) -> float | None:
@@ -236,8 +246,8 @@ class Dispatcher:
     async def _retry(
         self, request: ClaimedRequest, attempts: int, at: datetime, errors: list[ErrorDetail]
     ) -> None:
-        await self._queue.retry_later(request.request_id, attempts=attempts, at=at, errors=errors)
-        self._schedule(request.request_id, request.priority, at)
+        if await self._queue.retry_later(request.request_id, attempts=attempts, at=at, errors=errors):
+            self._schedule(request.request_id, request.priority, at)
 
     async def _finish(
         self, request: ClaimedRequest, attempts: int, data: bytes | None, errors: list[ErrorDetail]

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.harness.gate import Gate, outcome
 from tests.integration.harness.model_server import Answer, ModelServer, echo
 from tests.unit.harness.request_queue.driver import QueueDriver
+from tests.unit.harness.request_queue.storages import SqliteStorage
 from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.contract import limits
@@ -303,10 +304,11 @@ def test_50000_open_requests_are_the_most(serve: Callable[..., Harness], gate: G
 
 def fill(file: Path) -> None:
     """50,000 requests, queued by an earlier harness: r0 in its way, and the others like it in one commit."""
-    with QueueDriver(file, now=datetime.now(timezone.utc)) as queue:
+    storage = SqliteStorage(file)
+    with QueueDriver(storage, now=datetime.now(timezone.utc)) as queue:
         queue.enqueue("r0", deployment_id="local1", webhook=None, expires_in=timedelta(hours=1))
-        queue.execute(FILLED)
-        queue.execute("INSERT INTO model_inputs SELECT seq, '1' FROM requests WHERE request_id <> 'r0'")
+    inputs = "INSERT INTO model_inputs SELECT seq, '1' FROM requests WHERE request_id <> 'r0'"
+    storage.execute(FILLED, inputs)
 
 
 INVALID = Answer(400, b'{"error": "Invalid JSON"}', {"X-BASETEN-ERROR-CODE": "700"})

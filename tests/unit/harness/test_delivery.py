@@ -70,6 +70,7 @@ class DeliveryStage(Stage):
 async def stage() -> AsyncIterator[DeliveryStage]:
     made = DeliveryStage()
     async with made.running(made.delivery):
+        (await made.queue.takes("release_deliveries")).answer(0)
         yield made
 
 
@@ -180,7 +181,7 @@ async def test_what_fails_for_good_is_told_with_its_reason(
     finished = await stage.queue.takes("finish_delivery")
     assert finished.said["is_delivered"] is False
     assert stage.reports == []
-    finished.answer()
+    finished.answer(True)
     await settle()
     assert len(stage.reports) == 1
     assert re.match(f"webhook of r1 failed for good {reason}", stage.reports[0])
@@ -304,7 +305,7 @@ async def test_an_endpoint_beyond_its_slots_waits_while_others_are_sent_to(stage
     await stage.begins()
     for number in (64, 65):
         posts.pop(0).answer(200)
-        (await stage.queue.takes("finish_delivery")).answer()
+        (await stage.queue.takes("finish_delivery")).answer(True)
         again = await stage.queue.takes("claimed_delivery")
         assert again.said["request_id"] == f"mine-{number}"
         again.answer(mine[number])
@@ -316,7 +317,7 @@ async def test_a_delivery_that_waited_in_vain_leaves_its_slot_to_the_next(stage:
     mine = [due(f"mine-{number}") for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 2)]
     await stage.begins(mine)
     (await stage.endpoints.takes("post")).answer(200)
-    gone = await stage.queue.takes("claimed_delivery", finish_delivery=None)
+    gone = await stage.queue.takes("claimed_delivery", finish_delivery=True)
     gone.answer(None)
     next_one = await stage.queue.takes("claimed_delivery")
     assert (gone.said["request_id"], next_one.said["request_id"]) == ("mine-64", "mine-65")
@@ -333,7 +334,7 @@ async def test_when_all_slots_are_taken_nothing_is_claimed_until_one_is_free(sta
     assert stage.queue.open == []
     await stage.posts()
     assert stage.queue.open == ["finish_delivery"]
-    (await stage.queue.takes("finish_delivery")).answer()
+    (await stage.queue.takes("finish_delivery")).answer(True)
     claim = await stage.claims([due("beyond", OTHER)])
     assert claim.said["limit"] == 1
     assert stage.queue.open == []
@@ -386,7 +387,7 @@ async def test_a_delivery_keeps_its_slot_until_it_is_recorded(stage: DeliverySta
     await stage.refuse("finish_delivery")
     assert not stage.hand_over(due("beyond"))
     await stage.begins()
-    (await stage.queue.takes("finish_delivery")).answer()
+    (await stage.queue.takes("finish_delivery")).answer(True)
     await settle()
     assert stage.hand_over(due("after"))
 
@@ -394,7 +395,7 @@ async def test_a_delivery_keeps_its_slot_until_it_is_recorded(stage: DeliverySta
 async def test_a_full_disk_delays_the_turn_of_what_waits(stage: DeliveryStage) -> None:
     await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
     (await stage.endpoints.takes_all("post"))[0].answer(200)
-    await stage.refuse("claimed_delivery", times=3, finish_delivery=None)
+    await stage.refuse("claimed_delivery", times=3, finish_delivery=True)
     assert (stage.reports, stage.endpoints.open) == ([FULL_DISK], [])
     (await stage.queue.takes("claimed_delivery")).answer(due("64"))
     await settle()
@@ -406,14 +407,52 @@ async def test_a_delivery_that_breaks_is_told_of_and_leaves_its_slot_to_the_next
 ) -> None:
     await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
     await stage.posts(RuntimeError("a bug"))
-    turn = await stage.queue.takes("claimed_delivery", finish_delivery=None, deliver_later=None)
+    turn = await stage.queue.takes("claimed_delivery", finish_delivery=True, deliver_later=True)
     turn.answer(due("64"))
     await settle()
     assert stage.endpoints.open == ["post"] * MAX_IN_FLIGHT_PER_ENDPOINT
     assert [line for line in stage.reports if "a bug" in line]
 
 
+# What others own.
+
+
+async def test_what_others_left_unsent_is_looked_for_at_the_start_and_whenever_it_is_said(
+    stage: DeliveryStage,
+) -> None:
+    await stage.begins()
+    looking = stage.activity.start(stage.delivery.take_over())
+    release = await stage.queue.takes("release_deliveries")
+    assert (release.said, stage.queue.open) == ({"now": stage.now}, [])
+    release.answer(1)
+    await stage.begins([due()])
+    assert (stage.endpoints.open, looking.done()) == (["post"], True)
+
+
+async def test_what_is_dropped_is_broken_off_and_what_waits_in_line_is_not_sent(stage: DeliveryStage) -> None:
+    await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
+    posts = await stage.endpoints.takes_all("post")
+    stage.delivery.drop()
+    await settle()
+    assert all(post.is_called_off for post in posts)
+    assert (stage.queue.open, stage.endpoints.open) == ([], [])
+    assert stage.hand_over(due("next"))
+    await stage.posts()
+
+
+async def test_what_others_took_over_is_not_told_to_have_failed(stage: DeliveryStage) -> None:
+    await stage.begins([due()])
+    await stage.posts(404)
+    (await stage.queue.takes("finish_delivery")).answer(False)
+    await settle()
+    assert stage.reports == []
+
+
 # The end.
+
+
+async def at_start(stage: DeliveryStage) -> list[Call]:
+    return [await stage.queue.takes("release_deliveries")]
 
 
 async def at_claim(stage: DeliveryStage) -> list[Call]:
@@ -454,17 +493,20 @@ async def at_later(stage: DeliveryStage) -> list[Call]:
 async def at_turn(stage: DeliveryStage) -> list[Call]:
     posts = await at_posts_and_in_line(stage)
     posts.pop().answer(200)
-    return [*posts, await stage.queue.takes("claimed_delivery", finish_delivery=None)]
+    return [*posts, await stage.queue.takes("claimed_delivery", finish_delivery=True)]
 
 
 @pytest.mark.parametrize(
-    "reach", [at_claim, at_next, at_rest, at_pause, at_posts_and_in_line, at_finish, at_later, at_turn]
+    "reach",
+    [at_start, at_claim, at_next, at_rest, at_pause, at_posts_and_in_line, at_finish, at_later, at_turn],
 )
 async def test_it_ends_when_it_is_cancelled_wherever_it_waits_and_begins_nothing_more(
     reach: Callable[[DeliveryStage], Awaitable[list[Call]]],
 ) -> None:
     stage = DeliveryStage()
     async with stage.running(stage.delivery):
+        if reach is not at_start:
+            (await stage.queue.takes("release_deliveries")).answer(0)
         calls = await reach(stage)
         await settle()
     await settle()

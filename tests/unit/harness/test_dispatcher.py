@@ -74,7 +74,7 @@ class DispatcherStage(Stage):
 
     async def claims(self, *requests: ClaimedRequest) -> Call:
         """Give these to the dispatcher when it asks for requests."""
-        claim = await self.queue.takes("claim", in_progress=[])
+        claim = await self.queue.takes("claim", take_over=[])
         claim.answer(list(requests))
         await settle()
         return claim
@@ -95,7 +95,7 @@ class DispatcherStage(Stage):
     async def fails(self, request: ClaimedRequest) -> None:
         """Let it run the request, the model fail, and a retry follow."""
         await self.runs(request, ScriptedAnswer(500))
-        (await self.queue.takes("retry_later")).answer()
+        (await self.queue.takes("retry_later")).answer(True)
         await settle()
 
 
@@ -125,7 +125,7 @@ async def test_as_many_are_claimed_and_started_as_there_are_slots(stage: Dispatc
 
 async def test_without_a_slot_nothing_is_claimed(stage: DispatcherStage) -> None:
     stage.pool.free = 0
-    (await stage.queue.takes("in_progress")).answer([])
+    (await stage.queue.takes("take_over")).answer([])
     await settle()
     assert stage.queue.open == []
     stage.pool.gain(1)
@@ -139,7 +139,7 @@ async def test_a_request_that_is_queued_while_a_claim_commits_is_claimed_next(
 ) -> None:
     """The claim may have been made before it was there: nobody else will say that it is."""
     stage.pool.free = 2
-    claim = await stage.queue.takes("claim", in_progress=[])
+    claim = await stage.queue.takes("claim", take_over=[])
     stage.dispatcher.note_queued()
     claim.answer([stage.claimed()][:found])
     again = await stage.queue.takes("claim")
@@ -147,7 +147,7 @@ async def test_a_request_that_is_queued_while_a_claim_commits_is_claimed_next(
 
 
 async def test_a_request_that_is_queued_while_the_start_is_read_is_claimed(stage: DispatcherStage) -> None:
-    waiting = await stage.queue.takes("in_progress")
+    waiting = await stage.queue.takes("take_over")
     stage.dispatcher.note_queued()
     waiting.answer([])
     await stage.claims(stage.claimed())
@@ -155,7 +155,7 @@ async def test_a_request_that_is_queued_while_the_start_is_read_is_claimed(stage
 
 
 async def test_a_slot_that_becomes_free_while_a_claim_commits_is_claimed_for(stage: DispatcherStage) -> None:
-    claim = await stage.queue.takes("claim", in_progress=[])
+    claim = await stage.queue.takes("claim", take_over=[])
     stage.pool.gain(1)
     claim.answer([stage.claimed()])
     assert (await stage.queue.takes("claim")).said["limit"] == 1
@@ -252,7 +252,7 @@ async def test_a_result_without_a_slot_is_left_to_the_queue(stage: DispatcherSta
         finish = await stage.queue.takes("finish", claim=[])
         assert finish.said["is_claimed"] is False
         delivering = stage.activity.start(stage.delivery.run())
-        (await stage.queue.takes("next_delivery", claim_deliveries=[])).answer(None)
+        (await stage.queue.takes("next_delivery", release_deliveries=0, claim_deliveries=[])).answer(None)
         await settle()
         finish.answer(True)
         await settle()
@@ -283,7 +283,7 @@ async def test_a_failed_attempt_is_made_again_until_there_have_been_as_many_as_i
         assert (later.said["request_id"], later.said["attempts"]) == ("r1", made + 1)
         assert later.said["at"] == stage.now + timedelta(seconds=seconds)
         assert [error.code for error in later.said["errors"]] == [code]
-        later.answer()
+        later.answer(True)
         await stage.pass_time(seconds - 0.001)
         assert stage.queue.open == []
         await stage.pass_time(0.001)
@@ -362,7 +362,7 @@ async def test_a_fault_strikes_the_attempt_that_it_names_in_the_place_of_the_mod
     await stage.pass_time(3600 if kind == "model_hang" else 0)
     later = await stage.queue.takes("retry_later", claim=[])
     assert ([error.code for error in later.said["errors"]], stage.model.open) == ([code], [])
-    later.answer()
+    later.answer(True)
     await stage.pass_time(2)
     (await stage.queue.takes("resume")).answer(stage.claimed(attempts_made=2))
     await settle()
@@ -430,7 +430,7 @@ async def test_a_retry_of_what_is_over_is_left_out(stage: DispatcherStage) -> No
 
 async def test_retries_are_made_by_time_then_priority_then_age(stage: DispatcherStage) -> None:
     waiting = [("late", 0, 2), ("low", 2, 1), ("high", 0, 1), ("low, younger", 2, 1)]
-    (await stage.queue.takes("in_progress")).answer(
+    (await stage.queue.takes("take_over")).answer(
         [WaitingRetry(name, priority, stage.now + timedelta(seconds=at)) for name, priority, at in waiting]
     )
     await stage.claims()
@@ -449,7 +449,7 @@ async def test_what_was_in_progress_at_the_start_is_taken_up_when_its_time_has_c
 ) -> None:
     stage.pool.free = 2
     later = stage.now + timedelta(seconds=60)
-    (await stage.queue.takes("in_progress")).answer(
+    (await stage.queue.takes("take_over")).answer(
         [WaitingRetry("at once", 0, None), WaitingRetry("later", 0, later)]
     )
     resume = await stage.queue.takes("resume", claim=[])
@@ -460,6 +460,69 @@ async def test_what_was_in_progress_at_the_start_is_taken_up_when_its_time_has_c
     assert (stage.model.open, stage.queue.open) == (["call"], [])
     await stage.pass_time(1)
     assert (await stage.queue.takes("resume")).said["request_id"] == "later"
+
+
+# What others own.
+
+
+async def test_what_others_left_is_gone_on_with_whenever_it_is_found(stage: DispatcherStage) -> None:
+    await stage.claims()
+    looking = stage.activity.start(stage.dispatcher.take_over())
+    take_over = await stage.queue.takes("take_over")
+    assert take_over.said == {"deployment_id": "d1", "now": stage.now}
+    take_over.answer([WaitingRetry("r1", 0, None)])
+    (await stage.queue.takes("resume")).answer(stage.claimed())
+    await settle()
+    assert (stage.model.open, looking.done()) == (["call"], True)
+
+
+async def test_when_others_are_looked_after_what_they_queued_is_claimed_too(stage: DispatcherStage) -> None:
+    await stage.claims()
+    stage.activity.start(stage.dispatcher.take_over())
+    (await stage.queue.takes("take_over")).answer([])
+    await stage.queue.takes("claim")
+
+
+async def test_what_is_dropped_is_broken_off_and_its_slots_go_to_what_is_claimed_next(
+    stage: DispatcherStage,
+) -> None:
+    stage.pool.free = 2
+    await stage.claims(stage.claimed("r1"), stage.claimed("r2"))
+    first, second = await stage.model.takes_all("call")
+    first.answer(OK)
+    finish = await stage.queue.takes("finish")
+    stage.dispatcher.drop()
+    await settle()
+    assert (second.is_called_off, finish.is_called_off) == (True, True)
+    await stage.claims(stage.claimed("r3"))
+    assert stage.model.open == ["call"]
+    assert (await stage.queue.takes("claim")).said["limit"] == 1
+
+
+async def test_no_retry_is_made_of_what_was_dropped(stage: DispatcherStage) -> None:
+    await stage.fails(stage.claimed())
+    await stage.claims()
+    stage.dispatcher.drop()
+    await stage.claims()
+    await stage.pass_time(60)
+    assert stage.queue.open == []
+
+
+async def test_no_retry_is_made_of_what_others_took_over(stage: DispatcherStage) -> None:
+    await stage.runs(stage.claimed(), ScriptedAnswer(500))
+    (await stage.queue.takes("retry_later", claim=[])).answer(False)
+    await stage.pass_time(60)
+    assert stage.queue.open == []
+
+
+async def test_what_is_dropped_while_a_claim_commits_does_not_make_it_believe_that_nothing_is_queued(
+    stage: DispatcherStage,
+) -> None:
+    """The claim of an owner that is one no longer finds nothing, whatever is queued."""
+    claim = await stage.queue.takes("claim", take_over=[])
+    stage.dispatcher.drop()
+    claim.answer([])
+    await stage.queue.takes("claim")
 
 
 # Pauses.
@@ -489,7 +552,7 @@ async def test_what_is_claimed_when_it_is_paused_is_not_lost_and_nothing_else_is
 ) -> None:
     stage.pool.free = 3
     now = [WaitingRetry("r1", 0, None), WaitingRetry("r2", 0, None)] if at == "resume" else []
-    (await stage.queue.takes("in_progress")).answer(now)
+    (await stage.queue.takes("take_over")).answer(now)
     call = await stage.queue.takes(at)
     stage.dispatcher.pause()
     call.answer(stage.claimed() if at == "resume" else [stage.claimed()])
@@ -508,7 +571,7 @@ async def test_a_claim_that_a_full_disk_refuses_is_made_again_and_meanwhile_no_s
     stage: DispatcherStage,
 ) -> None:
     for _ in range(3):
-        (await stage.queue.takes("claim", in_progress=[])).fail(RequestQueueError(FULL_DISK))
+        (await stage.queue.takes("claim", take_over=[])).fail(RequestQueueError(FULL_DISK))
         await settle()
         assert (stage.pool.taken, stage.queue.open) == (0, [])
         await stage.pass_time(PAUSE_SECONDS)
@@ -584,11 +647,11 @@ async def test_a_result_whose_recording_breaks_is_told_of_and_recorded_as_failed
 
 
 async def at_start(stage: DispatcherStage) -> list[Call]:
-    return [await stage.queue.takes("in_progress")]
+    return [await stage.queue.takes("take_over")]
 
 
 async def at_claim(stage: DispatcherStage) -> list[Call]:
-    return [await stage.queue.takes("claim", in_progress=[])]
+    return [await stage.queue.takes("claim", take_over=[])]
 
 
 async def at_rest(stage: DispatcherStage) -> list[Call]:
@@ -597,12 +660,12 @@ async def at_rest(stage: DispatcherStage) -> list[Call]:
 
 
 async def at_pause(stage: DispatcherStage) -> list[Call]:
-    (await stage.queue.takes("claim", in_progress=[])).fail(RequestQueueError(FULL_DISK))
+    (await stage.queue.takes("claim", take_over=[])).fail(RequestQueueError(FULL_DISK))
     return []
 
 
 async def at_resume(stage: DispatcherStage) -> list[Call]:
-    (await stage.queue.takes("in_progress")).answer([WaitingRetry("r1", 0, None)])
+    (await stage.queue.takes("take_over")).answer([WaitingRetry("r1", 0, None)])
     return [await stage.queue.takes("resume", claim=[])]
 
 

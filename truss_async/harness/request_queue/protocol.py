@@ -120,24 +120,51 @@ class RequestQueue(Protocol):
 
     Every change of status is conditional on the status before it: of two that race, one wins and the other is told
     so. All methods raise RequestQueueError when the storage fails.
+
+    Each opening of a queue is an owner. What it claims, a request or a delivery, is its own until it is recorded, given
+    back, or taken over by another owner after the lease ended; what an owner records of a thing that is no longer its
+    own changes nothing, and it is told so. So a request is worked on by one owner at a time, and by another one after
+    that when need be: at least once. With ``lease_seconds`` None there is one owner, and no lease: whoever opens the
+    queue ends those before it, and can take over at once what they left.
+
+    Moments are given and returned in the time of the caller's clock. A storage that several machines share goes by a
+    clock of its own, by which it judges what has expired, is due, or is late, and converts.
     """
+
+    @property
+    def lease_seconds(self) -> float | None:
+        """How long an owner that does not renew keeps what it claimed; None: as long as it has the queue open."""
+
+    async def renew(self, *, now: datetime) -> bool:
+        """Begin the lease anew, from now on. False: others had ended it, nothing that was claimed before is one's own
+        any more, and one is a new owner. A lease that is late and that nobody ended is renewed.
+        """
+
+    async def give_back(self) -> None:
+        """End the lease: others can take over at once what was claimed. Until ``renew`` nothing is claimed any more."""
+
+    async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
+        """Own what is in progress and was left by owners whose lease has ended, by priority, then age; end late leases.
+
+        What was being inferred has no next attempt: it can be made at once.
+        """
+
+    async def release_deliveries(self, *, now: datetime) -> int:
+        """What was being delivered by owners whose lease has ended is due now; end late leases. Return how many."""
 
     async def enqueue(self, request: NewRequest) -> None:
         """Keep a new request."""
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
-        """Take up to ``limit`` queued requests, by priority, then age, into progress."""
-
-    async def in_progress(self, deployment_id: str) -> list[WaitingRetry]:
-        """What was in progress when the queue was last closed, or the process killed."""
+        """Take up to ``limit`` queued requests, by priority, then age, into progress, as one's own."""
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
-        """Take a request that waits for a retry; None when it is no longer in progress."""
+        """Take a request that waits for a retry; None when it is no longer in progress, or no longer one's own."""
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
-    ) -> None:
-        """Record failed inference attempts and when the next one is due."""
+    ) -> bool:
+        """Record failed inference attempts and when the next one is due, which the owner makes. False: not one's own."""
 
     async def finish(
         self,
@@ -150,9 +177,10 @@ class RequestQueue(Protocol):
         now: datetime,
         is_claimed: bool = False,
     ) -> bool:
-        """Inference is over: erase the input; keep the output only if it is to be delivered. False: it was not in progress.
+        """Inference is over: erase the input; keep the output only if it is to be delivered.
 
-        With ``is_claimed`` the result counts as given out by ``claim_deliveries``: the caller delivers it.
+        With ``is_claimed`` the result counts as given out by ``claim_deliveries``: the caller delivers it. False: the
+        request was not in progress, or not one's own.
         """
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
@@ -171,21 +199,21 @@ class RequestQueue(Protocol):
         """When the request that has been over the longest was over."""
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
-        """Take results that are due to be sent; each is given out once until its attempt is recorded."""
+        """Take results that are due to be sent, as one's own; each is given out once until its attempt is recorded."""
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
-        """One that was claimed and whose attempt is not recorded, again; None when there is no such."""
+        """One of one's own whose attempt is not recorded, again; None when there is no such."""
 
     async def next_delivery(self) -> datetime | None:
         """When the next delivery is due."""
 
-    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
-        """Record a failed delivery attempt and when the next one is due."""
+    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
+        """Record a failed delivery attempt and when the next one is due, for anybody. False: it was not one's own."""
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
-    ) -> None:
-        """Record the last delivery attempt and erase the output."""
+    ) -> bool:
+        """Record the last delivery attempt and erase the output. False: it was not one's own."""
 
     async def record(self, request_id: str) -> RequestRecord | None:
         """All that is known of a request; None when it is unknown or forgotten."""
@@ -203,4 +231,4 @@ class RequestQueue(Protocol):
         """How many requests are queued or in progress, for each deployment that has any."""
 
     async def close(self) -> None:
-        """Let go of the storage; harmless when done twice."""
+        """Let go of the storage, not of what was claimed; harmless when done twice."""

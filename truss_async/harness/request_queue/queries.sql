@@ -1,6 +1,8 @@
 -- name: schema
--- Version 3. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds since 1970 in UTC. Inputs and outputs lie in tables of their own, so that
--- they can be erased while the status stays.
+-- Version 4. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
+-- since 1970 in UTC. Inputs and outputs lie in tables of their own, so that they can be erased while the status stays.
+-- The owner of a request is who infers it, or delivers its result, at this moment; one that is not among the owners
+-- is gone, and left the request behind. Their numbers are not given twice.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
@@ -9,6 +11,7 @@ CREATE TABLE requests (
   webhook_status TEXT NOT NULL,
   priority INTEGER NOT NULL,
   request TEXT NOT NULL,
+  owner INTEGER,
   attempts INTEGER NOT NULL DEFAULT 0,
   errors TEXT NOT NULL DEFAULT '[]',
   created_at INTEGER NOT NULL,
@@ -26,6 +29,7 @@ CREATE INDEX expiring ON requests (expires_at) WHERE status = 'QUEUED';
 CREATE INDEX in_progress ON requests (deployment_id) WHERE status = 'IN_PROGRESS';
 CREATE INDEX to_deliver ON requests (next_delivery_at) WHERE next_delivery_at IS NOT NULL;
 CREATE INDEX forgettable ON requests (over_at) WHERE over_at IS NOT NULL;
+CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, lease_ends_at INTEGER);
 CREATE TABLE model_inputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE model_outputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE deliveries (
@@ -58,6 +62,31 @@ ALTER TABLE requests DROP COLUMN max_attempts;
 ALTER TABLE requests DROP COLUMN initial_delay_ms;
 ALTER TABLE requests DROP COLUMN max_delay_ms;
 
+-- name: migrate_3
+-- From version 3, which had one owner; 0 is no number of any.
+CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, lease_ends_at INTEGER);
+ALTER TABLE requests ADD COLUMN owner INTEGER;
+UPDATE requests SET owner = 0 WHERE status = 'IN_PROGRESS'
+  OR (webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL);
+
+-- name: begin_lease
+-- A new owner; without an end of its lease, one for as long as there is no other.
+INSERT INTO owners (lease_ends_at) VALUES (:lease_ends_at);
+
+-- name: renew_lease
+-- Also one that has ended, if nobody noticed.
+UPDATE owners SET lease_ends_at = :lease_ends_at WHERE number = :owner;
+
+-- name: end_late_leases
+-- Those of the others: who is late himself will see when he renews.
+DELETE FROM owners WHERE lease_ends_at <= :now AND number <> :owner;
+
+-- name: end_lease
+DELETE FROM owners WHERE number = :owner;
+
+-- name: end_all_leases
+DELETE FROM owners;
+
 -- name: enqueue
 -- A new request, queued. Its number follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
@@ -72,9 +101,9 @@ INSERT INTO requests (
 INSERT INTO model_inputs (seq, body) VALUES (last_insert_rowid(), :body);
 
 -- name: claim
--- The next requests of a deployment, by priority, then age; expired ones are never started.
-UPDATE requests SET status = 'IN_PROGRESS', status_at = :now, started_at = :now
-WHERE status = 'QUEUED' AND seq IN (
+-- The next requests of a deployment, by priority, then age; expired ones are never started. Who is no owner gets none.
+UPDATE requests SET status = 'IN_PROGRESS', status_at = :now, started_at = :now, owner = :owner
+WHERE status = 'QUEUED' AND EXISTS (SELECT 1 FROM owners WHERE number = :owner) AND seq IN (
   SELECT seq FROM requests
   WHERE status = 'QUEUED' AND deployment_id = :deployment_id AND expires_at > :now
   ORDER BY priority, seq LIMIT :limit
@@ -83,14 +112,16 @@ RETURNING
   seq, request_id, priority, request, attempts, created_at,
   (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
--- name: in_progress
--- What was being worked on when the harness last stopped.
-SELECT seq, request_id, priority, next_attempt_at FROM requests
-WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id ORDER BY priority, seq;
+-- name: take_over
+-- What is in progress, and was left behind.
+UPDATE requests SET owner = :owner
+WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id AND owner NOT IN (SELECT number FROM owners)
+RETURNING seq, request_id, priority, next_attempt_at;
 
 -- name: resume
 -- One request that is in progress, for another inference attempt.
-UPDATE requests SET next_attempt_at = NULL WHERE request_id = :request_id AND status = 'IN_PROGRESS'
+UPDATE requests SET next_attempt_at = NULL
+WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
 RETURNING
   seq, request_id, priority, request, attempts, created_at,
   (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
@@ -98,15 +129,16 @@ RETURNING
 -- name: retry_later
 -- An inference attempt failed and another one follows.
 UPDATE requests SET attempts = :attempts, errors = :errors, next_attempt_at = :next_attempt_at
-WHERE request_id = :request_id AND status = 'IN_PROGRESS';
+WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner;
 
 -- name: finish
 -- Inference is over. With a webhook the output is kept until it is delivered; without one the request is over.
 UPDATE requests SET
   status = :status, status_at = :now, finished_at = :now, attempts = :attempts, errors = :errors, next_attempt_at = NULL,
+  owner = CASE WHEN webhook_status = 'PENDING' AND :is_claimed THEN owner END,
   next_delivery_at = CASE WHEN webhook_status = 'PENDING' AND NOT :is_claimed THEN :now END,
   over_at = CASE webhook_status WHEN 'PENDING' THEN NULL ELSE :now END
-WHERE request_id = :request_id AND status = 'IN_PROGRESS'
+WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
 RETURNING seq, webhook_status;
 
 -- name: keep_output
@@ -149,8 +181,8 @@ SELECT min(over_at) AS at FROM requests WHERE over_at IS NOT NULL;
 
 -- name: claim_deliveries
 -- Results that are due to be sent, the longest due first; a claimed one has no next time until its attempt is recorded.
-UPDATE requests SET next_delivery_at = NULL
-WHERE seq IN (
+UPDATE requests SET next_delivery_at = NULL, owner = :owner
+WHERE EXISTS (SELECT 1 FROM owners WHERE number = :owner) AND seq IN (
   SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
 )
 RETURNING
@@ -160,32 +192,32 @@ RETURNING
 -- name: claimed_delivery
 SELECT seq, request_id, deployment_id, request, errors, delivery_attempts, body AS model_output
 FROM requests LEFT JOIN model_outputs USING (seq)
-WHERE request_id = :request_id AND webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
+WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner;
 
 -- name: next_delivery
 SELECT min(next_delivery_at) AS at FROM requests WHERE next_delivery_at IS NOT NULL;
 
 -- name: release_deliveries
--- At start: what was being sent when the harness last stopped is due again.
-UPDATE requests SET next_delivery_at = :now
-WHERE webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL;
+-- What was being sent, and was left behind, is due again.
+UPDATE requests SET next_delivery_at = :now, owner = NULL
+WHERE finished_at IS NOT NULL AND owner NOT IN (SELECT number FROM owners);
 
 -- name: record_delivery
 INSERT INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
 VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error);
 
 -- name: deliver_later
-UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at
-WHERE request_id = :request_id AND webhook_status = 'PENDING'
+UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at, owner = NULL
+WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner
 RETURNING seq, delivery_attempts;
 
 -- name: finish_delivery
 -- Delivered, or given up.
 UPDATE requests SET
-  delivery_attempts = delivery_attempts + 1, next_delivery_at = NULL, webhook_status = :webhook_status, over_at = :now,
+  delivery_attempts = delivery_attempts + 1, owner = NULL, webhook_status = :webhook_status, over_at = :now,
   status_at = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN :now ELSE status_at END,
   status = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN 'WEBHOOK_FAILED' ELSE status END
-WHERE request_id = :request_id AND webhook_status = 'PENDING'
+WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner
 RETURNING seq, delivery_attempts;
 
 -- name: record

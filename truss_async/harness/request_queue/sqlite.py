@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ...contract import WebhookStatus
@@ -36,15 +37,25 @@ if TYPE_CHECKING:
         WaitingRetry,
     )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
 
 
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    def __init__(self, path: Path, *, now: datetime, is_synced: bool = False, is_kept: bool = True) -> None:
-        """Open the file, or make it; what was being delivered when it was last used is due again.
+    _owner: int
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: datetime,
+        lease_seconds: float | None = None,
+        is_synced: bool = False,
+        is_kept: bool = True,
+    ) -> None:
+        """Open the file, or make it. Without leases, whoever had it open before is its owner no longer.
 
         With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns. A file that is
         not to be kept is never waited for to reach the disk.
@@ -56,13 +67,14 @@ class SqliteRequestQueue:
             raise RequestQueueError(
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
+        self.lease_seconds = lease_seconds
         self._last_order = 0
         # NORMAL: what is committed survives the process, not the machine.
         synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
         try:
             self._writer = DatabaseWriter(
                 path,
-                lambda connection: _prepare(connection, path, now),
+                lambda connection: self._prepare(connection, path, now),
                 synchronous=synchronous,
             )
         except sqlite3.Error as error:
@@ -88,7 +100,12 @@ class SqliteRequestQueue:
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
         def operation(connection: sqlite3.Connection) -> list[ClaimedRequest]:
-            parameters = {"deployment_id": deployment_id, "limit": limit, "now": micros(now)}
+            parameters = {
+                "deployment_id": deployment_id,
+                "limit": limit,
+                "now": micros(now),
+                "owner": self._owner,
+            }
             rows = connection.execute(_SQL["claim"], parameters).fetchall()
             # RETURNING promises no order.
             rows.sort(key=lambda row: (row["priority"], row["seq"]))
@@ -96,31 +113,59 @@ class SqliteRequestQueue:
 
         return await self._writer.run(operation)
 
-    async def in_progress(self, deployment_id: str) -> list[WaitingRetry]:
+    async def renew(self, *, now: datetime) -> bool:
+        def operation(connection: sqlite3.Connection) -> bool:
+            parameters = {"owner": self._owner, "lease_ends_at": self._lease_end(now)}
+            is_kept = connection.execute(_SQL["renew_lease"], parameters).rowcount > 0
+            if not is_kept:
+                self._owner = self._begin_lease(connection, now)
+            return is_kept
+
+        return await self._writer.run(operation)
+
+    async def give_back(self) -> None:
+        await self._writer.run(
+            lambda connection: connection.execute(_SQL["end_lease"], {"owner": self._owner}).rowcount
+        )
+
+    async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
         def operation(connection: sqlite3.Connection) -> list[WaitingRetry]:
-            rows = connection.execute(_SQL["in_progress"], {"deployment_id": deployment_id})
+            self._end_late_leases(connection, now)
+            parameters = {"deployment_id": deployment_id, "owner": self._owner}
+            rows = connection.execute(_SQL["take_over"], parameters).fetchall()
+            rows.sort(key=lambda row: (row["priority"], row["seq"]))
             return [waiting_retry(row) for row in rows]
 
         return await self._writer.run(operation)
 
+    async def release_deliveries(self, *, now: datetime) -> int:
+        def operation(connection: sqlite3.Connection) -> int:
+            self._end_late_leases(connection, now)
+            return connection.execute(_SQL["release_deliveries"], {"now": micros(now)}).rowcount
+
+        return await self._writer.run(operation)
+
     async def resume(self, request_id: str) -> ClaimedRequest | None:
+        parameters = {"request_id": request_id, "owner": self._owner}
+
         def operation(connection: sqlite3.Connection) -> ClaimedRequest | None:
-            rows = connection.execute(_SQL["resume"], {"request_id": request_id}).fetchall()
+            rows = connection.execute(_SQL["resume"], parameters).fetchall()
             return claimed_request(rows[0]) if rows else None
 
         return await self._writer.run(operation)
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
-    ) -> None:
+    ) -> bool:
         parameters = {
             "request_id": request_id,
+            "owner": self._owner,
             "attempts": attempts,
             "errors": errors_json(errors),
             "next_attempt_at": micros(at),
         }
-        await self._writer.run(
-            lambda connection: connection.execute(_SQL["retry_later"], parameters).rowcount
+        return await self._writer.run(
+            lambda connection: connection.execute(_SQL["retry_later"], parameters).rowcount > 0
         )
 
     async def finish(
@@ -134,15 +179,17 @@ class SqliteRequestQueue:
         now: datetime,
         is_claimed: bool = False,
     ) -> bool:
+        parameters = {
+            "request_id": request_id,
+            "owner": self._owner,
+            "status": status.value,
+            "attempts": attempts,
+            "errors": errors_json(errors),
+            "now": micros(now),
+            "is_claimed": is_claimed,
+        }
+
         def operation(connection: sqlite3.Connection) -> bool:
-            parameters = {
-                "request_id": request_id,
-                "status": status.value,
-                "attempts": attempts,
-                "errors": errors_json(errors),
-                "now": micros(now),
-                "is_claimed": is_claimed,
-            }
             rows = connection.execute(_SQL["finish"], parameters).fetchall()
             for row in rows:
                 connection.execute(_SQL["erase_input"], {"seq": row["seq"]})
@@ -188,9 +235,8 @@ class SqliteRequestQueue:
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
         def operation(connection: sqlite3.Connection) -> list[DueDelivery]:
-            rows = connection.execute(
-                _SQL["claim_deliveries"], {"limit": limit, "now": micros(now)}
-            ).fetchall()
+            parameters = {"limit": limit, "now": micros(now), "owner": self._owner}
+            rows = connection.execute(_SQL["claim_deliveries"], parameters).fetchall()
             rows.sort(key=lambda row: int(row["seq"]))
             return [due_delivery(row) for row in rows]
 
@@ -198,35 +244,42 @@ class SqliteRequestQueue:
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
         def operation(connection: sqlite3.Connection) -> DueDelivery | None:
-            row = connection.execute(_SQL["claimed_delivery"], {"request_id": request_id}).fetchone()
+            parameters = {"request_id": request_id, "owner": self._owner}
+            row = connection.execute(_SQL["claimed_delivery"], parameters).fetchone()
             return None if row is None else due_delivery(row)
 
         return await self._writer.run(operation)
 
-    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
-        def operation(connection: sqlite3.Connection) -> None:
-            parameters = {"request_id": request_id, "next_delivery_at": micros(at)}
-            for row in connection.execute(_SQL["deliver_later"], parameters).fetchall():
-                _record_delivery(connection, row, attempt)
+    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
+        parameters = {"request_id": request_id, "owner": self._owner, "next_delivery_at": micros(at)}
 
-        await self._writer.run(operation)
+        def operation(connection: sqlite3.Connection) -> bool:
+            rows = connection.execute(_SQL["deliver_later"], parameters).fetchall()
+            for row in rows:
+                _record_delivery(connection, row, attempt)
+            return bool(rows)
+
+        return await self._writer.run(operation)
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
-    ) -> None:
+    ) -> bool:
         webhook_status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
+        parameters = {
+            "request_id": request_id,
+            "owner": self._owner,
+            "webhook_status": webhook_status.value,
+            "now": micros(now),
+        }
 
-        def operation(connection: sqlite3.Connection) -> None:
-            parameters = {
-                "request_id": request_id,
-                "webhook_status": webhook_status.value,
-                "now": micros(now),
-            }
-            for row in connection.execute(_SQL["finish_delivery"], parameters).fetchall():
+        def operation(connection: sqlite3.Connection) -> bool:
+            rows = connection.execute(_SQL["finish_delivery"], parameters).fetchall()
+            for row in rows:
                 _record_delivery(connection, row, attempt)
                 connection.execute(_SQL["erase_output"], {"seq": row["seq"]})
+            return bool(rows)
 
-        await self._writer.run(operation)
+        return await self._writer.run(operation)
 
     async def record(self, request_id: str) -> RequestRecord | None:
         def operation(connection: sqlite3.Connection) -> RequestRecord | None:
@@ -261,6 +314,21 @@ class SqliteRequestQueue:
     async def close(self) -> None:
         await self._writer.close()
 
+    def _prepare(self, connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+        _bring_up_to_date(connection, path)
+        if self.lease_seconds is None:
+            connection.execute(_SQL["end_all_leases"])
+        self._owner = self._begin_lease(connection, now)
+
+    def _begin_lease(self, connection: sqlite3.Connection, now: datetime) -> int:
+        return connection.execute(_SQL["begin_lease"], {"lease_ends_at": self._lease_end(now)}).lastrowid or 0
+
+    def _end_late_leases(self, connection: sqlite3.Connection, now: datetime) -> None:
+        connection.execute(_SQL["end_late_leases"], {"owner": self._owner, "now": micros(now)})
+
+    def _lease_end(self, now: datetime) -> int | None:
+        return None if self.lease_seconds is None else micros(now + timedelta(seconds=self.lease_seconds))
+
     async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
         def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
             return [recorded_delivery(row) for row in connection.execute(_SQL[name], parameters)]
@@ -276,7 +344,7 @@ class SqliteRequestQueue:
 _SQL = queries()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > SCHEMA_VERSION:
         raise RequestQueueError(
@@ -288,7 +356,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, now: datetime) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
     for script, version in _steps_from(found):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
-    connection.execute(_SQL["release_deliveries"], {"now": micros(now)})
 
 
 def _steps_from(found: int) -> list[tuple[str, int]]:

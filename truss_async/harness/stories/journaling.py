@@ -27,7 +27,11 @@ class JournalingQueue:
         self._journal = journal
         self._now = now
         # What changes nothing that has a place in a story.
-        self.in_progress = queue.in_progress
+        self.lease_seconds = queue.lease_seconds
+        self.renew = queue.renew
+        self.give_back = queue.give_back
+        self.take_over = queue.take_over
+        self.release_deliveries = queue.release_deliveries
         self.forget = queue.forget
         self.next_expiry = queue.next_expiry
         self.next_over = queue.next_over
@@ -71,12 +75,14 @@ class JournalingQueue:
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
-    ) -> None:
-        await self._queue.retry_later(request_id, attempts=attempts, at=at, errors=errors)
+    ) -> bool:
+        if not await self._queue.retry_later(request_id, attempts=attempts, at=at, errors=errors):
+            return False
         now = self._now()
         what = _failed(attempts, errors) if errors else "the model is busy (429)"
         text = f"{what}; the next in {_seconds(at, now)}"
         self._journal.note(request_id, now, text, next_at=at, **self._errors(request_id, errors))
+        return True
 
     async def finish(
         self,
@@ -122,14 +128,17 @@ class JournalingQueue:
             self._note_end(request_id, now, RequestStatus.EXPIRED)
         return expired
 
-    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> None:
-        await self._queue.deliver_later(request_id, attempt, at=at)
-        self._note_delivery(request_id, attempt, then=f"the next in {_seconds(at, self._now())}", next_at=at)
+    async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
+        if is_kept := await self._queue.deliver_later(request_id, attempt, at=at):
+            then = f"the next in {_seconds(at, self._now())}"
+            self._note_delivery(request_id, attempt, then=then, next_at=at)
+        return is_kept
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
-    ) -> None:
-        await self._queue.finish_delivery(request_id, attempt, is_delivered=is_delivered, now=now)
+    ) -> bool:
+        if not await self._queue.finish_delivery(request_id, attempt, is_delivered=is_delivered, now=now):
+            return False
         story = self._journal.story(request_id)
         changes: dict[str, Any] = {"webhook_status": WebhookStatus.SUCCEEDED, "next_at": None}
         if not is_delivered:
@@ -137,6 +146,7 @@ class JournalingQueue:
             if story is not None and story.status is RequestStatus.SUCCEEDED:
                 changes["status"] = RequestStatus.WEBHOOK_FAILED
         self._note_delivery(request_id, attempt, then="delivered" if is_delivered else "given up", **changes)
+        return True
 
     def _errors(self, request_id: str, errors: list[ErrorDetail]) -> dict[str, Any]:
         changes: dict[str, Any] = {"errors": errors}

@@ -2,37 +2,59 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from truss_async.contract import InferenceRetryConfig
+from tests.unit.harness.request_queue.storages import Storage
+from truss_async.contract import ErrorDetail, InferenceRetryConfig, RequestStatus
 from truss_async.harness.request_queue import (
     AcceptedRequest,
     DeliveryAttempt,
+    DueDelivery,
     NewRequest,
     RequestQueue,
     RequestRecord,
-    SqliteRequestQueue,
 )
 from truss_async.harness.stories import Journal, JournalingQueue
 
 T = TypeVar("T")
 
 DEPLOYMENT = "d1"
+BROKEN = ErrorDetail(code="MODEL_PREDICT_ERROR", message="broken")
+
+
+@dataclass
+class Time:
+    now: datetime
 
 
 class QueueDriver:
+    """One owner of a queue; ``another`` is one more of the same, at the same time."""
+
     def __init__(
-        self, path: Path, *, now: datetime, journal: Journal | None = None, is_kept: bool = True
+        self,
+        storage: Storage,
+        *,
+        now: datetime,
+        lease_seconds: float | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        self.path = path
-        self.now = now
+        self.storage = storage
+        self.lease_seconds = lease_seconds
         self.journal = journal
-        self.is_kept = is_kept
+        self._time = Time(now)
         self._loop = asyncio.new_event_loop()
+        self._others: list[QueueDriver] = []
         self.queue = self._open()
+
+    def another(self) -> "QueueDriver":
+        other = QueueDriver.__new__(QueueDriver)
+        other.__dict__.update(self.__dict__)
+        other.queue = other._open()
+        self._others.append(other)
+        return other
 
     def __enter__(self) -> "QueueDriver":
         return self
@@ -40,8 +62,17 @@ class QueueDriver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.run(lambda queue: queue.close())
+        for driver in (*self._others, self):
+            driver.run(lambda queue: queue.close())
         self._loop.close()
+
+    @property
+    def now(self) -> datetime:
+        return self._time.now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        self._time.now = moment
 
     def run(self, call: Callable[[RequestQueue], Awaitable[T]]) -> T:
         async def awaited() -> T:
@@ -54,10 +85,10 @@ class QueueDriver:
         self.queue = self._open()
 
     def _open(self) -> RequestQueue:
-        self.kept = SqliteRequestQueue(self.path, now=self.now, is_kept=self.is_kept)
+        queue = self.storage.open(now=self.now, lease_seconds=self.lease_seconds)
         if self.journal is None:
-            return self.kept
-        return JournalingQueue(self.kept, self.journal, now=lambda: self.now)
+            return queue
+        return JournalingQueue(queue, self.journal, now=lambda: self.now)
 
     def request(
         self,
@@ -83,17 +114,54 @@ class QueueDriver:
         request = self.request(request_id, **options)
         self.run(lambda queue: queue.enqueue(request))
 
-    def execute(self, sql: str) -> list[tuple[Any, ...]]:
-        """Look at the file, or prepare it, by SQL."""
-        return self.run(
-            lambda _: self.kept._writer.run(
-                lambda connection: [tuple(row) for row in connection.execute(sql)]
-            )
-        )
-
     def claim(self, limit: int = 100) -> list[str]:
         claimed = self.run(lambda queue: queue.claim(DEPLOYMENT, limit=limit, now=self.now))
         return [request.request_id for request in claimed]
+
+    def take_over(self, deployment_id: str = DEPLOYMENT) -> list[str]:
+        taken = self.run(lambda queue: queue.take_over(deployment_id, now=self.now))
+        return [waiting.request_id for waiting in taken]
+
+    def retry_later(self, request_id: str, *, attempts: int = 1, seconds: float = 60) -> bool:
+        at = self.now + timedelta(seconds=seconds)
+        return self.run(
+            lambda queue: queue.retry_later(request_id, attempts=attempts, at=at, errors=[BROKEN])
+        )
+
+    def finish(
+        self,
+        request_id: str,
+        *,
+        data: bytes | None = b'"out"',
+        failed: bool = False,
+        attempts: int = 1,
+        is_claimed: bool = False,
+    ) -> bool:
+        return self.run(
+            lambda queue: queue.finish(
+                request_id,
+                RequestStatus.FAILED if failed else RequestStatus.SUCCEEDED,
+                attempts=attempts,
+                data=None if failed else data,
+                errors=[BROKEN] if failed else [],
+                now=self.now,
+                is_claimed=is_claimed,
+            )
+        )
+
+    def claim_deliveries(self, limit: int = 100) -> list[DueDelivery]:
+        return self.run(lambda queue: queue.claim_deliveries(limit=limit, now=self.now))
+
+    def deliver_later(self, request_id: str, *, status_code: int | None = 503, seconds: float = 60) -> bool:
+        at = self.now + timedelta(seconds=seconds)
+        return self.run(lambda queue: queue.deliver_later(request_id, self.attempt(status_code), at=at))
+
+    def deliver(self, request_id: str, *, status_code: int | None = 200, is_delivered: bool = True) -> bool:
+        return self.run(
+            lambda queue: queue.finish_delivery(
+                request_id, self.attempt(status_code), is_delivered=is_delivered, now=self.now
+            )
+        )
 
     def record(self, request_id: str) -> RequestRecord:
         record = self.run(lambda queue: queue.record(request_id))

@@ -1,6 +1,9 @@
-"""Whatever is done to the real queue in whatever order, crashes included: it agrees with a model of the statuses."""
+"""Whatever is done to a real queue in whatever order, by one owner or by two that die and are late: it agrees with a
+model of the statuses and the leases.
+"""
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -11,22 +14,29 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
-from truss_async.contract import ErrorDetail, RequestStatus
+from tests.unit.harness.request_queue.storages import STORAGES
 from truss_async.harness.request_queue import RequestQueue, RequestQueueError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-BROKEN = ErrorDetail(code="MODEL_PREDICT_ERROR", message="broken")
+LEASE_SECONDS = 8
 pytestmark = pytest.mark.timeout(400)  # what fails is shrunk first
 
-STORED = "SELECT r.request_id, b.body FROM {} AS b LEFT JOIN requests AS r USING (seq)"
+OWNERS = st.integers(0, 1)
+"""The second one stands for the first where there is one alone."""
 
 
 @dataclass
 class Known:
-    """What must be true of one request."""
+    """What must be true of one request; ``owner`` is the number of the lease under which it is worked on."""
 
     request_id: str
     priority: int
@@ -34,10 +44,10 @@ class Known:
     expires_at: datetime
     status: str = "QUEUED"
     webhook_status: str = "NO_WEBHOOK_PROVIDED"
+    owner: int | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
     output: bytes | None = None
-    is_delivery_claimed: bool = False
     delivery_due_at: datetime | None = None
     delivery_codes: list[int | None] = field(default_factory=list)
     over_at: datetime | None = None
@@ -46,18 +56,39 @@ class Known:
     def input(self) -> bytes:
         return f'"in {self.request_id}"'.encode()
 
+    @property
+    def is_in_progress(self) -> bool:
+        return self.status == "IN_PROGRESS"
+
+    @property
+    def is_delivery_claimed(self) -> bool:
+        return self.owner is not None and not self.is_in_progress
+
     def withdraw(self, status: str, now: datetime) -> None:
         self.status, self.over_at = status, now
         if self.has_webhook:
             self.webhook_status = "CANCELED"
 
 
+@dataclass
+class Owner:
+    """One that has the queue open, and the number of its lease; each lease has another."""
+
+    driver: QueueDriver
+    lease: int
+
+
 class AnyOrder(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, kept_by: str, lease_seconds: int | None) -> None:
         super().__init__()
+        self.lease_seconds = lease_seconds
         self.folder = Path(tempfile.mkdtemp(prefix="truss-async-any-order-"))
-        self.lives = 0
-        self.driver = self.opened(START)
+        self.storage = STORAGES[kept_by](self.folder)
+        self.driver = QueueDriver(self.storage, now=START, lease_seconds=lease_seconds)
+        drivers = [self.driver] if lease_seconds is None else [self.driver, self.driver.another()]
+        self.leases: dict[int, datetime | None] = {}  # those that nobody ended, and when they end
+        self.numbers = itertools.count(1)
+        self.owners = [Owner(driver, self.new_lease()) for driver in drivers]
         self.known: dict[str, Known] = {}  # by age
         self.submitted = 0
 
@@ -72,7 +103,7 @@ class AnyOrder(RuleBasedStateMachine):
     def submit(self, priority: int, has_webhook: bool, seconds: int) -> None:
         self.submitted += 1
         request_id = f"r{self.submitted}"
-        new = Known(request_id, priority, has_webhook, self.driver.now + timedelta(seconds=seconds))
+        new = Known(request_id, priority, has_webhook, self.now + timedelta(seconds=seconds))
         if has_webhook:
             new.webhook_status = "PENDING"
         self.driver.enqueue(
@@ -90,46 +121,46 @@ class AnyOrder(RuleBasedStateMachine):
         with pytest.raises(RequestQueueError):
             self.driver.enqueue(self.any_of(data).request_id)
 
-    @rule(limit=st.integers(1, 4))
-    def claim(self, limit: int) -> None:
-        expected = self.claimable()[:limit]
-        claimed = self.driver.run(lambda q: q.claim(DEPLOYMENT, limit=limit, now=self.driver.now))
+    @rule(who=OWNERS, limit=st.integers(1, 4))
+    def claim(self, who: int, limit: int) -> None:
+        owner = self.owner(who)
+        expected = self.claimable(owner)[:limit]
+        claimed = owner.driver.run(lambda q: q.claim(DEPLOYMENT, limit=limit, now=self.now))
         assert [(each.request_id, each.model_input) for each in claimed] == [
             (each.request_id, each.input) for each in expected
         ]
         for each in expected:
-            each.status = "IN_PROGRESS"
+            each.status, each.owner = "IN_PROGRESS", owner.lease
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         asked = self.any_of(data)
-        canceled = self.driver.run(lambda q: q.cancel(asked.request_id, now=self.driver.now))
+        canceled = self.driver.run(lambda q: q.cancel(asked.request_id, now=self.now))
         assert canceled == (asked.status == "QUEUED")
         if canceled:
-            asked.withdraw("CANCELED", self.driver.now)
+            asked.withdraw("CANCELED", self.now)
 
     @precondition(lambda self: self.known)
-    @rule(data=st.data())
-    def claim_and_cancel_at_once(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), who=OWNERS)
+    def claim_and_cancel_at_once(self, data: st.DataObject, who: int) -> None:
         """Both in one commit: one of them wins, and only one."""
-        asked = self.any_of(data)
-        now = self.driver.now
-        expected = self.claimable()[:1]
+        asked, owner = self.any_of(data), self.owner(who)
+        expected = self.claimable(owner)[:1]
 
         async def both(queue: RequestQueue) -> tuple[list[str], bool]:
             claimed, canceled = await asyncio.gather(
-                queue.claim(DEPLOYMENT, limit=1, now=now), queue.cancel(asked.request_id, now=now)
+                queue.claim(DEPLOYMENT, limit=1, now=self.now), queue.cancel(asked.request_id, now=self.now)
             )
             return [each.request_id for each in claimed], canceled
 
-        claimed, canceled = self.driver.run(both)
+        claimed, canceled = owner.driver.run(both)
         assert claimed == [each.request_id for each in expected]
         for each in expected:
-            each.status = "IN_PROGRESS"
+            each.status, each.owner = "IN_PROGRESS", owner.lease
         assert canceled == (asked.status == "QUEUED")
         if canceled:
-            asked.withdraw("CANCELED", now)
+            asked.withdraw("CANCELED", self.now)
 
     @rule(seconds=st.sampled_from([1, 5, 100]))
     def time_passes(self, seconds: int) -> None:
@@ -137,28 +168,27 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        now = self.driver.now
-        late = [each for each in self.in_status("QUEUED") if each.expires_at <= now]
-        assert self.driver.run(lambda q: q.expire(now=now)) == [each.request_id for each in late]
+        late = [each for each in self.in_status("QUEUED") if each.expires_at <= self.now]
+        expired = self.driver.run(lambda q: q.expire(now=self.now))
+        assert expired == [each.request_id for each in late]
         for each in late:
-            each.withdraw("EXPIRED", now)
-
-    @precondition(lambda self: self.in_status("IN_PROGRESS"))
-    @rule(data=st.data(), seconds=st.sampled_from([0, 1, 5]))
-    def fail_and_retry_later(self, data: st.DataObject, seconds: int) -> None:
-        asked = self.any_of(data, self.in_status("IN_PROGRESS"))
-        asked.attempts += 1
-        asked.next_attempt_at = at = self.driver.now + timedelta(seconds=seconds)
-        self.driver.run(
-            lambda q: q.retry_later(asked.request_id, attempts=asked.attempts, at=at, errors=[BROKEN])
-        )
+            each.withdraw("EXPIRED", self.now)
 
     @precondition(lambda self: self.known)
-    @rule(data=st.data())
-    def resume(self, data: st.DataObject) -> None:
-        asked = self.any_of(data)
-        resumed = self.driver.run(lambda q: q.resume(asked.request_id))
-        if asked.status == "IN_PROGRESS":
+    @rule(data=st.data(), who=OWNERS, seconds=st.sampled_from([0, 1, 5]))
+    def fail_and_retry_later(self, data: st.DataObject, who: int, seconds: int) -> None:
+        asked, owner, is_ours = self.asked_of(data, who, self.inferred_by)
+        attempts = asked.attempts + 1
+        assert is_ours == owner.driver.retry_later(asked.request_id, attempts=attempts, seconds=seconds)
+        if is_ours:
+            asked.attempts, asked.next_attempt_at = attempts, self.now + timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), who=OWNERS)
+    def resume(self, data: st.DataObject, who: int) -> None:
+        asked, owner, is_ours = self.asked_of(data, who, self.inferred_by)
+        resumed = owner.driver.run(lambda q: q.resume(asked.request_id))
+        if is_ours:
             assert resumed is not None
             assert (resumed.model_input, resumed.attempts_made) == (asked.input, asked.attempts)
             asked.next_attempt_at = None
@@ -166,95 +196,132 @@ class AnyOrder(RuleBasedStateMachine):
             assert resumed is None
 
     @precondition(lambda self: self.known)
-    @rule(data=st.data(), failed=st.booleans(), is_claimed=st.booleans())
-    def finish(self, data: st.DataObject, failed: bool, is_claimed: bool) -> None:
-        """Also of what is not in progress, or over already: that changes nothing."""
-        asked, now = self.any_of(data), self.driver.now
-        status = RequestStatus.FAILED if failed else RequestStatus.SUCCEEDED
+    @rule(data=st.data(), who=OWNERS, failed=st.booleans(), is_claimed=st.booleans())
+    def finish(self, data: st.DataObject, who: int, failed: bool, is_claimed: bool) -> None:
+        """Also of what is not in progress, over already, or another's: that changes nothing."""
+        asked, owner, is_ours = self.asked_of(data, who, self.inferred_by)
         output = None if failed else f'"out {asked.request_id}"'.encode()
-        is_over = self.driver.run(
-            lambda q: q.finish(
-                asked.request_id,
-                status,
-                attempts=asked.attempts + 1,
-                data=output,
-                errors=[BROKEN] if failed else [],
-                now=now,
-                is_claimed=is_claimed,
-            )
+        is_over = owner.driver.finish(
+            asked.request_id, data=output, failed=failed, attempts=asked.attempts + 1, is_claimed=is_claimed
         )
-        assert is_over == (asked.status == "IN_PROGRESS")
+        assert is_over == is_ours
         if not is_over:
             return
-        asked.status, asked.attempts, asked.next_attempt_at = status.value, asked.attempts + 1, None
-        if asked.has_webhook:
-            asked.output, asked.is_delivery_claimed = output, is_claimed
-            asked.delivery_due_at = None if is_claimed else now
+        asked.status = "FAILED" if failed else "SUCCEEDED"
+        asked.attempts, asked.next_attempt_at, asked.owner = asked.attempts + 1, None, None
+        if not asked.has_webhook:
+            asked.over_at = self.now
+            return
+        asked.output = output
+        if is_claimed:
+            asked.owner = owner.lease
         else:
-            asked.over_at = now
+            asked.delivery_due_at = self.now
 
-    @rule(limit=st.integers(1, 4))
-    def claim_deliveries(self, limit: int) -> None:
-        now = self.driver.now
+    @rule(who=OWNERS, limit=st.integers(1, 4))
+    def claim_deliveries(self, who: int, limit: int) -> None:
+        owner = self.owner(who)
         due = [(each.delivery_due_at, age, each) for age, each in enumerate(self.known.values())
-               if each.delivery_due_at is not None and each.delivery_due_at <= now]  # fmt: skip
+               if each.delivery_due_at is not None and each.delivery_due_at <= self.now]  # fmt: skip
         expected = [each for _, _, each in sorted(due, key=lambda item: item[:2])[:limit]]
-        claimed = self.driver.run(lambda q: q.claim_deliveries(limit=limit, now=now))
+        if owner.lease not in self.leases:
+            expected = []
+        claimed = owner.driver.claim_deliveries(limit)
         assert sorted((each.request_id, each.data, each.attempts_made) for each in claimed) == sorted(
             (each.request_id, each.output, len(each.delivery_codes)) for each in expected
         )
         for each in expected:
-            each.is_delivery_claimed, each.delivery_due_at = True, None
+            each.owner, each.delivery_due_at = owner.lease, None
 
-    @precondition(lambda self: self.claimed_deliveries())
-    @rule(data=st.data(), seconds=st.sampled_from([0, 2]))
-    def fail_to_deliver(self, data: st.DataObject, seconds: int) -> None:
-        asked = self.any_of(data, self.claimed_deliveries())
-        at = self.driver.now + timedelta(seconds=seconds)
-        self.driver.run(lambda q: q.deliver_later(asked.request_id, self.driver.attempt(503), at=at))
-        asked.delivery_codes.append(503)
-        asked.is_delivery_claimed, asked.delivery_due_at = False, at
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), who=OWNERS)
+    def look_at_a_claimed_delivery_again(self, data: st.DataObject, who: int) -> None:
+        asked, owner, is_ours = self.asked_of(data, who, self.delivered_by)
+        found = owner.driver.run(lambda q: q.claimed_delivery(asked.request_id))
+        assert (found is not None) == is_ours
+        assert found is None or found.data == asked.output
 
-    @precondition(lambda self: self.claimed_deliveries())
-    @rule(data=st.data(), is_delivered=st.booleans())
-    def deliver(self, data: st.DataObject, is_delivered: bool) -> None:
-        asked, now = self.any_of(data, self.claimed_deliveries()), self.driver.now
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), who=OWNERS, seconds=st.sampled_from([0, 2]))
+    def fail_to_deliver(self, data: st.DataObject, who: int, seconds: int) -> None:
+        asked, owner, is_ours = self.asked_of(data, who, self.delivered_by)
+        assert is_ours == owner.driver.deliver_later(asked.request_id, status_code=503, seconds=seconds)
+        if is_ours:
+            asked.delivery_codes.append(503)
+            asked.owner, asked.delivery_due_at = None, self.now + timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), who=OWNERS, is_delivered=st.booleans())
+    def deliver(self, data: st.DataObject, who: int, is_delivered: bool) -> None:
+        asked, owner, is_ours = self.asked_of(data, who, self.delivered_by)
         code = 200 if is_delivered else None
-        for _ in range(2):  # the second time, it is over already
-            self.driver.run(
-                lambda q: q.finish_delivery(
-                    asked.request_id, self.driver.attempt(code), is_delivered=is_delivered, now=now
-                )
-            )
+        assert is_ours == owner.driver.deliver(asked.request_id, status_code=code, is_delivered=is_delivered)
+        if not is_ours:
+            return
         asked.delivery_codes.append(code)
-        asked.is_delivery_claimed, asked.output, asked.over_at = False, None, now
+        asked.owner, asked.output, asked.over_at = None, None, self.now
         asked.webhook_status = "SUCCEEDED" if is_delivered else "FAILED"
         if not is_delivered and asked.status == "SUCCEEDED":
             asked.status = "WEBHOOK_FAILED"
 
     @rule(seconds=st.sampled_from([0, 5]))
     def forget(self, seconds: int) -> None:
-        by_then = self.driver.now - timedelta(seconds=seconds)
+        by_then = self.now - timedelta(seconds=seconds)
         old = [each for each in self.known.values() if each.over_at is not None and each.over_at <= by_then]
         assert self.driver.run(lambda q: q.forget(over_before=by_then)) == len(old)
         for each in old:
             del self.known[each.request_id]
 
-    @rule()
-    def restart(self) -> None:
-        self.driver.reopen()
-        self.deliveries_are_due_again()
+    # Leases, lives and deaths.
+
+    @rule(who=OWNERS)
+    def renew(self, who: int) -> None:
+        owner = self.owner(who)
+        is_kept = owner.driver.run(lambda q: q.renew(now=self.now))
+        assert is_kept == (owner.lease in self.leases)
+        if is_kept:
+            self.leases[owner.lease] = self.lease_end()
+        else:
+            owner.lease = self.new_lease()
+
+    @rule(who=OWNERS)
+    def give_back(self, who: int) -> None:
+        owner = self.owner(who)
+        owner.driver.run(lambda q: q.give_back())
+        self.leases.pop(owner.lease, None)
+
+    @rule(who=OWNERS)
+    def take_over(self, who: int) -> None:
+        owner = self.owner(who)
+        self.end_late_leases(owner)
+        left = [each for each in self.in_status("IN_PROGRESS") if each.owner not in self.leases]
+        expected = sorted(left, key=lambda each: each.priority)
+        taken = owner.driver.run(lambda q: q.take_over(DEPLOYMENT, now=self.now))
+        assert [(each.request_id, each.priority, each.next_attempt_at) for each in taken] == [
+            (each.request_id, each.priority, each.next_attempt_at) for each in expected
+        ]
+        for each in expected:
+            each.owner = owner.lease
+
+    @rule(who=OWNERS)
+    def release_deliveries(self, who: int) -> None:
+        owner = self.owner(who)
+        self.end_late_leases(owner)
+        left = [each for each in self.known.values()
+                if each.is_delivery_claimed and each.owner not in self.leases]  # fmt: skip
+        assert owner.driver.run(lambda q: q.release_deliveries(now=self.now)) == len(left)
+        for each in left:
+            each.owner, each.delivery_due_at = None, self.now
+
+    @rule(who=OWNERS)
+    def restart(self, who: int) -> None:
+        self.reopen(self.owner(who))
 
     @rule()
     def crash(self) -> None:
-        """Go on with what ``kill -9`` would leave: the files as they lie there at this moment."""
-        self.lives += 1
-        for suffix in ("", "-wal"):
-            if (left := Path(f"{self.driver.path}{suffix}")).exists():
-                shutil.copy(left, f"{self.path}{suffix}")
-        with self.driver as dead:
-            self.driver = self.opened(dead.now)
-        self.deliveries_are_due_again()
+        self.storage.kill()
+        for owner in self.owners:
+            self.reopen(owner)
 
     # What must be so at any time.
 
@@ -272,8 +339,8 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def inputs_and_outputs_are_there_exactly_as_long_as_they_are_needed(self) -> None:
         open_ones = [*self.in_status("QUEUED"), *self.in_status("IN_PROGRESS")]
-        assert self.stored("model_inputs") == {each.request_id: each.input for each in open_ones}
-        assert self.stored("model_outputs") == {
+        assert self.storage.inputs() == {each.request_id: each.input for each in open_ones}
+        assert self.storage.outputs() == {
             each.request_id: each.output for each in self.known.values() if each.output is not None
         }
 
@@ -286,10 +353,6 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.driver.run(lambda q: q.open_by_deployment()) == (
             {DEPLOYMENT: open_count} if open_count else {}
         )
-        waiting = self.driver.run(lambda q: q.in_progress(DEPLOYMENT))
-        assert {(each.request_id, each.next_attempt_at) for each in waiting} == {
-            (each.request_id, each.next_attempt_at) for each in running
-        }
         every = self.known.values()
         self.is_next(lambda q: q.next_expiry(), [each.expires_at for each in queued])
         self.is_next(lambda q: q.next_over(), [each.over_at for each in every])
@@ -298,33 +361,40 @@ class AnyOrder(RuleBasedStateMachine):
     # Looking things up.
 
     @property
-    def path(self) -> Path:
-        return self.folder / f"queue-{self.lives}.sqlite3"
+    def now(self) -> datetime:
+        return self.driver.now
 
-    def opened(self, now: datetime) -> QueueDriver:
-        """The queue of this life; the machine does not end, so the disk need not be waited for."""
-        return QueueDriver(self.path, now=now, is_kept=False)
+    def owner(self, who: int) -> Owner:
+        return self.owners[who % len(self.owners)]
 
-    def any_of(self, data: st.DataObject, among: list[Known] | None = None) -> Known:
-        names = [each.request_id for each in (among if among is not None else self.known.values())]
-        return self.known[data.draw(st.sampled_from(names))]
+    def any_of(self, data: st.DataObject) -> Known:
+        return self.known[data.draw(st.sampled_from(list(self.known)))]
+
+    def asked_of(
+        self, data: st.DataObject, who: int, is_its: Callable[[Known, Owner], bool]
+    ) -> tuple[Known, Owner, bool]:
+        """Any request, mostly one that is the owner's; the owner; whether it is."""
+        owner = self.owner(who)
+        likely = [each.request_id for each in self.known.values() if is_its(each, owner)]
+        asked = self.known[data.draw(st.sampled_from([*likely * 3, *self.known]))]
+        return asked, owner, is_its(asked, owner)
+
+    @staticmethod
+    def inferred_by(each: Known, owner: Owner) -> bool:
+        return each.is_in_progress and each.owner == owner.lease
+
+    @staticmethod
+    def delivered_by(each: Known, owner: Owner) -> bool:
+        return each.is_delivery_claimed and each.owner == owner.lease
 
     def in_status(self, status: str) -> list[Known]:
         return [each for each in self.known.values() if each.status == status]
 
-    def claimable(self) -> list[Known]:
-        in_time = [each for each in self.in_status("QUEUED") if each.expires_at > self.driver.now]
+    def claimable(self, owner: Owner) -> list[Known]:
+        if owner.lease not in self.leases:
+            return []
+        in_time = [each for each in self.in_status("QUEUED") if each.expires_at > self.now]
         return sorted(in_time, key=lambda each: each.priority)
-
-    def claimed_deliveries(self) -> list[Known]:
-        return [each for each in self.known.values() if each.is_delivery_claimed]
-
-    def deliveries_are_due_again(self) -> None:
-        for each in self.claimed_deliveries():
-            each.is_delivery_claimed, each.delivery_due_at = False, self.driver.now
-
-    def stored(self, table: str) -> dict[str, bytes]:
-        return dict(self.driver.execute(STORED.format(table)))
 
     def is_next(
         self,
@@ -333,6 +403,33 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         assert self.driver.run(ask) == min((each for each in moments if each is not None), default=None)
 
+    def lease_end(self) -> datetime | None:
+        return None if self.lease_seconds is None else self.now + timedelta(seconds=self.lease_seconds)
 
-TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+    def new_lease(self) -> int:
+        number = next(self.numbers)
+        self.leases[number] = self.lease_end()
+        return number
+
+    def end_late_leases(self, by: Owner) -> None:
+        for lease, end in list(self.leases.items()):
+            if lease != by.lease and end is not None and end <= self.now:
+                del self.leases[lease]
+
+    def reopen(self, owner: Owner) -> None:
+        owner.driver.reopen()
+        if self.lease_seconds is None:
+            self.leases.clear()
+        owner.lease = self.new_lease()
+
+
+@pytest.mark.parametrize("lease_seconds", [None, LEASE_SECONDS], ids=["one owner", "two owners"])
+@pytest.mark.parametrize("kept_by", STORAGES)
+def test_any_order(kept_by: str, lease_seconds: int | None) -> None:
+    class Machine(AnyOrder):
+        def __init__(self) -> None:
+            super().__init__(kept_by, lease_seconds)
+
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=30, stateful_step_count=40, deadline=None)
+    )

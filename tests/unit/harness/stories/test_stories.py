@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
+from tests.unit.harness.request_queue.storages import SqliteStorage
 from truss_async.contract import ErrorDetail, RequestStatus
 from truss_async.harness.request_queue import RequestQueueError
 from truss_async.harness.stories import Journal, find_problems, render_problems, render_story
@@ -33,7 +34,7 @@ def journal() -> Journal:
 
 @pytest.fixture
 def queue(tmp_path: Path, journal: Journal) -> Iterator[QueueDriver]:
-    with QueueDriver(tmp_path / "queue.sqlite3", now=START, journal=journal) as driver:
+    with QueueDriver(SqliteStorage(tmp_path / "queue.sqlite3"), now=START, journal=journal) as driver:
         yield driver
 
 
@@ -65,8 +66,12 @@ def test_a_story_has_every_transition_attempt_and_delivery_with_its_time(
     for line in ("working", *TRACEBACK):
         journal.note_line(line, queue.now, request_id="r")
     finish(queue, RequestStatus.SUCCEEDED)
-    queue.run(lambda q: q.deliver_later("r", queue.attempt(503), at=queue.now + timedelta(seconds=2)))
-    queue.run(lambda q: q.finish_delivery("r", queue.attempt(None), is_delivered=False, now=queue.now))
+    queue.claim_deliveries()
+    queue.deliver_later("r", seconds=2)
+    queue.now += timedelta(seconds=2)
+    queue.claim_deliveries()
+    queue.deliver("r", status_code=None, is_delivered=False)
+    assert not queue.deliver_later("r"), "it is over, and no part of the story"
     assert story_of(journal, "r") == [
         f"async request r of {DEPLOYMENT}: WEBHOOK_FAILED, webhook FAILED",
         "+0.000 s  accepted on 2026-01-01 at 12:00:00 UTC: priority 0, may wait 600 s, webhook to https://example.com/hook",
@@ -79,7 +84,7 @@ def test_a_story_has_every_transition_attempt_and_delivery_with_its_time(
         "| ValueError: no page",
         "+1.500 s  inference attempt 2 succeeded: SUCCEEDED",
         "+1.500 s  delivery attempt 1: answered 503 (12 ms); the next in 2 s",
-        "+1.500 s  delivery attempt 2: connection refused (12 ms); given up",
+        "+3.500 s  delivery attempt 2: connection refused (12 ms); given up",
     ]
 
 
@@ -114,7 +119,8 @@ def test_a_webhook_that_is_given_up_is_a_problem(queue: QueueDriver, journal: Jo
     queue.enqueue("r")
     queue.claim()
     finish(queue, RequestStatus.SUCCEEDED)
-    queue.run(lambda q: q.finish_delivery("r", queue.attempt(410), is_delivered=False, now=START))
+    queue.claim_deliveries()
+    queue.deliver("r", status_code=410, is_delivered=False)
     assert kinds(journal) == {"webhook_failures": "the webhook of request r was not delivered"}
     assert find_problems(journal, allowed={"webhook_failures"}) == []
 
