@@ -10,4 +10,4 @@ def test_the_plugin_imports_nothing_but_pytest_until_it_is_used() -> None:
         "print(sorted(set(sys.modules) - before))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "['truss_async', 'truss_async.pytest_plugin']"
+    assert run.stdout.strip() == "['truss_async', 'truss_async.lazy_names', 'truss_async.pytest_plugin']"
