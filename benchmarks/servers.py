@@ -142,11 +142,10 @@ def _hush(_: object) -> None:
 async def _run_replica(truss: Path, workdir: Path) -> None:
     from truss_async.replicas.factory import make_replicas
     from truss_async.replicas.host import ReplicaHost
-    from truss_async.replicas.http_calls import HttpCalls
     from truss_async.replicas.settings import DeploymentSettings
     from truss_async.replicas.truss_replica import ProcessReplica
 
-    host = ReplicaHost(workdir=workdir, http=HttpCalls(), report=_hush, on_line=_hush)
+    host = ReplicaHost(workdir=workdir, report=_hush, on_line=_hush)
     (replica,), _ = make_replicas(DeploymentSettings(truss_dir=truss), host)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +13,7 @@ import uvicorn
 
 from ..clock import ManualClock
 from ..contract import limits
-from ..replicas.host import replica_host
+from ..replicas.host import ReplicaHost
 from .activity import Activity
 from .api import Api, ApiParts, CallLimiters, Deployments, PromptServer
 from .decisions import DeliveryPolicy
@@ -128,14 +130,15 @@ async def _make_shared(
         faults=faults,
         report=report,
     )
-    host = await parts.enter_async_context(
-        replica_host(
-            report=report,
-            on_line=given.on_line,
-            environment=given.environment,
-            change_environment=gates.via_gates,
-        )
+    folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
+    host = ReplicaHost(
+        workdir=Path(parts.enter_context(folder)),
+        report=report,
+        on_line=given.on_line,
+        environment=given.environment,
+        change_environment=gates.via_gates,
     )
+    parts.push_async_callback(host.http.close)
     return Shared(
         queue=queue,
         delivery=delivery,

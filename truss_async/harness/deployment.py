@@ -73,7 +73,7 @@ class Deployment:
             report=shared.report,
             on_capacity=work.set,
         )
-        self._dispatcher = Dispatcher(
+        self.dispatcher = Dispatcher(
             self.id,
             queue=shared.queue,
             pool=self.pool,
@@ -95,9 +95,9 @@ class Deployment:
     def workers(self) -> list[Dispatcher | Autoscaler]:
         """What is to run from its start on, to the end."""
         if not self._scale.are_elastic:
-            return [self._dispatcher]
+            return [self.dispatcher]
         return [
-            self._dispatcher,
+            self.dispatcher,
             Autoscaler(self.pool, limits=self._scale, backlog=self._backlog, activity=self._shared.activity),
         ]
 
@@ -111,16 +111,8 @@ class Deployment:
 
     def note_queued(self) -> None:
         """A request of it was queued."""
-        self._dispatcher.note_queued()
+        self.dispatcher.note_queued()
         self.pool.wake()
-
-    def pause(self) -> None:
-        """Begin no inference attempt any more; what runs, runs on."""
-        self._dispatcher.pause()
-
-    def resume(self) -> None:
-        """Begin inference attempts again."""
-        self._dispatcher.resume()
 
     async def note_moment(self) -> None:
         """Let its metrics show how things stand now."""

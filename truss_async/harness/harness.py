@@ -14,7 +14,7 @@ from ..replicas.logs import render_log_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
 from .assembly import Given, start_parts
-from .deployment import Deployment
+from .dispatcher import Dispatcher
 from .faults import Faults
 from .running import LoopThread, bind, ending_signals
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
@@ -22,7 +22,7 @@ from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_
 if TYPE_CHECKING:
     import socket
     from asyncio import Task
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AsyncExitStack
     from types import TracebackType
 
@@ -171,12 +171,12 @@ class Harness:
     def pause(self) -> None:
         """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""
         self._is_paused = True
-        self._thread.run(_for_each(self._parts.deployments, Deployment.pause))
+        self._change_dispatchers(Dispatcher.pause)
 
     def resume(self) -> None:
         """Begin inference attempts again."""
         self._is_paused = False
-        self._thread.run(_for_each(self._parts.deployments, Deployment.resume))
+        self._change_dispatchers(Dispatcher.resume)
 
     def wait_ready(self, *, timeout_seconds: float = 600) -> None:
         """Return once every deployment has a replica that is loaded.
@@ -244,13 +244,22 @@ class Harness:
         for each in self._parts.deployments:
             if deployment_id in (None, each.id):
                 served = served_by(each)
-                place = f"/{served.kind.value}/{served.name}/deployment/{each.id}" if deployment_id else ""
-                return f"{place}/async_{served.kind.word}"
+                target = f"/{served.kind.value}/{served.name}/deployment/{each.id}" if deployment_id else ""
+                return f"{target}/async_{served.kind.word}"
         raise HarnessError(f"there is no deployment {deployment_id}")
 
     def _ask(self, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
         call = call_api(self._parts.api, method, path, body, api_key=self.settings.api_key, query=query)
         return self._thread.run(call)
+
+    def _change_dispatchers(self, change: Callable[[Dispatcher], None]) -> None:
+        deployments = self._parts.deployments
+
+        async def change_each() -> None:
+            for deployment in deployments:
+                change(deployment.dispatcher)
+
+        self._thread.run(change_each())
 
     async def _begin(self, parts: AsyncExitStack, listening: socket.socket) -> Sequence[Task[Any]]:
         self._running = await start_parts(parts, self._given, listening=listening)
@@ -259,11 +268,6 @@ class Harness:
     def _on_line(self, line: ReplicaLogLine) -> None:
         self._log(render_log_line(line, now=self.clock.now()))
         self.note_line(line)
-
-
-async def _for_each(deployments: Iterable[Deployment], change: Callable[[Deployment], None]) -> None:
-    for deployment in deployments:
-        change(deployment)
 
 
 def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:

@@ -34,7 +34,6 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._ended = threading.Event()
 
     def start(self, begin: Begin) -> None:
         """Return once ``begin`` has, which returns tasks that must not end; its stack is unwound at the end.
@@ -43,32 +42,25 @@ class LoopThread:
             HarnessError: that of ``begin``.
         """
         begun: Future[None] = Future()
-        self._ended.clear()
         self._thread = threading.Thread(
             target=self._run_loop, args=(begin, begun), name=self._name, daemon=True
         )
         self._thread.start()
-        try:
-            begun.result()
-        except BaseException:
-            self.stop()
-            raise
+        begun.result()
 
     def stop(self) -> None:
         """Stop everything; harmless when done twice."""
-        if self._thread is None:
-            return
-        thread, self._thread = self._thread, None
         if self._loop is not None and self._stopping is not None:
             with contextlib.suppress(RuntimeError):  # it has ended already, and its loop is closed
                 self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join()
+        self.wait(None)
 
     def wait(self, timeout_seconds: float | None) -> bool:
-        """Wait until it has ended; False when the time is up."""
-        if self._thread is not None:
-            self._thread.join(timeout_seconds)
-        return self._ended.is_set()
+        """Wait until it has ended; False when the time is up, or it was never started."""
+        if self._thread is None:
+            return False
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Have it done on the event loop.
@@ -76,27 +68,20 @@ class LoopThread:
         Raises:
             HarnessError: it does not run.
         """
-        if self._loop is None or self._thread is None:
+        if self._loop is None or self._loop.is_closed():
             work.close()
             raise HarnessError("the harness is not running")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run_loop(self, begin: Begin, begun: Future[None]) -> None:
-        loop = self._loop = uvloop.new_event_loop()
         try:
-            asyncio.set_event_loop(loop)
-            loop.run_until_complete(self._serve(begin, begun))
+            uvloop.run(self._serve(begin, begun))
         finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-            asyncio.set_event_loop(None)
-            loop.close()
-            self._ended.set()
             if not begun.done():
                 begun.set_exception(HarnessError("the harness did not start"))
 
     async def _serve(self, begin: Begin, begun: Future[None]) -> None:
-        self._stopping = asyncio.Event()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         async with AsyncExitStack() as parts:
             try:
                 tasks = await begin(parts)

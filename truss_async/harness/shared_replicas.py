@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK
 from ..replicas.factory import truss_replicas
-from ..replicas.host import replica_host
+from ..replicas.host import ReplicaHost
 from ..replicas.logs import render_log_line
 from ..replicas.pool import ReplicaPool
 from ..replicas.readiness import all_ready
@@ -72,9 +74,14 @@ class SharedReplicas:
         self._thread.stop()
 
     async def _begin(self, parts: AsyncExitStack) -> Sequence[asyncio.Task[Any]]:
-        self._host = await parts.enter_async_context(
-            replica_host(report=print_to_stderr, on_line=self._on_line, environment=self._environment)
+        folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
+        self._host = ReplicaHost(
+            workdir=Path(parts.enter_context(folder)),
+            report=print_to_stderr,
+            on_line=self._on_line,
+            environment=self._environment,
         )
+        parts.push_async_callback(self._host.http.close)
         parts.push_async_callback(self._stop_all)
         return ()
 

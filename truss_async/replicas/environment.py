@@ -27,11 +27,11 @@ __all__ = ["Environment", "choose_environment"]
 
 @dataclass(frozen=True)
 class Environment:
-    """``isolated``: holds the truss's requirements alone. ``lends_plugin``: the plugin has to be put beside."""
+    """``isolated``: holds the truss's requirements alone. ``adds_plugin``: the plugin has to be put beside."""
 
     python: Path
     isolated: bool
-    lends_plugin: bool
+    adds_plugin: bool
 
 
 async def choose_environment(
@@ -49,16 +49,16 @@ async def choose_environment(
     interpreter = await probe(python, isolated=False, cwd=cwd)
     version = interpreter.markers["python_version"]
     needs = collect_needs(lines, markers=interpreter.markers)
-    lends_plugin = needs.plugin and not context.has_own_plugin
+    adds_plugin = needs.plugin and not context.has_own_plugin
     missing = interpreter.missing(needs)
     if settings.python is not None:
         if missing:
             raise HarnessError(
                 f"{python} lacks {', '.join(missing)}: install that there, or leave out --python"
             )
-        return Environment(python, isolated=False, lends_plugin=lends_plugin), version
+        return Environment(python, isolated=False, adds_plugin=adds_plugin), version
     if not missing and not needs.unverifiable:
-        return Environment(python, isolated=False, lends_plugin=False), version
+        return Environment(python, isolated=False, adds_plugin=False), version
     if not settings.install:
         lacking = ", ".join([*missing, *needs.unverifiable])
         raise HarnessError(
@@ -68,7 +68,7 @@ async def choose_environment(
     folder = settings.cache_dir or platformdirs.user_cache_path("truss-async")
     cache = VenvCache(folder.absolute() / "environments", clock=clock, report=report, uv=find_uv())
     python = await cache.ensure(needs, constraints=context.constraints, base=interpreter)
-    return Environment(python, isolated=True, lends_plugin=lends_plugin), version
+    return Environment(python, isolated=True, adds_plugin=adds_plugin), version
 
 
 def _requirements_file_lines(context: BuildContext, truss_dir: Path) -> list[str]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
 from .http_calls import HttpCalls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from ..clock import Clock
     from .logs import ReplicaLogLine
 
     EnvironmentChange = Callable[[Mapping[str, str], str], Awaitable[Mapping[str, str]]]
 
-__all__ = ["ReplicaHost", "replica_host"]
+__all__ = ["ReplicaHost"]
 
 BUILDS_AT_ONCE: Final = 2
 
@@ -34,12 +32,13 @@ class ReplicaHost:
     """Who runs replicas, and what it gives to each."""
 
     workdir: Path
-    """Theirs to fill, and the host's to remove."""
-    http: HttpCalls
+    """Theirs to fill, and for the host to remove."""
     report: Callable[[str], None]
     """Gets what a person should know."""
     on_line: Callable[[ReplicaLogLine], None]
     """Gets each line that a replica writes, save the server's routine."""
+    http: HttpCalls = field(default_factory=HttpCalls)
+    """For the host to close."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to that of this process and to the config's ``environment_variables``, and stronger."""
     change_environment: EnvironmentChange = _unchanged
@@ -53,27 +52,3 @@ class ReplicaHost:
         """A replica wrote a line."""
         if line.level != "debug":
             self.on_line(line)
-
-
-@asynccontextmanager
-async def replica_host(
-    *,
-    report: Callable[[str], None],
-    on_line: Callable[[ReplicaLogLine], None],
-    environment: Mapping[str, str],
-    change_environment: EnvironmentChange = _unchanged,
-) -> AsyncIterator[ReplicaHost]:
-    """A host with connections and a folder of its own, until the end."""
-    http = HttpCalls()
-    try:
-        with tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True) as folder:
-            yield ReplicaHost(
-                workdir=Path(folder),
-                http=http,
-                report=report,
-                on_line=on_line,
-                environment=environment,
-                change_environment=change_environment,
-            )
-    finally:
-        await http.close()

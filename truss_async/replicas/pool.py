@@ -105,7 +105,7 @@ class ReplicaPool:
     async def start(self, count: int | None = None) -> None:
         """Begin starting so many replicas, or all, in the background."""
         for replica in self._replicas[:count]:
-            self._summon(replica)
+            self._start(replica)
 
     async def stop(self) -> None:
         """Stop every replica; sync calls that still wait for a slot fail with HarnessError."""
@@ -131,7 +131,7 @@ class ReplicaPool:
             others = [r for r in self._replicas if r not in staying]
             others.sort(key=lambda r: r not in self._leaving)  # what has not gone need not be loaded
             for replica in others[: count - len(staying)]:
-                self._call_back_or_summon(replica)
+                self._keep_or_start(replica)
         elif len(staying) > count:
             staying.sort(key=lambda r: (r not in self._ready, -self._taken[r]))
             self._leaving.update(staying[count:])
@@ -185,7 +185,7 @@ class ReplicaPool:
         self._taken[replica] -= 1
         self._calls -= by_call
         self._let_go_when_idle(replica)
-        self._offer(tell=was_used)
+        self._offer(notify=was_used)
 
     def _free(self, replica: Replica) -> int:
         return max(0, self.concurrency - self._taken[replica])
@@ -203,8 +203,8 @@ class ReplicaPool:
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
 
-    def _offer(self, *, tell: bool = True) -> None:
-        """Hand free slots to waiting sync calls, and tell of what is left."""
+    def _offer(self, *, notify: bool = True) -> None:
+        """Hand free slots to waiting sync calls, and notify of what is left."""
         self.demand_changed.set()
         self._drop_gone_waiters()
         while self._waiting:
@@ -213,18 +213,18 @@ class ReplicaPool:
                 return
             self._waiting.popleft().set_result(replica)
             self._drop_gone_waiters()
-        if tell and self.free_slots:
+        if notify and self.free_slots:
             self._on_capacity()
 
-    def _call_back_or_summon(self, replica: Replica) -> None:
+    def _keep_or_start(self, replica: Replica) -> None:
         if replica in self._leaving:
             self._leaving.discard(replica)
             self._offer()
         else:
             self._report(f"{replica.name} is needed, and started")
-            self._summon(replica)
+            self._start(replica)
 
-    def _summon(self, replica: Replica) -> None:
+    def _start(self, replica: Replica) -> None:
         if not self._supervisors:
             self._failing = False  # so that calls wait for it, instead of hearing of the last time
             self._last_error = None

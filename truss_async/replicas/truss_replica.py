@@ -175,7 +175,7 @@ class ProcessReplica:
         plugin_dir = None
         if context.has_own_plugin:
             plugin_dir = context.packages_dir
-        elif environment.lends_plugin:
+        elif environment.adds_plugin:
             plugin_dir = self._workdir / "plugin"
             copy_container_part(plugin_dir)
         secrets_dir = self._runs.settings.secrets_dir or self._workdir / "no_secrets"

@@ -255,14 +255,13 @@ import asyncio, sys
 from pathlib import Path
 from truss_async.replicas.factory import make_replicas
 from truss_async.replicas.host import ReplicaHost
-from truss_async.replicas.http_calls import HttpCalls
 from truss_async.replicas.settings import DeploymentSettings
 
 def on_line(line):
     print(line.message, flush=True)
 
 async def main():
-    host = ReplicaHost(workdir=Path(sys.argv[2]), http=HttpCalls(), report=len, on_line=on_line)
+    host = ReplicaHost(workdir=Path(sys.argv[2]), report=len, on_line=on_line)
     (replica,), _ = make_replicas(DeploymentSettings(truss_dir=sys.argv[1]), host)
     await replica.start()
     print(replica.pid, replica.predict_url, flush=True)

@@ -8,7 +8,7 @@ FOR_OTHERS = (
     "truss_async.client",
     "truss_async.replicas.truss_replica",
     "truss_async.shipping",
-    "truss_async.stores",
+    "truss_async.stores.output_store",
     "yaml",
 )
 

@@ -128,7 +128,7 @@ class Faults:
                 struck_at=self._clock.now(),
             )
             self._strikes.append((occasion.request_id, strike))
-        self._tell(item, occasion)
+        self._report_strike(item, occasion)
         return item.rule
 
     def _strikes_now(self, item: _Set, occasion: Occasion) -> bool:
@@ -144,7 +144,7 @@ class Faults:
         self._let_through.add(draw)
         return True
 
-    def _tell(self, item: _Set, occasion: Occasion) -> None:
+    def _report_strike(self, item: _Set, occasion: Occasion) -> None:
         if item.struck == 1:
             self._report(
                 f"{item} strikes for the first time: request {occasion.request_id}, attempt {occasion.attempt}"

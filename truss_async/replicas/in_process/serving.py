@@ -44,7 +44,7 @@ class ModelServing:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_closed = False
         self._pipeline = Pipeline(
-            hooks, predict_concurrency=predict_concurrency, streams=Streams(self._start, self._tell)
+            hooks, predict_concurrency=predict_concurrency, streams=Streams(self._start, self._log_failure)
         )
         self._request_id, self._chain_request_id = publish_request_ids()
 
@@ -88,7 +88,7 @@ class ModelServing:
     def _resolve(self, exchange: Exchange, work: asyncio.Task[ReplicaAnswer]) -> None:
         error = error_of(work)
         if error is not None:
-            self._tell(error, exchange)
+            self._log_failure(error, exchange)
         if exchange.answered.done():  # the caller has left
             if error is None:
                 work.result().close()
@@ -97,7 +97,7 @@ class ModelServing:
         else:
             exchange.answered.set_result(work.result() if error is None else failed_answer(error))
 
-    def _tell(self, error: BaseException, exchange: Exchange) -> None:
+    def _log_failure(self, error: BaseException, exchange: Exchange) -> None:
         if isinstance(error, _CALLERS_FAULT) or self._is_closed:
             return
         if isinstance(error, CallerGoneError):
