@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "ManualClock", "MovableClock", "SystemClock", "wait_for_event", "within"]
-
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 1.0

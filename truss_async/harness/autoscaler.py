@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ..replicas.scaling import ScaleLimits
     from .activity import Activity
 
-__all__ = ["Autoscaler"]
-
 LOOK_AGAIN_SECONDS: Final = 900.0
 """That a queued request has expired or was cancelled is noticed no later."""
 

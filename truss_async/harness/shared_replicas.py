@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..replicas.truss_replica import ProcessReplica
     from .harness import Harness
 
-__all__ = ["SharedReplicas"]
-
 KEPT_HARNESSES: Final = 8
 
 _OF_THE_PROCESS: Final = ("truss_dir", "environment", "secrets_dir", "python", "install", "cache_dir")

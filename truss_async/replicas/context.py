@@ -20,8 +20,6 @@ from .subprocesses import run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BuildContext", "build_context"]
-
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
 _LOCAL_SOURCES: Final = ("truss_chains", "truss")
 

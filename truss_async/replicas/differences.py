@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["differences"]
-
 
 def differences(config: Mapping[str, Any], *, python_version: str) -> Iterator[str]:
     """``config`` is the truss's whole config.yaml, ``python_version`` that of the replica, as in ``3.11``."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .context import BuildContext
     from .settings import DeploymentSettings
 
-__all__ = ["Environment", "choose_environment"]
-
 
 @dataclass(frozen=True)
 class Environment:

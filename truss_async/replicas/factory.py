@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .settings import DeploymentSettings
     from .truss_replica import ProcessReplica
 
-__all__ = ["make_replicas", "truss_replicas"]
-
 
 def make_replicas(
     settings: DeploymentSettings, host: ReplicaHost, *, prefix: str = ""

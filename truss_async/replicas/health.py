@@ -12,16 +12,6 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
 
-__all__ = [
-    "INTERVAL_SECONDS",
-    "THRESHOLD_SECONDS",
-    "HealthPolicy",
-    "Verdict",
-    "health_policy",
-    "judge_health",
-    "watch_health",
-]
-
 Verdict = Literal["serves", "gets no requests", "is replaced"]
 
 THRESHOLD_SECONDS: Final = 1800

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     EnvironmentChange = Callable[[Mapping[str, str], str], Awaitable[Mapping[str, str]]]
 
-__all__ = ["ReplicaHost"]
-
 BUILDS_AT_ONCE: Final = 2
 
 

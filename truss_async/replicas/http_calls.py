@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .protocol import ReplicaCall
 
-__all__ = ["HttpAnswer", "HttpCalls"]
-
 CONNECT_SECONDS: Final = 10
 _NOT_MADE_UP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 

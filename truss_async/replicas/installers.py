@@ -17,8 +17,6 @@ from .subprocesses import run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Installer", "find_uv", "pip_installer", "python_of", "uv_installer", "uv_variables"]
-
 _UV_NAMES: Final = {
     "constraint": ("UV_CONSTRAINT", " "),
     "extra-index-url": ("UV_INDEX", " "),

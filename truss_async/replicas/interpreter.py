@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from .requirements import Needs
 
-__all__ = ["Interpreter", "find_python", "probe", "process_environment"]
-
 _PROBE: Final = Path(__file__).with_name("interpreter_probe.py")
 _OF_THE_HARNESS: Final = ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME", "__PYVENV_LAUNCHER__")
 

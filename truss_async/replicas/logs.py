@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-__all__ = ["LineSplitter", "ReplicaLogLine", "ServerRecord", "parse_line", "render_log_line"]
-
 MAX_LINE_BYTES: Final = 16 * 1024
 _ACCESS_MARK: Final = b'"message": "Handled request'
 _MARKED: Final = re.compile(r"\x1d([^\x1d]*)\x1d(.*)", re.DOTALL)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
 
-__all__ = ["ServerOutput", "exception_line"]
-
 MAX_LINES_A_SECOND: Final = 500
 _CHUNK_BYTES: Final = 64 * 1024
 _LOAD_FAILED_MESSAGE: Final = "Exception while loading model"

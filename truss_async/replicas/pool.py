@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .protocol import Replica
 
-__all__ = ["PoolState", "ReplicaPool", "restart_delay"]
-
 PoolState = Literal["starting", "ready", "failed", "scaled_to_zero"]
 
 MAX_RESTART_DELAY_SECONDS: Final = 30.0

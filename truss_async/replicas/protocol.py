@@ -11,8 +11,6 @@ from ..errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["Ask", "Replica", "ReplicaAnswer", "ReplicaCall", "ReplicaLoadError", "ReplicaUnreachableError"]
-
 
 class ReplicaLoadError(HarnessError):
     """The model did not load. The message is one line; ``traceback`` is the model's own, if it left one."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from .pool import ReplicaPool
 
-__all__ = ["all_ready"]
-
 FIRST_LOOK_SECONDS: Final = 0.001
 LAST_LOOK_SECONDS: Final = 0.05
 

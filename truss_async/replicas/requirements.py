@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Needs", "collect_needs", "read_pip_file"]
-
 _SERVER_PACKAGES: Final = frozenset(
     {
         "aiofiles",

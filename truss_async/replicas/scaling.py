@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-__all__ = ["Scale", "ScaleLimits", "desired_replicas", "rescale"]
-
-
 @dataclass(frozen=True, slots=True)
 class ScaleLimits:
     """So many replicas run at least and at most; fewer only after the delay."""

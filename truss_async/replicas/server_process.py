@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .output import ServerOutput
 
-__all__ = ["ServerFolders", "ServerProcess"]
-
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 _BACKLOG: Final = 2048
 _FIRST_POLL_SECONDS: Final = 0.05

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["describe_exit", "kill_group", "run"]
-
 
 async def run(
     command: Sequence[str | Path],

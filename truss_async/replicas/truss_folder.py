@@ -12,8 +12,6 @@ from ..errors import HarnessError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["TrussFolder", "read_truss_folder"]
-
 CONFIG_FILE: Final = "config.yaml"
 _NEEDS_DOCKER: Final = {
     "base_image": "a Docker image of its own",

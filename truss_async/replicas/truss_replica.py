@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .protocol import ReplicaCall
     from .settings import DeploymentSettings
 
-__all__ = ["ProcessReplica", "TrussRuns"]
-
 GRACE_SECONDS: Final = 3.0
 NOTICE_SECONDS: Final = 2.0
 """In this time a server that has ended is noticed."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .http_calls import HttpAnswer, HttpCalls
     from .protocol import ReplicaCall
 
-__all__ = ["UrlReplica"]
-
 PREDICT_PATH: Final = "/v1/models/model:predict"
 _FIRST_POLL_SECONDS: Final = 0.05
 _LAST_POLL_SECONDS: Final = 1.0

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .interpreter import Interpreter
     from .requirements import Needs
 
-__all__ = ["VenvCache"]
-
 RECIPE: Final = 1
 """Raised when environments of an older version of this module are no longer good enough."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")

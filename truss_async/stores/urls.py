@@ -14,8 +14,6 @@ from .schemes import ALIASES, EXAMPLES, SCHEMES
 if TYPE_CHECKING:
     from .protocol import ObjectStore
 
-__all__ = ["NO_CREDENTIALS", "StoreCredentials", "object_store"]
-
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", re.ASCII)
 

@@ -11,8 +11,6 @@ from ...errors import ApiError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
 
-__all__ = ["call_api"]
-
 ANY_KEY = "inside"
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .rules import Faults
     from .store_faults import StoreGates
 
-__all__ = ["Crashable", "FaultyCalls"]
-
 _STATUSES: Final = {
     FaultKind.MODEL_500: 500,
     FaultKind.MODEL_503: 503,

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-__all__ = ["Journal", "is_traceback"]
-
 MAX_STORIES: Final = 10_000
 MAX_LINES: Final = 500
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..request_queue import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
     from .journal import Journal
 
-__all__ = ["JournalingQueue"]
-
 
 class JournalingQueue:
     """A RequestQueue around another one, which does the keeping."""

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from ...contract import ErrorDetail
     from .journal import Journal
 
-__all__ = [
-    "PROBLEM_KINDS",
-    "Problem",
-    "ProblemKind",
-    "find_problems",
-    "render_problems",
-    "tells_of_exception",
-    "wait_for_rest",
-]
-
 ProblemKind = Literal["model_errors", "webhook_failures", "unfinished_requests"]
 
 PROBLEM_KINDS: Final[tuple[str, ...]] = get_args(ProblemKind)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .story import Story
 
-__all__ = ["RequestHandle"]
-
 
 class RequestHandle:
     """Tells where a request stands, also when the platform would have forgotten it."""

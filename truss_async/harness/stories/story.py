@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ...contract import ErrorDetail
 
-__all__ = ["MAX_SAID_LINES", "Entry", "Story", "render_story"]
-
 MAX_SAID_LINES: Final = 200
 _MARGIN: Final = " " * 14
 

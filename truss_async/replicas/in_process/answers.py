@@ -21,20 +21,6 @@ from ..protocol import ReplicaUnreachableError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-__all__ = [
-    "CallerGoneError",
-    "InputParsingError",
-    "MethodMissingError",
-    "ModelExitError",
-    "StreamAnswer",
-    "UserCodeError",
-    "WholeAnswer",
-    "error_headers",
-    "failed_answer",
-    "is_http_exception",
-    "json_answer",
-]
-
 CLIENT_CLOSED_REQUEST: Final = 499
 
 

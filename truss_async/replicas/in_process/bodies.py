@@ -21,8 +21,6 @@ from .answers import InputParsingError, WholeAnswer, json_answer
 if TYPE_CHECKING:
     from .exchange import Exchange
 
-__all__ = ["output_answer", "parse_input"]
-
 
 def parse_input(exchange: Exchange, input_type: type[BaseModel] | None) -> Any:
     """The model input.

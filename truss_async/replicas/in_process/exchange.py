@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ..protocol import ReplicaAnswer, ReplicaCall
 
-__all__ = ["Exchange"]
-
 PREDICT_ROUTE: Final = "v1/models/model:predict"
 
 _REQUEST_ID: Final = REQUEST_ID.lower()

@@ -14,17 +14,6 @@ from starlette.requests import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = [
-    "ENDPOINTS",
-    "Hook",
-    "ModelDefinitionError",
-    "ModelHooks",
-    "Takes",
-    "hooks_of_callable",
-    "hooks_of_model",
-    "is_model",
-]
-
 ENDPOINTS: Final = ("chat_completions", "completions", "embeddings", "messages", "responses")
 """Methods that the server offers at routes of their own, without preprocess and postprocess."""
 

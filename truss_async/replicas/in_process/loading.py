@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from .hooks import ModelHooks
 
-__all__ = ["Surroundings", "load_model"]
-
 LOAD_ATTEMPTS: Final = 2
 """As the server does by default, though it waits a second in between."""
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .hooks import Hook, ModelHooks
     from .streams import Streams
 
-__all__ = ["Pipeline"]
-
 THREADS: Final = 40
 """So many sync hooks run at once, as in the Truss server."""
 

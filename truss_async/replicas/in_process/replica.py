@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .hooks import ModelHooks
     from .loading import Surroundings
 
-__all__ = ["InProcessReplica"]
-
 GRACE_SECONDS: Final = 1.0
 
 

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from ...contract.truss_server import LOG_MODULES, REQUEST_ID_VARIABLE
 
-__all__ = ["publish_request_ids"]
-
 _MODULE: Final = LOG_MODULES[0]
 _PACKAGE, _, _NAME = _MODULE.partition(".")
 _VARIABLES: Final = (REQUEST_ID_VARIABLE, "chain_request_id_context")

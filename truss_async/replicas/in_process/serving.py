@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ..protocol import ReplicaAnswer, ReplicaCall
     from .hooks import ModelHooks
 
-__all__ = ["ModelServing"]
-
 _CALLERS_FAULT: Final = (InputParsingError, MethodMissingError)
 
 

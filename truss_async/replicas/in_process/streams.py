@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from .exchange import Exchange
 
-__all__ = ["GENERATORS", "Streams", "error_of", "gather"]
-
 GENERATORS: Final = (Generator, AsyncGenerator)
 
 _HEADERS: Final = ((b"content-type", b"application/octet-stream"),)

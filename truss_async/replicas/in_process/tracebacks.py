@@ -11,8 +11,6 @@ import anyio
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["model_traceback"]
-
 _NOT_THE_MODELS: Final = (str(Path(__file__).parents[2]), str(Path(anyio.__file__).parent))
 
 
