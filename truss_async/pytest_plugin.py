@@ -6,14 +6,13 @@ Nothing but pytest is imported until a test asks for a fixture.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
-
     from .harness.harness import Harness
     from .harness.settings import HarnessSettings
     from .harness.shared_replicas import SharedReplicas

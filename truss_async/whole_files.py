@@ -7,10 +7,10 @@ import io
 import os
 import shutil
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY

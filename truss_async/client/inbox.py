@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ..errors import OutputStoreError
 from ..whole_files import write_whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Letters, digits, hyphen, underscore: nothing that a file system or a shell reads as more than a name.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")

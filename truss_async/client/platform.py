@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -22,8 +23,6 @@ from ..errors import ApiError, MissingExtraError, SettingsError, explained
 from .refusals import explain_refusal, explain_silence
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Self
 
 Parsed = TypeVar("Parsed", bound=BaseModel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,6 @@ from .s3_server import S3Server
 from .screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..clock import MovableClock
     from ..contract import AsyncRequestStatus
 

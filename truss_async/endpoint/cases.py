@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets as randomness
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..contract import AsyncPredictResult, ErrorCode, ErrorDetail
@@ -12,8 +13,6 @@ from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..webhooks import signature_header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
     from typing import TypeAlias
 
     Signing: TypeAlias = Literal["newest", "newer too", "oldest", "unknown", "another body", "none"]

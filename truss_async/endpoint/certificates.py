@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -14,8 +15,6 @@ from ..errors import MissingExtraError, SettingsError
 from ..whole_files import write_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.requests import is_loopback
 from ..errors import MissingExtraError, SettingsError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Less than the platform waits, so that it gets the reason, and sends it again.
 TIMEOUT_SECONDS: Final = 9.0

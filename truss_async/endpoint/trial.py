@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -16,8 +18,6 @@ from .cases import CASES, Case, Webhook
 from .forwarding import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from typing import TypeAlias
 
     from .cases import Signing

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import SYSTEM_CLOCK, ManualClock, wait_for_event, within
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
-    from datetime import datetime
-
     from ..clock import Clock
 
 T = TypeVar("T")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from ..replicas.scaling import Scale, desired_replicas, rescale
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ..replicas.pool import ReplicaPool
     from ..replicas.scaling import ScaleLimits
     from .activity import Activity

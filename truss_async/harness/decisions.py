@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits, truss_server
 from ..contract.headers import ERROR_CODE
 from ..contract.result_json import without_lone_surrogates
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)

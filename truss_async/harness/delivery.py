@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,10 +23,6 @@ from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
     from .activity import Activity
     from .decisions import DeliveryPolicy
     from .delivery_slots import Slot

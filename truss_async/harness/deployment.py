@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from .faults import FaultyCalls
 from .request_queue import until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from ..contract.harness_calls import ModelState
     from ..replicas.host import ReplicaHost
     from ..replicas.settings import DeploymentSettings

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import SettingsError, explained
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .toml_files import read_toml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _TABLE = "deployment"
 _PATHS = ("truss_dir", "secrets_dir", "python", "cache_dir")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
@@ -24,9 +26,6 @@ from .metrics import status_of
 from .request_queue import DueDelivery, RequestQueueError, until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from ..contract import ErrorDetail
     from ..replicas.pool import ReplicaPool
     from ..replicas.protocol import Ask, Replica

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..clock import SYSTEM_CLOCK, ManualClock
@@ -22,9 +25,6 @@ from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_
 if TYPE_CHECKING:
     import socket
     from asyncio import Task
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AsyncExitStack
-    from types import TracebackType
 
     from ..clock import MovableClock
     from ..replicas.logs import ReplicaLogLine

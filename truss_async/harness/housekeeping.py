@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from ..contract import limits
 from .request_queue import until_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .activity import Activity
     from .request_queue import RequestQueue
 

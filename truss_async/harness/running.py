@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,8 +17,6 @@ import uvloop
 from ..errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-
     Begin = Callable[[AsyncExitStack], Awaitable[Sequence[asyncio.Task[Any]]]]
 
 T = TypeVar("T")

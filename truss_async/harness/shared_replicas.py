@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +22,6 @@ from .running import LoopThread
 from .settings import HarnessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AsyncExitStack
-
     from ..replicas.logs import ReplicaLogLine
     from ..replicas.truss_replica import ProcessReplica
     from .harness import Harness

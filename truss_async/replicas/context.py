@@ -8,17 +8,15 @@ import os
 import shutil
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
 from ..errors import HarnessError
 from .subprocesses import run
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
 _LOCAL_SOURCES: Final = ("truss_chains", "truss")

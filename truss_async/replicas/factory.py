@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import HarnessError
 from .url_replica import UrlReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .host import ReplicaHost
     from .in_process import InProcessReplica
     from .protocol import Replica

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -10,8 +11,6 @@ from yarl import URL
 from .protocol import ReplicaUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from .protocol import ReplicaCall
 
 CONNECT_SECONDS: Final = 10

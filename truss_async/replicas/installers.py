@@ -7,15 +7,13 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .interpreter import process_environment
 from .subprocesses import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _UV_NAMES: Final = {
     "constraint": ("UV_CONSTRAINT", " "),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,8 +18,6 @@ from ..errors import HarnessError
 from .subprocesses import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from .requirements import Needs
 
 _PROBE: Final = Path(__file__).with_name("interpreter_probe.py")

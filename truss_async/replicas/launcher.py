@@ -17,12 +17,10 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from types import ModuleType
+from types import ModuleType
+from typing import Any
 
 
 class PluginFinder(importlib.abc.MetaPathFinder):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+from datetime import datetime
+from typing import Final
 
 MAX_LINE_BYTES: Final = 16 * 1024
 _ACCESS_MARK: Final = b'"message": "Handled request'

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import HarnessError
 from .protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from ..clock import Clock
     from .protocol import Replica
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK, within
@@ -9,8 +10,6 @@ from ..errors import HarnessError
 from .protocol import ReplicaLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .pool import ReplicaPool
 
 FIRST_LOOK_SECONDS: Final = 0.001

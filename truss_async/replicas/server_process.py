@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+from collections.abc import Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,8 +23,6 @@ from .protocol import ReplicaLoadError
 from .subprocesses import describe_exit, kill_group
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
     from ..clock import Clock
     from .output import ServerOutput
 

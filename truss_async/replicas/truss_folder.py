@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
 from ..errors import HarnessError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIG_FILE: Final = "config.yaml"
 _NEEDS_DOCKER: Final = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..clock import wait_for_event
@@ -20,9 +22,6 @@ from .protocol import ReplicaLoadError, ReplicaUnreachableError
 from .server_process import ServerFolders, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from .context import BuildContext
     from .environment import Environment
     from .host import ReplicaHost

@@ -11,6 +11,8 @@ import re
 import shutil
 import sys
 from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import HarnessError
@@ -18,9 +20,6 @@ from .installers import pip_installer, python_of, uv_installer
 from .subprocesses import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from pathlib import Path
-
     from ..clock import Clock
     from .installers import Installer
     from .interpreter import Interpreter

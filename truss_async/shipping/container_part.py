@@ -6,14 +6,12 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..errors import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PACKAGE: Final = "truss_async"
 # Files and folders, as the import contract "the container loads pydantic and smart-open alone" has them.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
@@ -11,9 +12,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from ..errors import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 DISTRIBUTION: Final = "truss-async"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import HarnessError
@@ -23,9 +25,6 @@ from .shortcomings import shortcomings
 from .truss_source import TrussSource, read_text, read_truss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from .shortcomings import StoreLibraries
 
 _DEFAULT_PYTHON: Final = "3.13"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class UneditableError(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -43,8 +44,6 @@ from .schemes import AZURE
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import Body

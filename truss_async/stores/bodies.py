@@ -6,6 +6,7 @@ import io
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import OutputStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .protocol import Body
     from .readers import Digest
 

@@ -10,8 +10,9 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from mimetypes import MimeTypes
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -25,9 +26,6 @@ from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import timedelta
-
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import Body

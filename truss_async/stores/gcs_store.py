@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -37,8 +38,6 @@ from .schemes import GCS
 from .transfers import one_of_few_uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import Body

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ObjectNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .protocol import ObjectStore
 
 ATTEMPT_ID_METADATA: Final = "attempt-id"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from ..errors import UnsafeObjectKeyError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_NAME_LENGTH: Final = 128
 MAX_KEY_BYTES: Final = 900  # S3 and GCS allow 1024, the prefix included

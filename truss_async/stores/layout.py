@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
 
 from ..errors import SettingsError, UnsafeObjectKeyError
 from .keys import check_artifact_name, check_object_key, check_request_id, is_artifact_name
 from .templates import DATE, REQUEST_ID, Field, check_key, check_url, date_pattern, filled_in, pieces_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
 Kind: TypeAlias = Literal["result", "error", "artifact"]
 

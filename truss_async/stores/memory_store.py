@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..clock import SYSTEM_CLOCK
@@ -16,9 +18,6 @@ from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import timedelta
-
     from ..clock import Clock
     from .credentials import StoreCredentials
     from .options import StoreOptions

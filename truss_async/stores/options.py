@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..errors import SettingsError
 from .schemes import SCHEMES, in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_TAGS: Final = 10
 MAX_TAG_NAME_LENGTH: Final = 128

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
 from ..clock import SYSTEM_CLOCK
@@ -19,9 +21,6 @@ from .result_objects import ResultInfo, parse_output, parse_result, request_fail
 from .urls import object_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime, timedelta
-
     from typing_extensions import Self
 
     from ..clock import Clock

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import accumulate, chain, repeat
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 PAUSE_FACTOR: Final = 1.5

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from ..errors import OutputStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
     from _typeshed import WriteableBuffer
 
 BUFFER_BYTES: Final = 256 * 1024

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -11,9 +12,6 @@ from pydantic_core import from_json
 from ..contract import AsyncPredictResult
 from ..errors import InvalidResultError, RequestFailedError
 from .compression import decompressed
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 RESULT_CONTENT_TYPE: Final = "application/json"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from urllib.parse import urlencode
 
@@ -28,9 +30,6 @@ from .schemes import S3
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import timedelta
-
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 

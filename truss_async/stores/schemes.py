@@ -6,6 +6,7 @@ What else smart_open opens needs no row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, Final
 from ..errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .credentials import StoreCredentials
     from .options import StoreOptions
     from .protocol import ObjectStore

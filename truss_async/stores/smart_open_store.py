@@ -8,7 +8,9 @@ write at once, none can know that it was first.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 from urllib.parse import unquote
 
@@ -28,9 +30,6 @@ from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import timedelta
-
     from .protocol import Body
 
 

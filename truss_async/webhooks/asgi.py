@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
@@ -10,7 +11,6 @@ from ..errors import WebhookVerificationError
 from .verifier import WebhookVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from typing import TypeAlias
 
     Message: TypeAlias = MutableMapping[str, Any]

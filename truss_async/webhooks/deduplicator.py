@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,6 @@ from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
 from .lease import renewed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..contract import AsyncPredictResult
 
 # The platform repeats a webhook within seconds after a crash: by then the lease of a dead process must soon end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -11,7 +12,6 @@ from .sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
     from typing import TypeAlias
 
     Claim: TypeAlias = Literal["claimed", "busy", "handled"]

@@ -8,7 +8,9 @@ import inspect
 import logging
 import threading
 import uuid
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -19,9 +21,6 @@ from .stored_results import StoredResults
 from .verification import parse_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from ..contract import AsyncPredictResult
     from .stored_results import ClaimedResult, FailedResult
 

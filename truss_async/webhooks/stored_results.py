@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .handled import REMEMBER_SECONDS
@@ -11,7 +12,6 @@ from .sqlite_file import SqliteFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
     from ..clock import Clock
 

@@ -8,6 +8,7 @@ one error can neither crash on a request nor let one pass unchecked.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from .secrets import REMEDY, configured_secrets
 from .signing import SIGNATURE_VERSION, signature
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
     Headers: TypeAlias = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str | bytes, str | bytes]]

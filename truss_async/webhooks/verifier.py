@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from .secrets import REMEDY, configured_secrets
 from .verification import verify_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..contract import AsyncPredictResult
     from .verification import Headers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
@@ -11,8 +12,6 @@ from ..errors import WebhookVerificationError
 from .verifier import WebhookVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from flask import Request
 
     from ..contract import AsyncPredictResult

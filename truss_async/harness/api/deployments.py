@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from .refusals import no_such_model
 from .targets import Kind, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from ..deployment import Deployment
     from .targets import Named, Target
 

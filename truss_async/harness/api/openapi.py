@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,6 @@ from .calls import ANY, ANY_METHOD
 from .refusals import ApiErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .calls import Content, Operation, Schema
 
 _TEXT: Final[Schema] = {"type": "string"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,6 @@ from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import TARGETS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .calls import ApiParts, IncomingCall, Schema
 
 _TEXT: Schema = {"type": "string"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
@@ -13,8 +14,6 @@ from .refusals import ApiErrorCode, CallRefusedError, no_such_model
 from .targets import Kind, Named, Served, Target, named_by_host, named_by_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from .calls import ApiParts, IncomingCall
 
     _Paths: TypeAlias = dict[str, list[tuple[list[str], dict[str, Operation]]]]

@@ -6,7 +6,9 @@ They go before async requests, and share their slots.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,6 @@ from .bodies import IncomingBody, caller_left, declared_size, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from datetime import datetime
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ...clock import Clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
@@ -13,8 +14,6 @@ from ...replicas.protocol import ReplicaUnreachableError
 from .decisions import Occasion
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
     from ...contract.faults import FaultRule
     from ...replicas.protocol import Ask, Replica, ReplicaAnswer, ReplicaCall
     from .rules import Faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +14,6 @@ from ...errors import HarnessError, SettingsError
 from .decisions import Occasion, fits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from ...clock import Clock
     from ...contract.faults import FaultRule
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -11,8 +12,6 @@ from ...stores.schemes import SCHEMES
 from .store_gate import DIALECTS, StoreGate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from ...contract.faults import FaultKind
     from .rules import Faults
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -13,8 +14,6 @@ from ..request_queue import DeliveryAttempt
 from .decisions import Occasion, Tampering
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ...contract.faults import FaultRule
     from ..activity import Activity
     from ..request_queue import DueDelivery

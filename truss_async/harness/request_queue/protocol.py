@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import HarnessError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus
     from .accepted import AcceptedRequest
 

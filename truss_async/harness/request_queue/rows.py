@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus, WebhookStatus
 from .accepted import AcceptedRequest
@@ -17,9 +18,6 @@ from .protocol import (
     RequestRecord,
     WaitingRetry,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contract import WebhookStatus
@@ -22,10 +24,6 @@ from .rows import (
 from .writer import DatabaseWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-    from pathlib import Path
-
     from ...contract import ErrorDetail, RequestStatus
     from .protocol import (
         ClaimedRequest,

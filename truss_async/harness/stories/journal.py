@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
 
 from .story import MAX_SAID_LINES, Entry, Story
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
 
 MAX_STORIES: Final = 10_000
 MAX_LINES: Final = 500

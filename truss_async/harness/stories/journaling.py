@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ...contract import RequestStatus, WebhookStatus
@@ -9,9 +11,6 @@ from .problems import tells_of_exception
 from .story import Story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from ...contract import ErrorDetail
     from ..request_queue import ClaimedRequest, DeliveryAttempt, NewRequest, RequestQueue
     from .journal import Journal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from ...errors import HarnessError
 from .story import render_story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ...clock import Clock
     from ...contract import ErrorDetail, RequestStatus, WebhookStatus
     from .journal import Journal

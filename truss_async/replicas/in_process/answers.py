@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
 
 from ...contract.headers import ERROR_CODE, ERROR_SOURCE
 from ...contract.truss_server import (
@@ -17,9 +18,6 @@ from ...contract.truss_server import (
     UNHANDLED_EXCEPTION,
 )
 from ..protocol import ReplicaUnreachableError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
 
 CLIENT_CLOSED_REQUEST: Final = 499
 

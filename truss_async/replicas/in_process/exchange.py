@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +13,6 @@ from starlette.requests import Request
 from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.types import Message, Scope
 
     from ..protocol import ReplicaAnswer, ReplicaCall

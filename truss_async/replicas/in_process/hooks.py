@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 from starlette.requests import Request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 ENDPOINTS: Final = ("chat_completions", "completions", "embeddings", "messages", "responses")
 """Methods that the server offers at routes of their own, without preprocess and postprocess."""

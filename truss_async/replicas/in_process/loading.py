@@ -6,13 +6,12 @@ import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .hooks import hooks_of_callable, hooks_of_model, is_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .hooks import ModelHooks
 
 LOAD_ATTEMPTS: Final = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,6 @@ from .hooks import ENDPOINTS, ModelDefinitionError, Takes
 from .streams import GENERATORS, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ..protocol import ReplicaAnswer
     from .exchange import Exchange
     from .hooks import Hook, ModelHooks

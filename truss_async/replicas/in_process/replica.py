@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -13,8 +14,6 @@ from .serving import ModelServing
 from .tracebacks import model_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..logs import ReplicaLogLine, ServerRecord
     from ..protocol import ReplicaAnswer, ReplicaCall
     from .hooks import ModelHooks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +25,6 @@ from .streams import Streams, error_of
 from .tracebacks import model_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from ..protocol import ReplicaAnswer, ReplicaCall
     from .hooks import ModelHooks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +12,6 @@ import anyio.to_thread
 from .answers import StreamAnswer, error_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from starlette.responses import Response
     from starlette.types import Message
 

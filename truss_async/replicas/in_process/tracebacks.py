@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
+from typing import Final
 
 import anyio
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _NOT_THE_MODELS: Final = (str(Path(__file__).parents[2]), str(Path(anyio.__file__).parent))
 
