@@ -23,6 +23,7 @@ from .delivery import Delivery, webhook_tls
 from .deployment import Deployment, Shared
 from .faults import StoreGates
 from .housekeeping import Housekeeping
+from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
 from .request_queue import SqliteRequestQueue
 from .running import BACKLOG
@@ -88,7 +89,12 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     for deployment in deployments:
         await deployment.start()
         parts.push_async_callback(deployment.stop)
-    workers = [shared.delivery, *(worker for each in deployments for worker in each.workers), housekeeping]
+    workers = [
+        *_lease_keepers(shared, deployments),  # the first to start is the last to stop
+        shared.delivery,
+        *(worker for each in deployments for worker in each.workers),
+        housekeeping,
+    ]
     tasks = [
         _background(parts, shared.activity.start(each.run(), name=type(each).__name__)) for each in workers
     ]
@@ -149,6 +155,21 @@ async def _make_shared(
         host=host,
         report=report,
     )
+
+
+def _lease_keepers(shared: Shared, deployments: Sequence[Deployment]) -> list[LeaseKeeper]:
+    """One, if the queue has leases."""
+    if shared.queue.lease_seconds is None:
+        return []
+    return [
+        LeaseKeeper(
+            queue=shared.queue,
+            lease_seconds=shared.queue.lease_seconds,
+            workers=[shared.delivery, *(each.dispatcher for each in deployments)],
+            activity=shared.activity,
+            report=shared.report,
+        )
+    ]
 
 
 def _make_api(
