@@ -1,4 +1,7 @@
-"""docs/architecture.md, docs/glossary.md and CONTRIBUTING.md say what the tree and the import contracts say."""
+"""docs/architecture.md, docs/glossary.md and CONTRIBUTING.md say what the tree and the import contracts say.
+
+``python -m tests.unit.test_architecture`` draws the layers and the picture of the page anew.
+"""
 
 import ast
 import re
@@ -46,9 +49,13 @@ def imported_by(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             rooms |= {room_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = [*parts[: -node.level], *filter(None, [node.module])] if node.level else [node.module or ""]
+            base = (
+                [*parts[: -node.level], *filter(None, [node.module])] if node.level else [node.module or ""]
+            )
             module = ".".join(base)
-            named = [f"{module}.{alias.name}" for alias in node.names] if module == "truss_async" else [module]
+            named = (
+                [f"{module}.{alias.name}" for alias in node.names] if module == "truss_async" else [module]
+            )
             rooms |= {room_of(each) for each in named}
     return {room for room in rooms if room is not None}
 
@@ -74,27 +81,30 @@ def picture() -> str:
     for room in reach:
         implied: set[str] = set().union(*(reach[each] for each in imports()[room]))
         arrows += [f"  {room} --> {each}" for each in sorted(imports()[room] - implied)]
-    rows = [f"  subgraph row{number}[ ]\n    {' ~~~ '.join(row)}\n  end" for number, row in enumerate(layers(), 1)]
+    rows = [
+        f"  subgraph row{number}[ ]\n    {' ~~~ '.join(row)}\n  end" for number, row in enumerate(layers(), 1)
+    ]
     return "\n".join(["flowchart TD", *rows, *sorted(arrows)])
 
 
-def block_of(page: str, language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)\n```", text_of(page), re.DOTALL)
-    assert found is not None, f"{page} has no block of {language}"
-    return found[1]
+def drawn() -> str:
+    """The page with its layers and its picture as they are now."""
+    page = text_of("docs/architecture.md")
+    for language, block in (("text", "\n".join(" | ".join(row) for row in layers())), ("mermaid", picture())):
+        page, count = re.subn(rf"(?s)(?<=```{language}\n).*?(?=\n```)", block, page)
+        assert count == 1, f"the page has {count} blocks of {language}"
+    return page
 
 
-def test_the_layers_on_the_page_are_those_of_the_import_contract() -> None:
-    assert block_of("docs/architecture.md", "text") == "\n".join(" | ".join(row) for row in layers())
-
-
-def test_the_picture_shows_the_imports_that_the_code_has() -> None:
-    assert block_of("docs/architecture.md", "mermaid") == picture()
+def test_the_page_shows_the_layers_of_the_import_contract_and_the_imports_that_the_code_has() -> None:
+    assert text_of("docs/architecture.md") == drawn(), "run: python -m tests.unit.test_architecture"
 
 
 def test_every_import_of_the_package_points_down() -> None:
     rank = {room: number for number, row in enumerate(layers()) for room in row}
-    up = [f"{room} -> {each}" for room, rooms in imports().items() for each in rooms if rank[each] <= rank[room]]
+    up = [
+        f"{room} -> {each}" for room, rooms in imports().items() for each in rooms if rank[each] <= rank[room]
+    ]
     assert up == []
 
 
@@ -133,3 +143,7 @@ def test_contributing_says_where_each_kind_of_change_goes() -> None:
         "receiver framework, request field, API call"
     )
     assert set(wanted.split(", ")) <= set(rows)
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "architecture.md").write_text(drawn(), encoding="utf-8")
