@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Hook: TypeAlias = Callable[..., Any]
+Finish: TypeAlias = Callable[[object, Any, "Request | None", ServedRequest], Any]
 
 _OURS: Final = "_truss_async_hook"
 _ADDED: Final = "added"
@@ -50,54 +51,17 @@ def is_added_hook(function: object) -> bool:
 
 def preprocess_hook(method: UserMethod) -> Hook:
     """The user's preprocess, which knows its request; a request id that is unfit is refused here."""
-
-    async def preprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with Serving(find_request(arguments, keywords)) as served:
-            return await recorded_async(lambda: method(self, arguments, keywords), self, served)
-
-    def preprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        with Serving(find_request(arguments, keywords)) as served:
-            return recorded(lambda: method(self, arguments, keywords), self, served)
-
-    return _presented(preprocess_async if method.is_async else preprocess, method)
+    return _hook(method, lambda _model, output, _request, _served: output)
 
 
 def predict_hook(method: UserMethod) -> Hook:
     """The user's predict, whose output outlives its caller."""
-
-    async def predict_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        request = find_request(arguments, keywords)
-        with Serving(request) as served:
-            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
-        return _leave_predict(self, output, request, served)
-
-    def predict(self: object, *arguments: Any, **keywords: Any) -> Any:
-        request = find_request(arguments, keywords)
-        with Serving(request) as served:
-            output = recorded(lambda: method(self, arguments, keywords), self, served)
-        return _leave_predict(self, output, request, served)
-
-    return _presented(predict_async if method.is_async else predict, method)
+    return _hook(method, _leave_predict)
 
 
 def postprocess_hook(method: UserMethod) -> Hook:
     """The user's postprocess, whose output is saved before it is answered."""
-
-    async def postprocess_async(self: object, *arguments: Any, **keywords: Any) -> Any:
-        request = find_request(arguments, keywords)
-        with Serving(request) as served:
-            heed_caller(request)
-            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
-            return output if served is None else await in_saving_thread(save_for, self, output, served)
-
-    def postprocess(self: object, *arguments: Any, **keywords: Any) -> Any:
-        request = find_request(arguments, keywords)
-        with Serving(request) as served:
-            heed_caller(request)
-            output = recorded(lambda: method(self, arguments, keywords), self, served)
-            return output if served is None else save_for(self, output, served)
-
-    return _presented(postprocess_async if method.is_async else postprocess, method)
+    return _hook(method, lambda model, output, _request, served: save_for(model, output, served), saves=True)
 
 
 def added_postprocess_hook(return_annotation: Any, *, is_async: bool) -> Hook:
@@ -117,6 +81,32 @@ def added_postprocess_hook(return_annotation: Any, *, is_async: bool) -> Hook:
     hook = postprocess_hook(replace(method, signature=signature))
     vars(hook)[_OURS] = _ADDED
     return hook
+
+
+def _hook(method: UserMethod, finish: Finish, *, saves: bool = False) -> Hook:
+    """The user's method, and after it ``finish``, unless it is called by another hook, or outside of any request."""
+
+    async def hook_async(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with Serving(request) as served:
+            if saves:
+                heed_caller(request)
+            output = await recorded_async(lambda: method(self, arguments, keywords), self, served)
+            if served is None:
+                return output
+            if saves:
+                return await in_saving_thread(finish, self, output, request, served)
+            return finish(self, output, request, served)
+
+    def hook(self: object, *arguments: Any, **keywords: Any) -> Any:
+        request = find_request(arguments, keywords)
+        with Serving(request) as served:
+            if saves:
+                heed_caller(request)
+            output = recorded(lambda: method(self, arguments, keywords), self, served)
+            return output if served is None else finish(self, output, request, served)
+
+    return _presented(hook_async if method.is_async else hook, method)
 
 
 def recorded(work: Callable[[], Any], model: object, served: ServedRequest | None) -> Any:
@@ -139,10 +129,8 @@ async def recorded_async(
         raise
 
 
-def _leave_predict(
-    model: object, output: Any, request: "Request | None", served: ServedRequest | None
-) -> Any:
-    if request is None or served is None:
+def _leave_predict(model: object, output: Any, request: "Request | None", served: ServedRequest) -> Any:
+    if request is None:
         return output
     if is_added_hook(getattr(model, "postprocess", None)) and kind_of(output) is not Kind.DATA:
         output = CarriedResponse(output)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from .truss_server import FIRST_ERROR_STATUS, response_class
+from .truss_server import FIRST_ERROR_STATUS, is_response
 
 STREAM_REFUSED: Final = (
     "a stream cannot be saved: return the whole output (an async request could not stream it either), "
@@ -28,8 +28,7 @@ def kind_of(output: Any) -> Kind:
     """What the model has returned."""
     if inspect.isgenerator(output) or inspect.isasyncgen(output):
         return Kind.STREAM
-    response_type = response_class()
-    if response_type is None or not isinstance(output, response_type):
+    if not is_response(output):
         return Kind.DATA
     if hasattr(output, "body_iterator"):
         return Kind.STREAM

@@ -15,7 +15,6 @@ from ..contract.truss_server import LOG_MODULES, REQUEST_ID_VARIABLE
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
 FIRST_ERROR_STATUS: Final = 300  # from here on, a model's response is marked as an error
 _BINARY: Final = "application/octet-stream"
@@ -37,14 +36,10 @@ def request_class() -> "type[Request] | None":
     return Request
 
 
-@functools.cache
-def response_class() -> "type[Response] | None":
-    """The same for its Response."""
-    try:
-        from starlette.responses import Response
-    except ImportError:
-        return None
-    return Response
+def is_response(output: object) -> bool:
+    """Whether it is a response of the model's own making, who has then imported what it is."""
+    responses = sys.modules.get("starlette.responses")
+    return responses is not None and isinstance(output, responses.Response)
 
 
 def find_request(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> "Request | None":
