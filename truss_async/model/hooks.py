@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -11,7 +11,7 @@ from ..errors import OutputError, OutputStoreError
 from .failures import record_failure
 from .preparation import saver_of
 from .requests import ServedRequest, Serving
-from .responses import Kind, kind_of
+from .responses import kind_of
 from .saving_threads import in_saving_thread
 from .truss_server import find_request, heed_caller, outlive_caller
 from .user_methods import UserMethod, read_method
@@ -29,14 +29,14 @@ _ADDED: Final = "added"
 _WRAPPED: Final = "wrapped"
 
 
-@dataclass(frozen=True)
 class CarriedResponse:
     """A response or a stream on its way from predict to the postprocess that we added.
 
     Truss refuses one from predict when there is a postprocess; one from postprocess it sends.
     """
 
-    response: Any
+    def __init__(self, response: Any) -> None:
+        self.response = response
 
 
 def is_hook(function: object) -> bool:
@@ -132,7 +132,7 @@ async def recorded_async(
 def _leave_predict(model: object, output: Any, request: "Request | None", served: ServedRequest) -> Any:
     if request is None:
         return output
-    if is_added_hook(getattr(model, "postprocess", None)) and kind_of(output) is not Kind.DATA:
+    if is_added_hook(getattr(model, "postprocess", None)) and kind_of(output) != "data":
         output = CarriedResponse(output)
     outlive_caller(request, note=served.note_caller)
     return output

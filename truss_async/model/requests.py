@@ -4,7 +4,6 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..contract import headers
@@ -20,13 +19,13 @@ logger = logging.getLogger(__name__)
 _SCOPE_KEY: Final = "truss_async.served_request"
 
 
-@dataclass
 class ServedRequest:
     """One request to the model server, shared by the hooks that Truss calls for it."""
 
-    request_id: str
-    is_binary: bool = False  # the caller is answered in msgpack, not in JSON
-    caller_has_gone: bool = False
+    def __init__(self, request_id: str, *, is_binary: bool = False) -> None:
+        self.request_id = request_id
+        self.is_binary = is_binary  # the caller is answered in msgpack, not in JSON
+        self.caller_has_gone = False
 
     def note_caller(self, has_gone: bool) -> None:
         self.caller_has_gone = has_gone

@@ -1,9 +1,8 @@
 """What kind of thing a model has returned, and what a ready-made response says."""
 
 import inspect
-from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json
 
@@ -15,24 +14,20 @@ STREAM_REFUSED: Final = (
 )
 
 
-class Kind(Enum):
-    """What a model has returned."""
-
-    DATA = auto()
-    RESPONSE = auto()  # of the model's own making
-    ERROR = auto()  # such a one that reports an error, which is no output
-    STREAM = auto()  # it comes bit by bit, so that there is no moment at which it could be saved
+Kind: TypeAlias = Literal["data", "response", "error", "stream"]
+"""A response is of the model's own making; such a one that reports an error is no output; a stream comes bit by bit, so
+that there is no moment at which it could be saved."""
 
 
 def kind_of(output: Any) -> Kind:
     """What the model has returned."""
     if inspect.isgenerator(output) or inspect.isasyncgen(output):
-        return Kind.STREAM
+        return "stream"
     if not is_response(output):
-        return Kind.DATA
+        return "data"
     if hasattr(output, "body_iterator"):
-        return Kind.STREAM
-    return Kind.ERROR if output.status_code >= FIRST_ERROR_STATUS else Kind.RESPONSE
+        return "stream"
+    return "error" if output.status_code >= FIRST_ERROR_STATUS else "response"
 
 
 def response_content(response: Any) -> Any:

@@ -18,7 +18,7 @@ from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
 from .output_json import output_json
 from .output_writer import OutputWriter
-from .responses import STREAM_REFUSED, Kind, kind_of, response_content
+from .responses import STREAM_REFUSED, kind_of, response_content
 from .settings import OutputSettings
 from .spill import SpillFolder
 from .uploader import Uploader
@@ -63,13 +63,13 @@ class OutputSaver:
         A response is saved as what it says, and answered as it is. One that reports an error is no output.
         """
         kind = kind_of(output)
-        if kind is Kind.STREAM:
+        if kind == "stream":
             self._admit_stream(request_id)
             return output
-        if kind is Kind.ERROR:
+        if kind == "error":
             logger.warning("request %s is answered with status %d, not saved", request_id, output.status_code)
             return output
-        content = response_content(output) if kind is Kind.RESPONSE else output
+        content = response_content(output) if kind == "response" else output
         writer = self._writer(request_id, self._settings.timeout_seconds)
         try:
             with self._counted(writer):
@@ -78,14 +78,14 @@ class OutputSaver:
                 )
         except OutputStoreError as error:
             # An artifact that is not stored would be lost: what is answered in its place only refers to it.
-            is_answered_whole = kind is Kind.RESPONSE or not writer.has_artifacts
+            is_answered_whole = kind == "response" or not writer.has_artifacts
             if self._settings.on_failure != "log" or not is_answered_whole:
                 raise
             logger.error("the output of request %s is answered and not saved: %s", request_id, error)
             return output
         if self._settings.respond_with == "reference":
             return reference.model_dump()
-        return output if kind is Kind.RESPONSE else saved
+        return output if kind == "response" else saved
 
     def save_error(self, request_id: str, detail: ErrorDetail) -> None:
         """Save why the request failed, where it neither hides nor replaces an output of the same request."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from ..errors import SettingsError, reasons
-from ..stores.schemes import in_words
 from ..stores.templates import check_key, check_url
 
 if TYPE_CHECKING:
@@ -59,14 +58,12 @@ class OutputSettings(BaseModel):
         description="Whether the error of a request that failed in the model is saved beside the result's place.",
     )
     storage_class: str | None = Field(
-        default=None,
-        description=f"The cloud's class of the objects: {in_words('storage_class')}.",
+        default=None, description="The class of the objects, in the cloud's own word."
     )
     kms_key_id: str | None = Field(
-        default=None,
-        description=f"The key that the objects are encrypted with: {in_words('kms_key_id')}.",
+        default=None, description="The key that the objects are encrypted with, in the cloud's own words."
     )
-    tags: dict[str, str] = Field(default={}, description=f"The objects' tags, on {in_words('tags')}.")
+    tags: dict[str, str] = Field(default={}, description="The objects' tags, where the cloud has such.")
     headers: dict[str, str] = Field(default={}, description="Sent with each object, such as Cache-Control.")
     on_failure: Literal["raise", "spill", "log"] = Field(
         default="raise",

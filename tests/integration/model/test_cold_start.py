@@ -31,7 +31,7 @@ EXPECTED = {
         "truss_server",
         "user_methods",
     },
-    "truss_async.stores": {"keys", "schemes", "templates"},
+    "truss_async.stores": {"keys", "templates"},
 }
 OF_PYTHON = {"concurrent.futures.thread", "unicodedata"}
 SCRIPT = """
