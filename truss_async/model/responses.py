@@ -1,12 +1,13 @@
 """What kind of thing a model has returned, and what a ready-made response says."""
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic_core import from_json
 
-from .truss_server import FIRST_ERROR_STATUS, is_response
+from .truss_server import FIRST_ERROR_STATUS
 
 STREAM_REFUSED: Final = (
     "a stream cannot be saved: return the whole output (an async request could not stream it either), "
@@ -23,7 +24,8 @@ def kind_of(output: Any) -> Kind:
     """What the model has returned."""
     if inspect.isgenerator(output) or inspect.isasyncgen(output):
         return "stream"
-    if not is_response(output):
+    responses = sys.modules.get("starlette.responses")  # whoever made one has imported it
+    if responses is None or not isinstance(output, responses.Response):
         return "data"
     if hasattr(output, "body_iterator"):
         return "stream"

@@ -36,12 +36,6 @@ def request_class() -> "type[Request] | None":
     return Request
 
 
-def is_response(output: object) -> bool:
-    """Whether it is a response of the model's own making, who has then imported what it is."""
-    responses = sys.modules.get("starlette.responses")
-    return responses is not None and isinstance(output, responses.Response)
-
-
 def find_request(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> "Request | None":
     """The request among the arguments of a hook, if the server or the user's code handed one on."""
     request_type = request_class()
