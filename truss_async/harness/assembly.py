@@ -90,7 +90,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         await deployment.start()
         parts.push_async_callback(deployment.stop)
     workers = [
-        *_lease_keepers(shared, deployments),  # the first to start is the last to stop
+        *_lease_keepers(shared, deployments, housekeeping),  # the first to start is the last to stop
         shared.delivery,
         *(worker for each in deployments for worker in each.workers),
         housekeeping,
@@ -157,7 +157,9 @@ async def _make_shared(
     )
 
 
-def _lease_keepers(shared: Shared, deployments: Sequence[Deployment]) -> list[LeaseKeeper]:
+def _lease_keepers(
+    shared: Shared, deployments: Sequence[Deployment], housekeeping: Housekeeping
+) -> list[LeaseKeeper]:
     """One, if the queue has leases."""
     if shared.queue.lease_seconds is None:
         return []
@@ -165,7 +167,7 @@ def _lease_keepers(shared: Shared, deployments: Sequence[Deployment]) -> list[Le
         LeaseKeeper(
             queue=shared.queue,
             lease_seconds=shared.queue.lease_seconds,
-            workers=[shared.delivery, *(each.dispatcher for each in deployments)],
+            workers=[shared.delivery, *(each.dispatcher for each in deployments), housekeeping],
             activity=shared.activity,
             report=shared.report,
         )

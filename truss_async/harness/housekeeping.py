@@ -34,6 +34,13 @@ class Housekeeping:
             self._next = expires_at
             self._awake.set()
 
+    async def take_over(self) -> None:
+        """Look after what others queued, too: they may not live to see it expire."""
+        self.note_expiry(self._activity.now())
+
+    def drop(self) -> None:
+        """Of what falls due by itself, nothing is anybody's own."""
+
     async def run(self) -> None:
         """Keep house until cancelled."""
         while True:

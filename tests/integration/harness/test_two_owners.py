@@ -82,7 +82,7 @@ def test_what_a_dead_owner_held_is_taken_over_when_its_lease_ends(
     harness = serve(clock=clock, state_dir=tmp_path / "one")
     harness.wait_ready()
     clock.advance(LEASE.total_seconds() - 1)
-    assert len(receiver.deliveries) == 0
+    assert [delivery.request_id for delivery in receiver.deliveries] == ["queued"]
     clock.advance(LEASE.total_seconds())
     assert receiver.wait_for("inferred").result.data == {"echo": 1}
     assert receiver.wait_for("delivered").result.data == "an output"
@@ -91,10 +91,22 @@ def test_what_a_dead_owner_held_is_taken_over_when_its_lease_ends(
         assert outcome(client.status("delivered")) == ("SUCCEEDED", "SUCCEEDED")
 
 
+def test_what_a_dead_owner_queued_expires_for_the_others(
+    serve: Callable[..., Harness], clock: ManualClock, queue_file: Path, tmp_path: Path
+) -> None:
+    harness = serve(clock=clock, state_dir=tmp_path / "one")
+    harness.wait_ready()
+    clock.advance()
+    asyncio.run(leave(queue_file, "of another harness", "https://example.com"))
+    clock.advance(minutes=11)
+    with HarnessClient(harness.url, api_key="any") as client:
+        assert outcome(client.status("queued")) == ("EXPIRED", "CANCELED")
+
+
 async def leave(file: Path, deployment_id: str, endpoint: str) -> None:
-    """As one that is killed while it infers one request and delivers the result of another."""
+    """As one that is killed while it infers one request and delivers the result of another, and one more is queued."""
     queue = SqliteRequestQueue(file, now=START, lease_seconds=LEASE.total_seconds())
-    for request_id in ("delivered", "inferred"):
+    for request_id in ("delivered", "inferred", "queued"):
         accepted = AcceptedRequest("local", None, endpoint, InferenceRetryConfig())
         expires_at = START + timedelta(minutes=10)
         await queue.enqueue(NewRequest(request_id, deployment_id, accepted, b"1", 0, START, expires_at))

@@ -59,6 +59,15 @@ async def test_at_the_start_what_fell_due_is_expired_and_forgotten(stage: Housek
     assert await stage.is_at_rest()
 
 
+async def test_when_others_are_looked_after_what_they_queued_expires_too(stage: HousekeepingStage) -> None:
+    await stage.tidies(next_expiry=stage.now + MINUTE)
+    await stage.housekeeping.take_over()
+    calls = await stage.tidies()
+    assert calls["expire"].said["now"] == stage.now
+    stage.housekeeping.drop()
+    assert await stage.is_at_rest()
+
+
 @pytest.mark.parametrize(
     ("expiry", "over", "seconds"),
     [
