@@ -229,6 +229,9 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T], *, clock: Cl
     """
     task = asyncio.current_task()
     is_late = False
+    cancelled = 0
+    if sys.version_info >= (3, 11) and task is not None:
+        cancelled = task.cancelling()
 
     def end() -> None:
         nonlocal is_late
@@ -242,8 +245,8 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, T], *, clock: Cl
     except asyncio.CancelledError:
         if not is_late:
             raise
-        if sys.version_info >= (3, 11) and task is not None:
-            task.uncancel()
+        if sys.version_info >= (3, 11) and task is not None and task.uncancel() > cancelled:
+            raise  # somebody else cancelled it in the same moment, which Python 3.10 cannot tell
         raise TimeoutError(f"not done within {seconds:g} s") from None
     finally:
         call_off()

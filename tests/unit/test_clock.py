@@ -1,4 +1,5 @@
 import asyncio
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
 
@@ -112,6 +113,24 @@ def test_what_takes_too_long_is_cancelled() -> None:
 
     asyncio.run(scenario())
     assert cleaned_up == [True]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_cancellation_in_the_moment_at_which_time_is_up_counts(is_before: bool) -> None:
+    async def scenario() -> asyncio.Task[bool]:
+        clock, loop = ManualClock(START), asyncio.get_running_loop()
+        waiting = asyncio.create_task(wait_for_event(asyncio.Event(), clock=clock, seconds=60))
+        await asyncio.sleep(0)
+        if is_before:
+            loop.call_soon(waiting.cancel)
+        clock.advance(minutes=1)
+        if not is_before:
+            loop.call_soon(waiting.cancel)
+        await asyncio.wait([waiting])
+        return waiting
+
+    # Python 3.10 does not tell how often a task was cancelled.
+    assert asyncio.run(scenario()).cancelled() is (sys.version_info >= (3, 11))
 
 
 def test_what_is_done_in_time_gives_its_result_or_its_error() -> None:
