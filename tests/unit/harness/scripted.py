@@ -53,11 +53,17 @@ class Script:
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
+        self.may_leave = asyncio.Event()
+        """Until this is set, no caller leaves, whether it has its answer or was called off."""
+        self.may_leave.set()
 
     async def call_of(self, name: str, said: dict[str, Any]) -> Any:
         call = Call(name, said)
         self._calls.append(call)
-        return await call.answered()
+        try:
+            return await call.answered()
+        finally:
+            await self.may_leave.wait()
 
     @property
     def open(self) -> list[str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ENDPOINT = "https://one.example/hook"
 OTHER = "https://other.example/hook"
 FULL_DISK = "the disk is full"
+DEADLINE_SECONDS = 5
 
 
 class Stage:
@@ -70,15 +71,18 @@ class Stage:
 
     @asynccontextmanager
     async def running(self, part: Part) -> AsyncIterator[asyncio.Task[None]]:
-        """Until the end, when it is cancelled, ends, and leaves no work behind."""
+        """Until the end, when it is cancelled, ends, and leaves neither work nor errors behind."""
+        lost: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
         task = self.activity.start(part.run())
         try:
             yield task
         finally:
             task.cancel()
-            await asyncio.wait_for(asyncio.wait([task]), timeout=5)
+            await asyncio.wait([task], timeout=DEADLINE_SECONDS)
         assert task.cancelled(), task
-        await asyncio.wait_for(self.activity.settle(patience_seconds=0), timeout=5)
+        await asyncio.wait_for(self.activity.settle(patience_seconds=0), DEADLINE_SECONDS)
+        assert lost == []
 
     async def pass_time(self, seconds: float) -> None:
         await settle()

@@ -103,6 +103,8 @@ def test_a_streaming_answer_is_not_supported() -> None:
         ),
         ("plain Ünicode".encode(), "text/plain", '"plain Ünicode"'.encode()),
         (b"", "application/json", b"null"),
+        (b'{"a": 1}', "application/geo+json", b'{"a":1}'),
+        (b'{"a": 1}', "Application/JSON", b'{"a":1}'),
     ],
 )
 def test_an_output_becomes_the_json_that_a_webhook_carries(

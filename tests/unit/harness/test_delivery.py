@@ -244,6 +244,19 @@ async def test_a_result_with_a_slot_is_sent_at_once_without_asking_the_queue(sta
     assert stage.queue.open == ["finish_delivery"]
 
 
+async def test_a_result_that_is_sent_at_once_has_its_slot_until_it_is_recorded(stage: DeliveryStage) -> None:
+    await stage.begins()
+    for number in PER_ENDPOINT:
+        assert stage.hand_over(due(str(number)))
+    assert not stage.hand_over(due("beyond"))
+    await stage.posts()
+    await stage.begins()
+    assert not stage.hand_over(due("beyond"))
+    (await stage.queue.takes("finish_delivery", claim_deliveries=[], next_delivery=None)).answer()
+    await settle()
+    assert stage.hand_over(due("after"))
+
+
 async def test_a_slot_that_is_not_used_is_given_back(stage: DeliveryStage) -> None:
     def refuse() -> None:
         with stage.delivery.slot_for(ENDPOINT) as slot:
@@ -324,6 +337,7 @@ async def test_a_delivery_that_waited_in_vain_leaves_its_slot_to_the_next(stage:
     next_one.answer(None)
     await settle()
     assert stage.hand_over(due("r1"))
+    assert stage.reports == []
 
 
 async def test_when_all_slots_are_taken_nothing_is_claimed_until_one_is_free(stage: DeliveryStage) -> None:
@@ -512,3 +526,14 @@ async def test_it_ends_when_it_is_cancelled_wherever_it_waits_and_begins_nothing
     await settle()
     assert all(call.is_called_off for call in calls)
     assert (stage.queue.open, stage.endpoints.open) == ([], [])
+
+
+async def test_it_ends_only_when_its_deliveries_have() -> None:
+    stage = DeliveryStage()
+    async with stage.running(stage.delivery) as running:
+        await stage.begins([due()])
+        stage.endpoints.may_leave.clear()
+        running.cancel()
+        await settle()
+        assert not running.done()
+        stage.endpoints.may_leave.set()

@@ -126,6 +126,12 @@ def test_nobody_waits_after_all_were_dismissed(taker: Taker) -> None:
     assert (taker.turns, taker.slots.room) == ([], MAX_IN_FLIGHT)
 
 
+def test_a_server_to_which_nothing_is_sent_is_forgotten(taker: Taker) -> None:
+    for slot in taker.fill():
+        taker.slots.give_back(slot)
+    assert taker.slots._endpoints == {}
+
+
 servers = st.integers(0, 2).map(lambda number: f"https://{number}.example/")
 steps = st.tuples(st.sampled_from(["try", "claimed", "back"]), servers, st.integers(1, 100))
 

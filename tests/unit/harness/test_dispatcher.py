@@ -413,6 +413,17 @@ async def test_a_retry_that_falls_due_while_a_claim_commits_is_made_when_a_slot_
     assert stage.queue.open == ["resume"]
 
 
+async def test_of_retries_that_are_due_as_many_are_made_as_there_are_slots(stage: DispatcherStage) -> None:
+    (await stage.queue.takes("in_progress")).answer([WaitingRetry(name, 0, None) for name in ("r1", "r2")])
+    resume = await stage.queue.takes("resume", claim=[])
+    stage.dispatcher.note_queued()
+    resume.answer(stage.claimed("r1"))
+    await settle()
+    assert stage.queue.open == []
+    await stage.answers(OK)
+    assert (await stage.queue.takes("resume")).said["request_id"] == "r2"
+
+
 async def test_a_retry_of_what_is_over_is_left_out(stage: DispatcherStage) -> None:
     stage.pool.free = 2
     await stage.fails(stage.claimed("r1"))
@@ -420,11 +431,12 @@ async def test_a_retry_of_what_is_over_is_left_out(stage: DispatcherStage) -> No
     await stage.fails(stage.claimed("r2"))
     await stage.pass_time(1)
     resume = await stage.queue.takes("resume", claim=[])
+    stage.dispatcher.note_queued()
     resume.answer(None)
     other = await stage.queue.takes("resume")
     assert (resume.said["request_id"], other.said["request_id"]) == ("r1", "r2")
     other.answer(None)
-    await settle()
+    await stage.claims()
     assert (stage.queue.open, stage.pool.taken) == ([], 0)
 
 
@@ -533,8 +545,10 @@ async def test_while_it_is_paused_nothing_is_claimed_and_no_retry_is_made(stage:
     await stage.claims()
     stage.dispatcher.pause()
     stage.dispatcher.note_queued()
+    await stage.pass_time(1)
+    looks = stage.pool.looks
     await stage.pass_time(60)
-    assert (stage.queue.open, stage.pool.taken) == ([], 0)
+    assert (stage.queue.open, stage.pool.taken, stage.pool.looks) == ([], 0, looks)
     stage.dispatcher.resume()
     await stage.queue.takes("resume")
 
@@ -713,6 +727,17 @@ async def test_it_ends_when_it_is_cancelled_wherever_it_waits_and_leaves_all_as_
     await settle()
     assert all(call.is_called_off for call in calls)
     assert (stage.queue.open, stage.model.open, stage.pool.taken) == ([], [], 0)
+
+
+async def test_it_ends_only_when_its_attempts_have() -> None:
+    stage = DispatcherStage()
+    async with stage.running(stage.dispatcher) as running:
+        await stage.claims(stage.claimed())
+        stage.model.may_leave.clear()
+        running.cancel()
+        await settle()
+        assert not running.done()
+        stage.model.may_leave.set()
 
 
 async def test_slots_of_endpoints_are_given_back_when_it_is_cancelled() -> None:
