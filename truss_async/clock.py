@@ -27,7 +27,13 @@ class Clock(Protocol):
     """What tells the time and waits. Durations are in seconds; ``now`` is in UTC and aware."""
 
     def now(self) -> datetime:
-        """The present moment, in UTC."""
+        """The present moment, in UTC. It may jump, either way, when somebody sets the machine's time."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever pass, for durations, whatever becomes of the time of day; none below 0.
+
+        The processes of one machine have them in common, from its start on.
+        """
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a coroutine."""
@@ -52,6 +58,9 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(timezone.utc)
 
+    def monotonic(self) -> float:
+        return time.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
 
@@ -68,6 +77,18 @@ class SystemClock:
 SYSTEM_CLOCK = SystemClock()
 
 
+class TellsTime(Protocol):
+    """The least that a clock does."""
+
+    def now(self) -> datetime: ...
+
+
+def stopwatch_of(clock: TellsTime) -> Callable[[], float]:
+    """How durations are measured beside that clock: by its own ``monotonic``; by the system's, where it has none."""
+    own: Callable[[], float] = getattr(clock, "monotonic", SYSTEM_CLOCK.monotonic)
+    return own
+
+
 @dataclass(slots=True, eq=False)
 class _Sleeper:
     wake: Callable[[], None]
@@ -78,7 +99,7 @@ class ManualClock:
     """Time that stands still until ``advance`` moves it. Safe to share between threads."""
 
     def __init__(self, start: datetime | None = None) -> None:
-        self._now = start or datetime(2026, 1, 1, tzinfo=timezone.utc)
+        self._start = self._now = start or datetime(2026, 1, 1, tzinfo=timezone.utc)
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._sleepers: list[tuple[datetime, int, _Sleeper]] = []
@@ -89,6 +110,10 @@ class ManualClock:
     def now(self) -> datetime:
         with self._lock:
             return self._now
+
+    def monotonic(self) -> float:
+        with self._lock:
+            return (self._now - self._start).total_seconds()
 
     def attend(self, settle: Callable[[float], None]) -> Callable[[], None]:
         """Have it called before time moves and after each wake-up: it returns once all that follows is done, having

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from truss_async.clock import SYSTEM_CLOCK, ManualClock, wait_for_event, within
+from truss_async.clock import SYSTEM_CLOCK, ManualClock, stopwatch_of, wait_for_event, within
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -19,6 +19,21 @@ def test_time_stands_still_until_it_is_moved() -> None:
     assert clock.now() == START
     assert clock.advance(hours=72) == START + timedelta(hours=72)
     assert clock.now() == START + timedelta(hours=72)
+
+
+def test_durations_are_measured_apart_from_the_time_of_day() -> None:
+    clock = ManualClock(START)
+    before = clock.monotonic()
+    clock.advance(90)
+    assert clock.monotonic() - before == 90
+    assert stopwatch_of(clock)() == clock.monotonic()
+
+    class OnlyTells:
+        def now(self) -> datetime:
+            return START
+
+    began = SYSTEM_CLOCK.monotonic()
+    assert began <= stopwatch_of(OnlyTells())() <= SYSTEM_CLOCK.monotonic()
 
 
 def test_time_is_never_moved_back() -> None:

@@ -66,9 +66,9 @@ class Deduplicator:
 
     def _claim(self, request_id: str, owner: str) -> bool:
         """True: it is the owner's now; False: it was handled already."""
-        start = self._clock.now()
+        start = self._clock.monotonic()
         while (claim := self._store.claim(request_id, owner, seconds=LEASE_SECONDS)) == "busy":
-            if (self._clock.now() - start).total_seconds() >= self._wait_seconds:
+            if self._clock.monotonic() - start >= self._wait_seconds:
                 raise ResultBusyError(f"the result of {request_id!a} is still being handled elsewhere")
             self._clock.block(_POLL_SECONDS)
         return claim == "claimed"

@@ -1,16 +1,19 @@
 """A result that comes twice is handled once: in one process, in two, with any store."""
 
 import queue
+import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from truss_async.clock import SYSTEM_CLOCK, ManualClock
+from tests.unit.webhooks.stepping import SteppingClock
+from truss_async.clock import SYSTEM_CLOCK, ManualClock, SystemClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.contract.limits import DELIVERY_TIMEOUT_SECONDS
 from truss_async.errors import ResultBusyError, WebhookReceiverError
@@ -77,6 +80,74 @@ def test_what_was_handled_is_remembered_for_a_week(store: HandledStore, clock: M
     store.finish("last", "a")
     assert store.claim("r", "b", seconds=6) == "claimed"
     assert store.claim("later", "b", seconds=6) == "handled"
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -24 * 365 * 50, 24 * 365 * 50])
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_claim_and_a_memory_last_as_long_when_the_time_of_day_is_set(
+    kind: str, hours: float, tmp_path: Path
+) -> None:
+    clock = SteppingClock()
+    store: HandledStore = MemoryHandledStore(clock=clock)
+    if kind == "sqlite":
+        store = SqliteHandledStore(tmp_path / "handled.sqlite", clock=clock)
+    store.claim("r", "a", seconds=6)
+    store.finish("done", "a")
+    clock.step(hours)
+    clock.advance(5)
+    assert store.claim("r", "b", seconds=6) == "busy"
+    assert store.claim("done", "b", seconds=6) == "handled"
+    clock.advance(1)
+    assert store.claim("r", "b", seconds=6) == "claimed"
+    store.finish("r", "b")
+    assert store.claim("done", "b", seconds=6) == "handled"
+
+
+def test_a_claim_from_before_the_machine_was_started_anew_is_nobodys(tmp_path: Path) -> None:
+    before = ManualClock()
+    before.advance(hours=100)
+    store = SqliteHandledStore(tmp_path / "handled.sqlite", clock=before)
+    store.finish("done", "a")
+    store.claim("r", "a", seconds=6)
+    # The seconds count from 0 again, the time of day goes on.
+    after = ManualClock(before.now())
+    anew = SqliteHandledStore(tmp_path / "handled.sqlite", clock=after)
+    assert anew.claim("r", "b", seconds=6) == "claimed"
+    assert anew.claim("done", "b", seconds=6) == "handled"
+    after.advance(hours=7 * 24 + 100)  # the later of both measures
+    assert anew.claim("done", "b", seconds=6) == "claimed"
+
+
+def test_a_file_of_an_earlier_version_is_taken_over(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "handled.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE handled (request_id TEXT PRIMARY KEY, owner TEXT, until REAL, is_handled INTEGER)"
+        )
+        moment = clock.now().timestamp()
+        rows = [("done", "a", moment + 100, 1), ("claimed", "a", moment + 100, 0)]
+        connection.executemany("INSERT INTO handled VALUES (?, ?, ?, ?)", rows)
+        connection.commit()
+    store = SqliteHandledStore(path, clock=clock)
+    assert store.claim("done", "b", seconds=6) == "handled"
+    assert store.claim("claimed", "b", seconds=6) == "claimed"
+    assert SqliteHandledStore(path, clock=clock).claim("done", "b", seconds=6) == "handled"
+
+
+def test_waiting_for_the_outcome_ends_in_time_when_the_time_of_day_is_set_back() -> None:
+    class SetBack(SystemClock):
+        """Set back by an hour whenever somebody looks."""
+
+        hours = 0
+
+        def now(self) -> datetime:
+            self.hours += 1
+            return super().now() - timedelta(hours=self.hours)
+
+    store = MemoryHandledStore()
+    store.claim("ab12", "somebody", seconds=60)
+    with pytest.raises(ResultBusyError):
+        Deduplicator(store, wait_seconds=0.2, clock=SetBack()).handle(make_result(), lambda result: None)
 
 
 def test_a_result_is_handled_once(store: HandledStore, clock: ManualClock) -> None:

@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.webhooks.stepping import SteppingClock
 from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import WebhookReceiverError
@@ -125,7 +127,7 @@ def test_a_handler_that_fails_is_called_again_after_a_while(open_inbox: Callable
 
 def busy(inbox: ResultInbox) -> bool:
     """Whether somebody has claimed something."""
-    query = "SELECT count(*) FROM results WHERE owner IS NOT NULL AND state = 'waiting'"
+    query = "SELECT count(*) FROM inbox WHERE owner IS NOT NULL AND state = 'waiting'"
     count = inbox._results._file.run(lambda connection: connection.execute(query).fetchone()[0])
     return bool(count)
 
@@ -250,6 +252,98 @@ def test_a_claimed_result_is_nobody_elses(path: Path) -> None:
     results.finish("ab12")
     clock.advance(6)
     assert results.claim("c", seconds=6) is None
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -24 * 365 * 50, 24 * 365 * 50])
+def test_every_wait_lasts_as_long_when_the_time_of_day_is_set(path: Path, hours: float) -> None:
+    clock = SteppingClock()
+    results = StoredResults(path, clock=clock)
+    for request_id in ("new", "put off", "claimed", "handled"):
+        results.add(request_id, b"{}")
+    results.finish("handled")
+    assert [claimed.request_id for owner in "abc" if (claimed := results.claim(owner, seconds=30))] == [
+        "new",
+        "put off",
+        "claimed",
+    ]
+    results.put_off("new", "a", seconds=0, error="no")
+    results.put_off("put off", "b", seconds=10, error="no")
+    clock.step(hours)
+    assert take(results) == ["new"]
+    clock.advance(9)
+    assert take(results) == []
+    clock.advance(1)
+    assert take(results) == ["put off"]
+    results.add("another", b"{}")  # and what was handled too long ago is forgotten
+    clock.advance(19)
+    assert take(results) == ["another"]
+    clock.advance(1)
+    assert take(results) == ["claimed"]
+    assert not results.add("handled", b"again")
+
+
+def take(results: StoredResults) -> list[str]:
+    """What is due, and is handled now."""
+    due: list[str] = []
+    while claimed := results.claim("somebody", seconds=30):
+        due.append(claimed.request_id)
+        results.finish(claimed.request_id)
+    return due
+
+
+def test_a_clock_that_only_tells_the_time_will_do(path: Path) -> None:
+    class Ahead:
+        hours = 1
+
+        def now(self) -> datetime:
+            return SYSTEM_CLOCK.now() + timedelta(hours=self.hours)
+
+    clock = Ahead()
+    results = StoredResults(path, clock=clock)
+    results.add("ab12", b"{}")
+    clock.hours = 0
+    assert results.claim("a", seconds=30) is not None
+
+
+def test_what_waited_when_the_machine_was_started_anew_is_due(path: Path) -> None:
+    before = ManualClock()
+    before.advance(hours=100)
+    results = StoredResults(path, clock=before)
+    for request_id in ("claimed", "put off", "new", "handled"):
+        results.add(request_id, b"{}")
+    results.claim("a", seconds=30)
+    results.claim("a", seconds=30)
+    results.put_off("put off", "a", seconds=600, error="no")
+    results.finish("handled")
+    # The seconds count from 0 again, the time of day goes on.
+    after = ManualClock(before.now())
+    anew = StoredResults(path, clock=after)
+    assert sorted(take(anew)) == ["claimed", "new", "put off"]
+    assert not anew.add("handled", b"again")
+    after.advance(hours=7 * 24 + 100)  # the later of both measures
+    assert anew.add("handled", b"again")
+
+
+def test_an_inbox_of_an_earlier_version_is_taken_over(path: Path) -> None:
+    clock = ManualClock()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE results (request_id TEXT PRIMARY KEY, state TEXT, body BLOB, received_at REAL, due_at REAL,"
+            " attempts INTEGER, owner TEXT, claimed_until REAL, error TEXT)"
+        )
+        rows = [
+            ("waits", "waiting", b"{}", 1.5e9, 2e9, 1, None, 0, "no"),
+            ("failed", "failed", b"{}", 1.5e9, 1.5e9, 5, None, 0, "no"),
+            ("handled", "handled", None, 1.5e9, clock.now().timestamp() + 100, 1, None, 0, None),
+        ]
+        connection.executemany("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.commit()
+    results = StoredResults(path, clock=clock)
+    claimed = results.claim("a", seconds=30)
+    assert claimed is not None
+    assert (claimed.request_id, claimed.attempts) == ("waits", 2)
+    assert [failed.request_id for failed in StoredResults(path, clock=clock).failed()] == ["failed"]
+    assert not results.add("handled", b"again")
 
 
 def test_a_handled_result_leaves_no_output_and_is_forgotten_after_a_week(path: Path) -> None:
