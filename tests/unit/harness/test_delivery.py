@@ -531,6 +531,7 @@ async def test_it_ends_when_it_is_cancelled_wherever_it_waits_and_begins_nothing
 async def test_it_ends_only_when_its_deliveries_have() -> None:
     stage = DeliveryStage()
     async with stage.running(stage.delivery) as running:
+        (await stage.queue.takes("release_deliveries")).answer(0)
         await stage.begins([due()])
         stage.endpoints.may_leave.clear()
         running.cancel()

@@ -414,7 +414,7 @@ async def test_a_retry_that_falls_due_while_a_claim_commits_is_made_when_a_slot_
 
 
 async def test_of_retries_that_are_due_as_many_are_made_as_there_are_slots(stage: DispatcherStage) -> None:
-    (await stage.queue.takes("in_progress")).answer([WaitingRetry(name, 0, None) for name in ("r1", "r2")])
+    (await stage.queue.takes("take_over")).answer([WaitingRetry(name, 0, None) for name in ("r1", "r2")])
     resume = await stage.queue.takes("resume", claim=[])
     stage.dispatcher.note_queued()
     resume.answer(stage.claimed("r1"))
