@@ -374,6 +374,15 @@ async def test_what_was_claimed_is_sent_though_results_with_slots_came_first(sta
 # When the queue or the code fails.
 
 
+async def test_a_start_that_a_full_disk_refuses_is_made_again() -> None:
+    stage = DeliveryStage()
+    async with stage.running(stage.delivery):
+        await stage.refuse("release_deliveries", times=3)
+        (await stage.queue.takes("release_deliveries")).answer(0)
+        await stage.begins()
+        assert stage.reports == [FULL_DISK]
+
+
 @pytest.mark.parametrize("name", ["claim_deliveries", "next_delivery"])
 async def test_a_full_disk_delays_what_is_due_and_is_told_of_once(stage: DeliveryStage, name: str) -> None:
     await stage.refuse(name, times=3, claim_deliveries=[])

@@ -593,6 +593,13 @@ async def test_a_claim_that_a_full_disk_refuses_is_made_again_and_meanwhile_no_s
     assert (stage.reports, stage.model.open) == ([FULL_DISK], ["call"])
 
 
+async def test_a_start_that_a_full_disk_refuses_is_made_again(stage: DispatcherStage) -> None:
+    await stage.refuse("take_over", times=3)
+    (await stage.queue.takes("take_over")).answer([WaitingRetry("r1", 0, None)])
+    await stage.queue.takes("resume", claim=[])
+    assert stage.reports == [FULL_DISK]
+
+
 async def test_a_retry_that_a_full_disk_refuses_is_not_lost(stage: DispatcherStage) -> None:
     await stage.fails(stage.claimed())
     await stage.claims()
