@@ -22,6 +22,8 @@ CONTAINER_PART: Final = (
     "clock.py",
     "lazy_names.py",
     "whole_files.py",
+    "own_folders.py",
+    "pasted.py",
     "contract",
     "stores",
     "webhooks",

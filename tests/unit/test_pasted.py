@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from truss_async.errors import SettingsError
+from truss_async.pasted import as_meant
+
+KEY = "whsec_aB3/+=-_"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "{}",
+        "{}\n",
+        "\r\n{}\r\n",
+        "\ufeff{}",
+        '"{}"',
+        "'{}'\n",
+        ' "{}" ',
+        '\ufeff"{}\n"',
+        "`{}`",
+        "\u201c{}\u201d",
+        "\u200b{}\xa0",
+    ],
+)
+def test_what_comes_along_with_a_pasted_secret_is_taken_away(pasted: str) -> None:
+    assert as_meant(pasted.format(KEY), what="the key") == KEY
+
+
+@pytest.mark.parametrize("text", ["", '"', "it's", "'a", 'a"', "a b", "ключ"])
+def test_what_may_be_meant_stays(text: str) -> None:
+    assert as_meant(text, what="the key") == text
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "one\rtwo", "a\tb", "a\0b", "a\x7fb"])
+def test_a_secret_of_several_lines_is_named_and_not_quoted(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^the key holds a line break") as refused:
+        as_meant(text, what="the key")
+    assert text not in str(refused.value)
+    assert as_meant(f" {text}", what="the key", may_have_lines=True) == text
+
+
+@given(st.text())
+def test_what_is_meant_is_meant_once_and_for_all(text: str) -> None:
+    meant = as_meant(text, what="the key", may_have_lines=True)
+    assert meant in text
+    assert as_meant(meant, what="the key", may_have_lines=True) == meant
