@@ -17,7 +17,7 @@ from ..clock import ManualClock
 from ..contract import limits
 from ..replicas.host import ReplicaHost
 from .activity import Activity
-from .api import Api, ApiParts, CallLimiters, Deployments, PromptServer
+from .api import Api, ApiParts, CallLimiters, Deployments, GuardedHttp, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .deployment import Deployment, Shared
@@ -192,6 +192,7 @@ def _make_api(
             clock=given.clock,
             on_expiry=housekeeping.note_expiry,
             api_key=given.settings.api_key,
+            report=given.report,
         )
     )
 
@@ -232,7 +233,7 @@ def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:
 def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
     config = uvicorn.Config(
         api,
-        http="httptools",
+        http=GuardedHttp,
         ws="none",
         lifespan="off",
         log_config=None,

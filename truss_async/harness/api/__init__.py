@@ -3,6 +3,7 @@
 from .app import Api
 from .calls import ApiParts
 from .deployments import Deployments, served_by
+from .guarded_http import GuardedHttp
 from .inside_calls import call_api
 from .own_calls import MAX_DELIVERIES
 from .prompt_server import PromptServer
@@ -14,6 +15,7 @@ __all__ = [
     "ApiParts",
     "CallLimiters",
     "Deployments",
+    "GuardedHttp",
     "PromptServer",
     "call_api",
     "served_by",

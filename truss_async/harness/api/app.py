@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...contract import limits
 from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
+from ...replicas.protocol import ReplicaUnreachableError
 from .access import check_authorization
 from .bodies import check_declared_size
 from .calls import IncomingCall
+from .guarded_http import CUT
 from .refusals import ApiErrorCode, CallRefusedError
 from .routing import find_call
+from .sync_calls import CLIENT_CLOSED_REQUEST
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,10 +43,13 @@ class Api:
         request_id = uuid4().hex
         call: IncomingCall | None = None
         try:
-            operation, call = self._understood(Request(scope, receive), request_id)
-            response = _response(operation, await operation.handler(self._parts, call))
+            call = self._understood(Request(scope, receive), request_id)
+            response = _response(call.operation, await call.operation.handler(self._parts, call))
         except CallRefusedError as refusal:
             response = refusal.response()
+        except ClientDisconnect:
+            response = Response(status_code=CLIENT_CLOSED_REQUEST)
+            self._report(call, "the caller hung up before its body was in")
         except HarnessError as error:  # the queue's disk is full, or the harness is stopping
             response = CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
         except Exception:
@@ -52,16 +58,38 @@ class Api:
         answer: ASGIApp = _named(response, request_id)
         if call is not None and call.measured is not None:
             answer = call.measured(answer)
-        await answer(scope, receive, send)
+        try:
+            await answer(scope, receive, send)
+        except ReplicaUnreachableError as error:
+            self._report(call, f"the model's answer broke off: {error}")
+            await _cut(scope, receive)
 
-    def _understood(self, request: Request, request_id: str) -> tuple[Operation, IncomingCall]:
-        check_declared_size(request, limit=limits.MAX_BODY_BYTES)
+    def _understood(self, request: Request, request_id: str) -> IncomingCall:
+        check_declared_size(
+            request, limit=limits.MAX_BODY_BYTES
+        )  # the platform's edge, which knows no operation
         path = request.scope["raw_path"].decode("latin-1")
         found = find_call(request.method, request.headers.get("host", ""), path)
-        if not found.operation.is_open:
+        operation = found.operation
+        check_declared_size(request, limit=operation.max_body_bytes)
+        if not operation.is_open:
             check_authorization(request.headers.get("authorization"), api_key=self._parts.api_key)
             self._parts.deployments.check(found.named.served)
-        return found.operation, IncomingCall(request, request_id, found.named, found.values)
+        return IncomingCall(request, request_id, operation, found.named, found.values)
+
+    def _report(self, call: IncomingCall | None, what: str) -> None:
+        if call is not None:
+            self._parts.report(f"{call.operation.method} {call.operation.path}: {what} ({call.request_id})")
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """End the connection, so that nobody takes what was sent for the whole answer."""
+    cut = scope.get("extensions", {}).get(CUT)
+    if cut is None:
+        raise ConnectionAbortedError("the answer broke off")
+    cut()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _response(operation: Operation, answer: Answer) -> Response:

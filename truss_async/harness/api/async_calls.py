@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from ...contract import AsyncPredictAccepted, CancelAnswer
-from ...contract.limits import MAX_ASYNC_BODY_BYTES, STATUS_KEPT_SECONDS
+from ...contract.limits import STATUS_KEPT_SECONDS
 from ...contract.statuses import QueueStatus
 from ..request_queue import AcceptedRequest, NewRequest
 from .bodies import declared_size, parse_async_request, read_body
@@ -30,7 +30,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     deployment = parts.deployments.find(call.named)
     deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
     parts.limiters.submits.check()
-    body = await read_body(call.request, limit=MAX_ASYNC_BODY_BYTES)
+    body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = parse_async_request(body)
     now = parts.clock.now()
     new = NewRequest(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from ...contract import limits
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.requests import Request
@@ -47,6 +49,7 @@ class ApiParts:
     clock: Clock
     on_expiry: Callable[[datetime], None]
     api_key: str | None
+    report: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class IncomingCall:
 
     request: Request
     request_id: str
+    operation: Operation
     named: Named
     values: Mapping[str, str]
     measured: Callable[[ASGIApp], ASGIApp] | None = None
@@ -79,6 +83,7 @@ class Operation:
     words: Kind | None = None
     is_open: bool = False
     is_sparse: bool = False
+    max_body_bytes: int = limits.MAX_BODY_BYTES
     media_type: str = "application/json"
 
     @property

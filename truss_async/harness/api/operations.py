@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
-from ...contract import AsyncPredictAccepted, AsyncPredictRequest, AsyncRequestStatus, CancelAnswer
+from ...contract import AsyncPredictAccepted, AsyncPredictRequest, AsyncRequestStatus, CancelAnswer, limits
 from ...contract.faults import FaultRule, SetFault, SetFaults
 from ...contract.harness_calls import (
     ClockAdvance,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": own_calls.MAX_DELIVERIES}
+MAX_OWN_BODY_BYTES = 1_000_000
 _MODEL_FAILS = (404, 429, 502, 503, 504)
 
 
@@ -44,7 +45,7 @@ ON_TARGET = (
     *(
         Operation(
             "POST", f"/async_{kind.word}", async_calls.submit, AsyncPredictAccepted, body=AsyncPredictRequest,
-            status=201, refusals=(404, 429, 503), words=kind,
+            status=201, refusals=(404, 429, 503), words=kind, max_body_bytes=limits.MAX_ASYNC_BODY_BYTES,
         )
         for kind in Kind
     ),
@@ -70,7 +71,9 @@ OWN = (
         query={"request_id": _TEXT, "limit": _LIMIT}, refusals=(400, 404),
     ),
     Operation("GET", "/_harness/clock", own_calls.clock, ClockReading),
-    Operation("POST", "/_harness/clock", own_calls.advance_clock, ClockReading, body=ClockAdvance),
+    Operation(
+        "POST", "/_harness/clock", own_calls.advance_clock, ClockReading, body=ClockAdvance, max_body_bytes=MAX_OWN_BODY_BYTES
+    ),
     Operation("GET", "/_harness/secrets", own_calls.secrets, WebhookSecretList),
     Operation("POST", "/_harness/secrets", own_calls.create_secret, NewWebhookSecret, status=201),
     Operation(
@@ -79,7 +82,10 @@ OWN = (
     ),
     Operation("DELETE", "/_harness/secrets/{secret_id}", own_calls.remove_secret, RemovedWebhookSecret, refusals=(404,)),
     Operation("GET", "/_harness/faults", own_calls.faults, SetFaults, is_sparse=True),
-    Operation("POST", "/_harness/faults", own_calls.add_fault, SetFault, body=FaultRule, status=201, is_sparse=True),
+    Operation(
+        "POST", "/_harness/faults", own_calls.add_fault, SetFault, body=FaultRule, status=201, is_sparse=True,
+        max_body_bytes=MAX_OWN_BODY_BYTES,
+    ),
     Operation("DELETE", "/_harness/faults", own_calls.clear_faults, SetFaults, is_sparse=True),
     Operation("DELETE", "/_harness/faults/{fault_id}", own_calls.remove_fault, SetFault, refusals=(400, 404), is_sparse=True),
 )  # fmt: skip

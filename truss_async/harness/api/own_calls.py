@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 DEFAULT_DELIVERIES = 100
 MAX_DELIVERIES = 1000
-MAX_OWN_BODY_BYTES = 1_000_000
 
 
 async def health(parts: ApiParts, _: IncomingCall) -> Health:
@@ -91,7 +90,7 @@ async def clock(parts: ApiParts, _: IncomingCall) -> ClockReading:
 
 async def advance_clock(parts: ApiParts, call: IncomingCall) -> ClockReading:
     """Move the virtual clock."""
-    asked = parse(ClockAdvance, await read_body(call.request, limit=MAX_OWN_BODY_BYTES))
+    asked = parse(ClockAdvance, await read_body(call.request, limit=call.operation.max_body_bytes))
     if not isinstance(parts.clock, ManualClock):
         raise bad_request("the harness runs in real time; start it with --virtual-clock to move its clock")
     # In a thread: it waits for what this event loop then does.
@@ -139,7 +138,7 @@ async def faults(parts: ApiParts, _: IncomingCall) -> SetFaults:
 
 async def add_fault(parts: ApiParts, call: IncomingCall) -> SetFault:
     """Set a fault."""
-    values = parse_object(await read_body(call.request, limit=MAX_OWN_BODY_BYTES))
+    values = parse_object(await read_body(call.request, limit=call.operation.max_body_bytes))
     try:
         return parts.faults.add(parse_rule(values))
     except SettingsError as error:

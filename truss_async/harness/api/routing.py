@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from urllib.parse import unquote
 
 from .calls import ANY_METHOD, REST, Operation
-from .operations import ON_REQUEST, ON_TARGET, OWN
+from .operations import ON_REQUEST, ON_TARGET, OWN, every_path
 from .refusals import ApiErrorCode, CallRefusedError, no_such_model
 from .targets import Kind, Named, Served, Target, named_by_host, named_by_path
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from .calls import ApiParts, IncomingCall
 
     _Paths: TypeAlias = dict[str, list[tuple[list[str], dict[str, Operation]]]]
-
-LONGEST_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,15 @@ def find_call(method: str, host: str, path: str) -> Call:
     Raises:
         CallRefusedError: there is no such path, or not with this method.
     """
-    is_short = len(host) + len(path) <= LONGEST_REMEMBERED  # whoever calls does not say how much is kept
-    return (_remembered if is_short else _understand)(method, host, path)
+    served, target = named_by_host(host)
+    if served is None and (usual := _USUAL.get((method, path))) is not None:
+        return usual
+    return _understand(method, path, served, target)
 
 
-def _understand(method: str, host: str, path: str) -> Call:
+def _understand(method: str, path: str, served: Served | None, target: Target) -> Call:
     raw = path.split("/")[1:]
     parts = [unquote(part) for part in raw]
-    served, target = named_by_host(host)
     if len(parts) > 2 and parts[0] in ("model", "chain"):
         served, target, parts = Served(Kind(parts[0]), parts[1]), Target(), parts[2:]
     root = parts[0] if parts else ""
@@ -70,9 +68,6 @@ def _understand(method: str, host: str, path: str) -> Call:
     if operation is None:
         raise _wrong_method(method, by_method)
     return Call(operation, Named(served, target, operation.words), values)
-
-
-_remembered = lru_cache(maxsize=1024)(_understand)
 
 
 def _by_first_part(operations: Iterable[Operation]) -> _Paths:
@@ -120,7 +115,7 @@ def _refusing(method: str, allowed: Mapping[str, Operation]) -> Operation:
     async def refuse(_: ApiParts, call: IncomingCall) -> NoReturn:
         if allowed:
             raise _wrong_method(method, allowed)
-        raise no_such_model(f"there is no path {call.request.url.path}")
+        raise no_such_model(f"there is no path {call.request.scope['path']}")
 
     return Operation(method, "", refuse)
 
@@ -130,3 +125,11 @@ def _wrong_method(method: str, allowed: Iterable[str]) -> CallRefusedError:
     return CallRefusedError(
         405, ApiErrorCode.CLIENT_ERROR, f"{method} is not allowed here; use {names}", headers={"Allow": names}
     )
+
+
+# Understood once for all. What a caller writes is never a key of anything that is kept.
+_USUAL = {
+    (each.method, path): _understand(each.method, path, None, Target())
+    for path, each in every_path()
+    if "{" not in path and each.method != ANY_METHOD
+}

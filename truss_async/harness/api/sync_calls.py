@@ -6,12 +6,14 @@ They go before async requests, and share their slots.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from ...clock import within
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 
 CLIENT_CLOSED_REQUEST = 499
 
+WHOLE_BYTES = 1_000_000
+_WITHOUT_BODY = {204, 304}
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
@@ -47,7 +53,7 @@ async def predict(parts: ApiParts, call: IncomingCall) -> Response:
     When the caller leaves, so does the call to the model.
     """
     deployment = _called(parts, call)
-    body = await read_body(call.request, limit=limits.MAX_BODY_BYTES)
+    body = await read_body(call.request, limit=call.operation.max_body_bytes)
     passed = ReplicaCall(_passed_on(call, deployment), body)
     return await _pass_through(
         passed, call, deployment, clock=parts.clock, left=lambda: caller_left(call.request)
@@ -60,7 +66,7 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
     It is passed on while its body still comes in.
     """
     deployment, request = _called(parts, call), call.request
-    body = IncomingBody(request, limit=limits.MAX_BODY_BYTES)
+    body = IncomingBody(request, limit=call.operation.max_body_bytes)
     query = request.scope["query_string"].decode("latin-1")
     headers = _passed_on(call, deployment)
     if body.declared_size is not None:
@@ -75,7 +81,7 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
         return await _pass_through(passed, call, deployment, clock=parts.clock, left=body.caller_left)
     except CallRefusedError as refusal:
         if body.is_broken_off:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+            raise ClientDisconnect from None
         raise (body.refusal or refusal) from None
 
 
@@ -128,7 +134,8 @@ async def _pass_through(
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
-            return _PassedThrough(answer.result(), held.pop_all(), left=left)
+            passable, body = answer.result()
+            return _passed_back(passable, body, held, left=left)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
     except TimeoutError:
         message = f"the model did not answer within {limits.SYNC_TIMEOUT_SECONDS} s"
@@ -145,7 +152,11 @@ async def _pass_through(
 
 async def _on_a_replica(
     call: ReplicaCall, deployment: Deployment, request_id: str, held: ExitStack
-) -> ReplicaAnswer:
+) -> tuple[ReplicaAnswer, bytes | None]:
+    """The answer, and its body, when that is of a size that it tells and that is no burden.
+
+    What comes as a whole is awaited as a whole, so that an answer that breaks off is a 502.
+    """
     pool, faulty = deployment.pool, deployment.faulty
     if pool.state == "failed":
         message = pool.last_error or "the model did not load"
@@ -155,7 +166,41 @@ async def _on_a_replica(
     ask = await faulty.of_sync_call(replica, request_id) if faulty.are_armed else replica.call
     answer = await ask(call)
     held.callback(answer.close)
-    return answer
+    size = _checked_size(answer, call.method)
+    if size is None or size > WHOLE_BYTES:
+        return answer, None
+    body = await answer.read()
+    if call.method != "HEAD" and len(body) != size:
+        raise _unfit(f"has {len(body)} bytes, and announces {size}")
+    return answer, body
+
+
+def _checked_size(answer: ReplicaAnswer, method: str) -> int | None:
+    """How large the body of an answer is, if the answer tells.
+
+    Raises:
+        CallRefusedError: 502, this cannot be sent as an answer of HTTP.
+    """
+    if not 200 <= answer.status <= 599:
+        raise _unfit(f"has the status {answer.status}, which HTTP does not know")
+    sizes = []
+    for name, value in answer.headers:
+        if not _HEADER_NAME.fullmatch(name) or _NOT_IN_HEADERS.search(value):
+            raise _unfit(f"has a header that HTTP does not allow: {name[:40]!a}")
+        if name.lower() == b"content-length":
+            sizes.append(value)
+    if answer.status in _WITHOUT_BODY:
+        return 0
+    if not sizes:
+        return None
+    if len(set(sizes)) > 1 or not sizes[0].isdigit():
+        raise _unfit("does not tell its size in a number")
+    return int(sizes[0])
+
+
+def _unfit(reason: str) -> CallRefusedError:
+    message = f"the model's answer cannot be passed on: it {reason}"
+    return CallRefusedError(502, ApiErrorCode.MODEL_UNAVAILABLE, message)
 
 
 def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, str]]:
@@ -167,6 +212,25 @@ def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, st
     return [*passed, *deployment.headers.of(call.request_id)]
 
 
+def _passed_back(
+    answer: ReplicaAnswer, body: bytes | None, held: ExitStack, *, left: Callable[[], Awaitable[None]]
+) -> Response:
+    if body is None:
+        return _PassedThrough(answer, held.pop_all(), left=left)
+    response = Response(body, answer.status)
+    response.raw_headers = _headers_back(answer)
+    return response
+
+
+def _headers_back(answer: ReplicaAnswer) -> list[tuple[bytes, bytes]]:
+    dropped = _NOT_PASSED_BACK | ({"content-length"} if answer.status in _WITHOUT_BODY else set())
+    return [
+        (name.lower(), value)
+        for name, value in answer.headers
+        if name.decode("latin-1").lower() not in dropped
+    ]
+
+
 class _PassedThrough(StreamingResponse):
     """A model server's answer; what it holds is let go when the answer is sent, or the caller has left."""
 
@@ -174,11 +238,7 @@ class _PassedThrough(StreamingResponse):
         self, answer: ReplicaAnswer, held: ExitStack, *, left: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__(answer.chunks(), status_code=answer.status)
-        self.raw_headers = [
-            (name.lower(), value)
-            for name, value in answer.headers
-            if name.decode("latin-1").lower() not in _NOT_PASSED_BACK
-        ]
+        self.raw_headers = _headers_back(answer)
         self._held = held
         self._left = left
 

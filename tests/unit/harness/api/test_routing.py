@@ -1,7 +1,11 @@
+import contextlib
+import gc
+import tracemalloc
+
 import pytest
 
 from truss_async.harness.api.refusals import CallRefusedError
-from truss_async.harness.api.routing import LONGEST_REMEMBERED, find_call
+from truss_async.harness.api.routing import find_call
 from truss_async.harness.api.targets import Kind, Named, Served, Target
 
 MODEL, CHAIN = Kind.MODEL, Kind.CHAIN
@@ -111,12 +115,28 @@ def test_a_wrong_method_is_refused_and_told_the_right_one(method: str, path: str
     assert (caught.value.status_code, caught.value.headers) == (405, {"Allow": allowed})
 
 
-def test_what_is_remembered_of_calls_is_bounded_in_length() -> None:
-    """A host or a path is the caller's to choose."""
-    short, long = (
-        find_call("GET", "localhost", f"/async_request/{'f' * n}") for n in (32, LONGEST_REMEMBERED)
-    )
-    assert find_call("GET", "localhost", f"/async_request/{'f' * 32}") is short
-    again = find_call("GET", "localhost", f"/async_request/{'f' * LONGEST_REMEMBERED}")
-    assert again == long
-    assert again is not long
+def test_nothing_that_a_caller_writes_is_kept() -> None:
+    """Neither a host nor a path nor a method is a key of a cache, whatever its length."""
+
+    def meet(number: int) -> None:
+        host = f"model-m{number}.{'h' * 5000}"
+        calls = [
+            ("GET", f"/async_request/{number}"),
+            (f"M{number}", "/healthz"),
+            ("GET", f"/_harness/{number}"),
+        ]
+        for at in (host, f"{number}.org"):
+            for method, path in calls:
+                with contextlib.suppress(CallRefusedError):
+                    find_call(method, at, path)
+
+    meet(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(1, 500):
+            meet(number)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
