@@ -3,7 +3,7 @@
 from ..client.refusals import one_line
 from ..errors import ApiError
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, RequestId
+from .options import AsJson, RequestId, print_json
 
 
 def cancel(
@@ -21,9 +21,9 @@ def cancel(
     with connection.to_platform() as client:
         answer = client.cancel(request_id)
     if as_json:
-        print(answer.model_dump_json())
+        print_json(answer.model_dump_json())
         return 0 if answer.canceled else 1
     if not answer.canceled:
         raise ApiError(f"request {request_id} was not canceled: {one_line(answer.message)}", status_code=200)
-    print(f"canceled {answer.request_id}")
+    print(f"canceled {one_line(answer.request_id)}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..harness.settings import HarnessSettings
+from ..printable import printable
 from .options import option, own_option
 
 
@@ -34,5 +35,5 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problems = run_demo(truss, output_dir=output, cache_dir=cache_dir)
     for problem in problems:
-        print(f"truss-async: {problem}", file=sys.stderr)
+        print(f"truss-async: {printable(problem)}", file=sys.stderr)
     return 1 if problems else 0

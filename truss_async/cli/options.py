@@ -1,16 +1,18 @@
 """Options that are declared once, as a field of a settings model: help, default and variable come from there."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce, wraps
 from operator import or_
 from types import GenericAlias, UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TextIO, TypeVar, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic import AnyHttpUrl, BaseModel, ValidationError
 
 from ..errors import SettingsError, reasons
+from ..printable import escaped
 
 Model = TypeVar("Model", bound=BaseModel)
 Command = Callable[..., int | None]
@@ -38,6 +40,12 @@ def option(model: type[BaseModel], field: str) -> Parameter:
 
 AsJson = Annotated[bool, Parameter(name="--json"), flag("json", "Print JSON, for scripts.")]
 RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
+
+
+def print_json(text: str, *, file: TextIO | None = None) -> None:
+    """Print JSON as it is; on a terminal, with escapes for what could play tricks there."""
+    file = file or sys.stdout
+    print(escaped(text) if file.isatty() else text, file=file, flush=True)
 
 
 def split_at_commas(_type: Any, value: str, *, delimiter: str | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..printable import printable
 from ..shipping import package_truss
 from ..stores.schemes import LIBRARIES
 from .options import AsJson, flag
@@ -31,4 +32,4 @@ def package(
     if as_json:
         print(json.dumps(asdict(report), default=str))
     else:
-        print("\n".join(report.lines()))
+        print("\n".join(map(printable, report.lines())))

@@ -16,13 +16,14 @@ from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError
+from ..printable import escaped, printable
 from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
 from ..stores.polling import as_utc
 from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
-from .options import AsJson, RequestId, own_option, variable
+from .options import AsJson, RequestId, own_option, print_json, variable
 
 STANDARD_OUTPUT = ("-", "@-")
 TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -136,7 +137,7 @@ def list_results(
         return
     for info in sorted(found, key=_age):
         when = f"{info.modified_at:%Y-%m-%d %H:%M:%S} UTC" if info.modified_at else "-"
-        print(f"{when:<23}  {info.size_bytes:>12}  {info.request_id}")
+        print(f"{when:<23}  {info.size_bytes:>12}  {printable(info.request_id)}")
 
 
 @results.command(name="open")
@@ -173,7 +174,7 @@ def open_artifact(
             target /= reference.url.rpartition("/")[2]
         size_bytes = _copied(source, target)
     facts = {"path": str(target), "url": reference.url, "size_bytes": size_bytes}
-    print(json.dumps(facts) if as_json else target)
+    print(json.dumps(facts) if as_json else printable(str(target)))
 
 
 @results.command(name="rm")
@@ -221,7 +222,7 @@ def _show(find: Callable[[], AsyncPredictResult], *, as_json: bool) -> int:
     except RequestFailedError as failure:
         if not as_json:
             raise
-        print(failure.result.model_dump_json())
+        print_json(failure.result.model_dump_json())
         return 1
     _print_result(result, as_json=as_json)
     return 0
@@ -230,7 +231,7 @@ def _show(find: Callable[[], AsyncPredictResult], *, as_json: bool) -> int:
 def _print_result(result: AsyncPredictResult, *, as_json: bool) -> None:
     """Print a result: for people, what it is and then the output; as JSON, as it is stored."""
     if as_json:
-        print(result.model_dump_json())
+        print_json(result.model_dump_json())
         return
     rows = [
         ("request", result.request_id),
@@ -242,12 +243,7 @@ def _print_result(result: AsyncPredictResult, *, as_json: bool) -> None:
     for name, value in rows:
         print(f"{name:<12}{one_line(value)}")
     text = json.dumps(result.data, indent=2, ensure_ascii=False)
-    print("".join(_printable(character) for character in text))
-
-
-def _printable(character: str) -> str:
-    """The character, or, if it could play tricks on a terminal, its escape in JSON."""
-    return character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+    print(escaped(text))
 
 
 def _facts(info: ResultInfo) -> dict[str, Any]:

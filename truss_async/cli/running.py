@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from ..errors import SettingsError, TrussAsyncError, UnsafeObjectKeyError
+from ..printable import printable
 from .app import make_app, select_command
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -90,4 +91,4 @@ def _leave_stdout() -> None:
 
 def _print_error(line: str) -> None:
     with contextlib.suppress(BrokenPipeError):
-        print(f"truss-async: {' '.join(line.split())}", file=sys.stderr)
+        print(f"truss-async: {printable(' '.join(line.split()))}", file=sys.stderr)

@@ -14,7 +14,7 @@ from ..contract.harness_calls import (
 )
 from ..errors import SettingsError
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson
+from .options import AsJson, print_json
 
 
 def secrets(
@@ -58,7 +58,7 @@ def secrets(
 
 def _print_all(active: Sequence[WebhookSecretInfo], *, as_json: bool) -> None:
     if as_json:
-        print(WebhookSecretList(secrets=list(active)).model_dump_json())
+        print_json(WebhookSecretList(secrets=list(active)).model_dump_json())
         return
     if not active:
         print("no webhook secrets: webhooks are not signed")
@@ -71,7 +71,7 @@ def _print_all(active: Sequence[WebhookSecretInfo], *, as_json: bool) -> None:
 
 def _print_new(created: NewWebhookSecret, *, as_json: bool) -> None:
     if as_json:
-        print(created.model_dump_json(exclude_none=True))
+        print_json(created.model_dump_json(exclude_none=True))
         return
     print(f"id      {created.id}")
     print(f"secret  {created.secret}")

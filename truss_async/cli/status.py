@@ -8,7 +8,7 @@ from ..client.refusals import one_line
 from ..contract import AsyncRequestStatus
 from ..contract.harness_calls import DeliveryAttemptRecord, RequestStatusWithDeliveries
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, RequestId, flag
+from .options import AsJson, RequestId, flag, print_json
 
 
 def status(
@@ -36,7 +36,7 @@ def status(
         print_status(known, as_json=as_json, file=sys.stdout)
     elif as_json:
         both = RequestStatusWithDeliveries(**dict(known), deliveries=attempts)
-        print(both.model_dump_json(exclude_none=True))
+        print_json(both.model_dump_json(exclude_none=True))
     else:
         print_status(known, as_json=False, file=sys.stdout)
         _print_deliveries(attempts, file=sys.stdout)
@@ -45,7 +45,7 @@ def status(
 def print_status(status: AsyncRequestStatus, *, as_json: bool, file: TextIO) -> None:
     """Print a status: for people, one fact a line; as JSON, as the platform answers."""
     if as_json:
-        print(status.model_dump_json(exclude_none=True), file=file)
+        print_json(status.model_dump_json(exclude_none=True), file=file)
         return
     rows = [
         ("request", status.request_id),

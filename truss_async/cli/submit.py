@@ -10,8 +10,9 @@ from pydantic_core import from_json
 
 from ..contract import AsyncPredictRequest, InferenceRetryConfig, RequestStatus, limits
 from ..errors import SettingsError
+from ..printable import escaped
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, checked, flag, option, own_option
+from .options import AsJson, checked, flag, option, own_option, print_json
 from .status import print_status
 
 STANDARD_INPUT = "@-"
@@ -73,10 +74,10 @@ def submit(
     with connection.to_platform(target=target) as client:
         accepted = client.submit(request)
         if not wait:
-            print(accepted.model_dump_json() if as_json else accepted.request_id, flush=True)
+            print_json(accepted.model_dump_json() if as_json else escaped(accepted.request_id))
             return 0
         if not as_json:
-            print(accepted.request_id, flush=True)
+            print(escaped(accepted.request_id), flush=True)
         status = client.wait(accepted.request_id)
     print_status(status, as_json=as_json, file=sys.stdout if as_json else sys.stderr)
     return 0 if status.status is RequestStatus.SUCCEEDED else 1

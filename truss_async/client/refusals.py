@@ -6,6 +6,7 @@ import json
 from urllib.parse import urlsplit
 
 from ..contract.requests import is_loopback
+from ..printable import printable
 
 _LONGEST_QUOTE = 300
 
@@ -36,9 +37,8 @@ def explain_refusal(method: str, url: str, status_code: int, body: bytes) -> str
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters, not too long: foreign text, fit for a terminal."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:_LONGEST_QUOTE]
+    """Foreign text, fit for a terminal: without line breaks, not too long."""
+    return printable(" ".join(text.split()), limit=_LONGEST_QUOTE)
 
 
 def _error_message(body: bytes) -> str | None:

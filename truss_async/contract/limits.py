@@ -40,3 +40,5 @@ OLDER_MAX_OPEN_REQUESTS: Final = 5_000
 
 MAX_ASYNC_BODY_BYTES: Final = 256 * 1024
 MAX_BODY_BYTES: Final = 100 * 1000 * 1000
+
+MAX_ERROR_CHARACTERS: Final = 16_384  # of each message in errors[]; our choice

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ..printable import shortened
+from .limits import MAX_ERROR_CHARACTERS
+
 
 class ErrorCode(str, Enum):
     """Why an async request failed (platform documentation: async inference, errors)."""
@@ -27,6 +30,12 @@ class ErrorDetail(BaseModel):
 
     code: str
     message: str
+
+    @classmethod
+    def of(cls, code: ErrorCode, message: str) -> "ErrorDetail":
+        """What went wrong here: too long a message is cut, and what is no Unicode in it is escaped."""
+        told = shortened(message, limit=MAX_ERROR_CHARACTERS).encode(errors="backslashreplace").decode()
+        return cls(code=code.value, message=told)
 
 
 class AsyncPredictResult(BaseModel):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..printable import printable
 from ..webhooks.receiver import VALID
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class Screen:
     def say(self, line: str) -> None:
         """One more line; safe from any thread."""
         seconds = (self._clock.now() - self._start).total_seconds()
-        self._console.print(f"[dim]{seconds:6.1f} s[/dim]  {escape(line)}", highlight=False, soft_wrap=True)
+        self._console.print(
+            f"[dim]{seconds:6.1f} s[/dim]  {escape(printable(line))}", highlight=False, soft_wrap=True
+        )
 
     def busy(self, text: str) -> AbstractContextManager[Status]:
         """Show that something goes on, on a terminal."""

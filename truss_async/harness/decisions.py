@@ -50,7 +50,7 @@ Outcome = Succeeded | Failed | Busy
 
 def failure(code: ErrorCode, message: str, *, retry: bool) -> Failed:
     """A failed inference attempt with its error detail."""
-    return Failed(ErrorDetail(code=code.value, message=message), retry)
+    return Failed(ErrorDetail.of(code, message), retry)
 
 
 def judge_answer(answer: ModelAnswer) -> Outcome:

@@ -16,6 +16,7 @@ from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.result_json import result_json
 from ..errors import HarnessError
+from ..printable import printable
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
 from .delivery_slots import DeliverySlots
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .request_queue import DueDelivery, RequestQueue
 
 AS_IT_SHOULD_BE = Tampering()
+LONGEST_URL = 300
 
 
 class Delivery:
@@ -198,9 +200,10 @@ class Delivery:
         delivered = is_delivered(attempt.status_code)
         is_kept = await self._queue.finish_delivery(due.request_id, attempt, is_delivered=delivered, now=now)
         if is_kept and not delivered:
+            endpoint = printable(due.webhook_endpoint, limit=LONGEST_URL)
             reason = attempt.error or f"it answered {attempt.status_code}"
             self._report(
-                f"webhook of {due.request_id} failed for good after {attempts} attempts: {due.webhook_endpoint}: {reason}"
+                f"webhook of {due.request_id} failed for good after {attempts} attempts: {endpoint}: {reason}"
             )
 
 

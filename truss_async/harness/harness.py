@@ -13,7 +13,8 @@ from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
-from ..replicas.logs import render_log_line
+from ..printable import LONGEST_LINE, printable
+from ..replicas.logs import MAX_LINE_BYTES, render_log_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
 from .assembly import Given, start_parts
@@ -38,10 +39,14 @@ def print_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _printing(sink: Callable[[str], None], *, limit: int = LONGEST_LINE) -> Callable[[str], None]:
+    return lambda line: sink(printable(line, limit=limit))
+
+
 class Harness:
     """The local platform, as an object: ``with Harness(settings) as harness: … harness.url``.
 
-    ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs.
+    ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs, both fit for a terminal.
     ``environment`` is added to the environment of the replicas. ``clock`` is the system's, unless the settings ask for a
     virtual one; moved by ``advance``, a ManualClock lets everything that falls due happen, in order, before it returns.
     Without ``stories``, which cost each request some 50 µs, it tells nothing of its requests: ``submit``, ``requests``
@@ -59,13 +64,13 @@ class Harness:
         stories: bool = True,
     ) -> None:
         self.settings = settings
+        report, self._log = _printing(report), _printing(log, limit=MAX_LINE_BYTES)
         self.clock: MovableClock = clock or (
             ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK
         )
         self.faults = Faults(clock=self.clock, report=report)
         for rule in settings.faults:
             self.faults.add(rule)
-        self._log = log
         self._journal = Journal() if stories else None
         self._given = Given(
             settings=settings,

@@ -1,6 +1,5 @@
 """What the platform would report of an exception in the model, saved without getting in the exception's way."""
 
-import logging
 import threading
 from contextvars import copy_context
 from typing import Final
@@ -11,11 +10,12 @@ from ..contract import ErrorCode, ErrorDetail
 from ..contract.result_json import without_lone_surrogates
 from ..contract.truss_server import MODEL_ERROR_MESSAGE
 from ..errors import OutputError, TrussAsyncError
+from ..printable import printable_logger
 from .preparation import saver_of
 from .requests import ServedRequest
 from .truss_server import http_answer
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 RECORDING_SECONDS: Final = 5.0
 
@@ -50,7 +50,7 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     code = ErrorCode.MODEL_INVALID_INPUT if status == _UNPROCESSABLE else ErrorCode.MODEL_PREDICT_ERROR
     told = without_lone_surrogates(said)
     message = told if isinstance(told, str) else to_json(told, fallback=str).decode()
-    return ErrorDetail(code=code.value, message=message)
+    return ErrorDetail.of(code, message)
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

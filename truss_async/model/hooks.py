@@ -1,13 +1,13 @@
 """What Truss calls in the place of a user's preprocess, predict and postprocess."""
 
 import functools
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..errors import OutputError, OutputStoreError
+from ..printable import printable_logger
 from .failures import record_failure
 from .preparation import saver_of
 from .requests import ServedRequest, Serving
@@ -19,7 +19,7 @@ from .user_methods import UserMethod, read_method
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 Hook: TypeAlias = Callable[..., Any]
 Finish: TypeAlias = Callable[[object, Any, "Request | None", ServedRequest], Any]

@@ -1,12 +1,12 @@
 """Turns a model class into one whose outputs are saved."""
 
 import inspect
-import logging
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, Final, NoReturn
 
 from ..errors import UnsupportedModelError
+from ..printable import printable_logger
 from .construction import is_remembering, remembering_init, settings_of, state_of
 from .hooks import (
     Hook,
@@ -22,7 +22,7 @@ from .requests import RequestContext
 from .responses import STREAM_REFUSED
 from .user_methods import UserMethod, read_method
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 REQUEST_CONTEXT: Final = RequestContext()
 

@@ -1,6 +1,5 @@
 """Writes what is kept of one request, with patience; what the store will not take is spilled, if that is wanted."""
 
-import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..clock import Clock
 from ..contract import ArtifactReference
 from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
+from ..printable import printable_logger
 from ..stores.bodies import opened_body
 from ..stores.compression import compressed
 from ..stores.idempotency import with_attempt_id
@@ -23,7 +23,7 @@ from .spill import SpillFolder
 if TYPE_CHECKING:
     from ..stores.protocol import Body
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 REQUEST_ID_METADATA: Final = "request-id"
 MODEL_ID_METADATA: Final = "model-id"

@@ -1,6 +1,5 @@
 """The request that a hook works for, and its id, wherever Truss has put it."""
 
-import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..contract import headers
 from ..errors import UnsafeObjectKeyError
+from ..printable import printable_logger
 from ..stores import check_request_id
 from .truss_server import is_binary, refuse_input, request_id_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 _SCOPE_KEY: Final = "truss_async.served_request"
 

@@ -1,6 +1,5 @@
 """Saves one output: artifacts first, so that a result never refers to something missing, then the result."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..contract.result_json import result_json
 from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
+from ..printable import printable_logger
 from ..stores.compression import decompressed
 from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .artifacts import ArtifactWriter
@@ -23,7 +23,7 @@ from .settings import OutputSettings
 from .spill import SpillFolder
 from .uploader import Uploader
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 ERROR_SECONDS = 5.0  # the model's exception waits no longer
 

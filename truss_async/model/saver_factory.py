@@ -4,12 +4,12 @@ Imported in the background while a model loads, or when the first output is save
 """
 
 import functools
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import OutputStoreError
+from ..printable import printable_logger
 from ..stores import StoreCredentials, object_store
 from .destination import Destinations
 from .retries import worth_retrying
@@ -18,7 +18,7 @@ from .settings import OutputSettings
 from .spill import SpillFolder
 from .truss_server import in_truss_server
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 def make_saver(

@@ -1,7 +1,6 @@
 """The local folder that keeps what a store would not take, until it does."""
 
 import itertools
-import logging
 import os
 import tempfile
 import uuid
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError
+from ..printable import printable_logger
 from ..stores import ObjectStore, object_store
 from ..stores.probe import check_writable
 from ..stores.protocol import NO_METADATA
@@ -21,7 +21,7 @@ from ..stores.protocol import NO_METADATA
 if TYPE_CHECKING:
     from ..stores.protocol import Body
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 _BODY: Final = ".body"
 _NOTE: Final = ".json"

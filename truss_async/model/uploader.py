@@ -1,19 +1,19 @@
 """Brings what was spilled to its store, in the background."""
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, TrussAsyncError
+from ..printable import printable_logger
 from ..stores import ObjectStore
 from .counters import SaveCounters
 from .retries import worth_retrying
 from .spill import SpillFolder
 from .truss_server import before_the_end
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 SHUTDOWN_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 1.0

@@ -21,6 +21,7 @@ CONTAINER_PART: Final = (
     "errors.py",
     "clock.py",
     "lazy_names.py",
+    "printable.py",
     "whole_files.py",
     "own_folders.py",
     "pasted.py",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputStoreError
+from ..printable import printable_logger
 
 if TYPE_CHECKING:
     from .protocol import ObjectStore
 
 PROBE_KEY: Final = "truss-async-probe"
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = printable_logger(__name__)
 
 
 def check_writable(objects: ObjectStore) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-logger = logging.getLogger(__name__)
+from ..printable import printable_logger
+
+logger = printable_logger(__name__)
 
 _RENEWALS_PER_LEASE: Final = 4
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
-import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import WebhookReceiverError, WebhookVerificationError
+from ..printable import printable_logger
 from .forks import in_forked_process
 from .lease import renewed
 from .stored_results import StoredResults
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..contract import AsyncPredictResult
     from .stored_results import ClaimedResult, FailedResult
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 DEFAULT_PATH: Final = "webhook-inbox.sqlite"
 RETRY_DELAYS_SECONDS: Final = (1.0, 10.0, 60.0, 600.0)

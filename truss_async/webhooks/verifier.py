@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..errors import SettingsError, WebhookVerificationError
+from ..printable import printable_logger
 from .secrets import REMEDY, configured_secrets
 from .verification import verify_webhook
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..contract import AsyncPredictResult
     from .verification import Headers
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 @dataclass(frozen=True)

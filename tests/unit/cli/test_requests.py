@@ -132,7 +132,7 @@ def test_status_reads_well(platform: ScriptedPlatform, command_line: CommandLine
         "webhook     SUCCEEDED",
         "created     2026-01-01 00:00:00 UTC",
         "changed     2026-01-01 00:00:01 UTC",
-        "error       MODEL_PREDICT_ERROR: two lines [31m",
+        "error       MODEL_PREDICT_ERROR: two lines\\u001b[31m",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -215,3 +216,12 @@ def test_result_under_a_template_is_found_with_the_models_own_settings(command_l
     assert "there is no object" in outcome.stderr
     assert command_line.run("results", "rm", "r1").code == 0
     assert command_line.run("results", "list").stdout == ""
+
+
+def test_json_on_a_terminal_plays_no_tricks_there(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    outcome = command_line.run("results", "get", "r1", "--json")
+    assert "\x9b" not in outcome.stdout
+    assert AsyncPredictResult.model_validate_json(outcome.stdout) == RESULT

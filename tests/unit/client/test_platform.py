@@ -99,7 +99,7 @@ def test_an_id_never_leaves_its_place_in_the_path(platform: ScriptedPlatform, cl
         (403, b"", r"refused the API key \(403: no reason given\)"),
         (404, {"error": "gone"}, r"is unknown \(404: gone\); a status is kept for one hour"),
         (413, {"error": {"code": 1}}, r"refused \(413\): \{\"code\": 1\}"),
-        (429, {"error": "slow\ndown\x1b[31m"}, r"refused \(429\): slow down \[31m$"),
+        (429, {"error": "slow\ndown\x1b[31m"}, r"refused \(429\): slow down\\u001b\[31m$"),
         (500, b"[" * 100_000, "no JSON error"),
         (502, b"<html>\n bad gateway", "no JSON error, but '<html> bad gateway'"),
         (503, b"\xff\x00", "no JSON error"),

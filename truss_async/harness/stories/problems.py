@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from ...contract import ErrorCode, RequestStatus, WebhookStatus
 from ...contract.truss_server import MODEL_ERROR_MESSAGE, UNHANDLED_EXCEPTION
+from ...printable import printable
 from .journal import is_traceback
 from .story import Story, render_story
 
@@ -58,7 +59,8 @@ def tells_of_exception(errors: Sequence[ErrorDetail]) -> bool:
 def render_problems(problems: Sequence[Problem]) -> str:
     """Each problem in a line; then the story of each request that has one."""
     stories = {problem.story.request_id: problem.story for problem in problems if problem.story is not None}
-    parts = ["\n".join(problem.message for problem in problems), *map(render_story, stories.values())]
+    told = [printable(line) for problem in problems for line in problem.message.split("\n")]
+    parts = ["\n".join(told), *map(render_story, stories.values())]
     return "\n\n".join(parts)
 
 

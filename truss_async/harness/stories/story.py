@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from ...contract import RequestStatus, WebhookStatus
+from ...printable import printable
 
 if TYPE_CHECKING:
     from ...contract import ErrorDetail
@@ -57,7 +58,7 @@ def render_story(story: Story) -> str:
     head = f"async request {story.request_id} of {story.deployment_id}: {story.status.value}"
     if story.webhook_status is not WebhookStatus.NO_WEBHOOK_PROVIDED:
         head += f", webhook {story.webhook_status.value}"
-    return "\n".join([head, *_lines(story)])
+    return "\n".join(map(printable, [head, *_lines(story)]))
 
 
 def _lines(story: Story) -> Iterator[str]:
