@@ -75,7 +75,7 @@ INSERT INTO owners (lease_ends_at) VALUES (:lease_ends_at);
 
 -- name: renew_lease
 -- Also one that has ended, if nobody noticed.
-UPDATE owners SET lease_ends_at = :lease_ends_at WHERE number = :owner;
+UPDATE owners SET lease_ends_at = :lease_ends_at WHERE number = :owner RETURNING number;
 
 -- name: end_late_leases
 -- Those of the others: who is late himself will see when he renews.
@@ -129,7 +129,8 @@ RETURNING
 -- name: retry_later
 -- An inference attempt failed and another one follows.
 UPDATE requests SET attempts = :attempts, errors = :errors, next_attempt_at = :next_attempt_at
-WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner;
+WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
+RETURNING seq;
 
 -- name: finish
 -- Inference is over. With a webhook the output is kept until it is delivered; without one the request is over.
@@ -156,7 +157,7 @@ UPDATE requests SET
   status = 'CANCELED', status_at = :now, over_at = :now,
   webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
 WHERE request_id = :request_id AND status = 'QUEUED'
-RETURNING seq;
+RETURNING seq, request_id;
 
 -- name: expire
 -- Requests that were not started in time; nothing is sent for them.
@@ -198,9 +199,10 @@ WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner;
 SELECT min(next_delivery_at) AS at FROM requests WHERE next_delivery_at IS NOT NULL;
 
 -- name: release_deliveries
--- What was being sent, and was left behind, is due again.
+-- What was being sent, and was left behind, is due again. (Nobody is not in an empty set, either.)
 UPDATE requests SET next_delivery_at = :now, owner = NULL
-WHERE finished_at IS NOT NULL AND owner NOT IN (SELECT number FROM owners);
+WHERE finished_at IS NOT NULL AND owner IS NOT NULL AND owner NOT IN (SELECT number FROM owners)
+RETURNING seq;
 
 -- name: record_delivery
 INSERT INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)

@@ -14,12 +14,14 @@ from .protocol import (
     ClaimedRequest,
     DeliveryAttempt,
     DueDelivery,
+    QueueCounts,
     RecordedDelivery,
     RequestRecord,
     WaitingRetry,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def claimed_request(row: sqlite3.Row) -> ClaimedRequest:
@@ -32,14 +34,14 @@ def claimed_request(row: sqlite3.Row) -> ClaimedRequest:
         priority=row["priority"],
         model_input=row["model_input"],
         attempts_made=row["attempts"],
-        created_at=known_moment(row["created_at"]),
+        created_at=_known_moment(row["created_at"]),
         order=row["seq"],
     )
 
 
 def waiting_retry(row: sqlite3.Row) -> WaitingRetry:
     """A request between two inference attempts."""
-    return WaitingRetry(row["request_id"], row["priority"], moment(row["next_attempt_at"]))
+    return WaitingRetry(row["request_id"], row["priority"], _moment(row["next_attempt_at"]))
 
 
 def due_delivery(row: sqlite3.Row) -> DueDelivery:
@@ -66,15 +68,15 @@ def request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> Reque
             deployment_id=row["deployment_id"],
             status=RequestStatus(row["status"]),
             webhook_status=WebhookStatus(row["webhook_status"]),
-            created_at=known_moment(row["created_at"]),
-            status_at=known_moment(row["status_at"]),
+            created_at=_known_moment(row["created_at"]),
+            status_at=_known_moment(row["status_at"]),
             errors=_errors(row["errors"]),
         ),
         priority=row["priority"],
         attempts=row["attempts"],
-        started_at=moment(row["started_at"]),
-        finished_at=moment(row["finished_at"]),
-        over_at=moment(row["over_at"]),
+        started_at=_moment(row["started_at"]),
+        finished_at=_moment(row["finished_at"]),
+        over_at=_moment(row["over_at"]),
         deliveries=[_delivery_attempt(sent) for sent in deliveries],
     )
 
@@ -85,6 +87,16 @@ def recorded_delivery(row: sqlite3.Row) -> RecordedDelivery:
     return RecordedDelivery(row["request_id"], endpoint, row["attempt"], _delivery_attempt(row))
 
 
+def queue_counts(row: sqlite3.Row) -> QueueCounts:
+    """How many requests there are."""
+    return QueueCounts(row["queued"], row["in_progress"])
+
+
+def next_moment(row: sqlite3.Row) -> datetime | None:
+    """When something comes next."""
+    return _moment(row["at"])
+
+
 def errors_json(errors: list[ErrorDetail]) -> str:
     """As they are kept."""
     return json.dumps([error.model_dump() for error in errors]) if errors else "[]"
@@ -92,17 +104,17 @@ def errors_json(errors: list[ErrorDetail]) -> str:
 
 def micros(time: datetime) -> int:
     """As it is kept: microseconds since 1970 in UTC."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    return (time - _EPOCH) // _MICROSECOND
 
 
-def known_moment(micros: int) -> datetime:
+def _known_moment(micros: int) -> datetime:
     """The moment that is kept so."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def moment(micros: int | None) -> datetime | None:
+def _moment(micros: int | None) -> datetime | None:
     """The moment that is kept so, if there is one."""
-    return None if micros is None else known_moment(micros)
+    return None if micros is None else _known_moment(micros)
 
 
 def _accepted(row: sqlite3.Row) -> AcceptedRequest:
@@ -113,7 +125,7 @@ def _accepted(row: sqlite3.Row) -> AcceptedRequest:
 
 
 def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
-    return DeliveryAttempt(known_moment(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
+    return DeliveryAttempt(_known_moment(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
 
 
 def _errors(text: str) -> list[ErrorDetail]:

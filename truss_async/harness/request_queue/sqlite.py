@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ...contract import WebhookStatus
-from .protocol import QueueCounts, RequestQueueError
+from .protocol import RequestQueueError
 from .queries import queries
 from .rows import (
     claimed_request,
     due_delivery,
     errors_json,
     micros,
-    moment,
+    next_moment,
+    queue_counts,
     recorded_delivery,
     request_record,
     waiting_retry,
@@ -30,10 +32,14 @@ if TYPE_CHECKING:
         DeliveryAttempt,
         DueDelivery,
         NewRequest,
+        QueueCounts,
         RecordedDelivery,
         RequestRecord,
         WaitingRetry,
     )
+
+T = TypeVar("T")
+Rows: TypeAlias = list[sqlite3.Row]
 
 SCHEMA_VERSION = 4
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
@@ -79,7 +85,7 @@ class SqliteRequestQueue:
             raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
 
     async def enqueue(self, request: NewRequest) -> None:
-        parameters = {
+        parameters: dict[str, object] = {
             "request_id": request.request_id,
             "deployment_id": request.deployment_id,
             "webhook_status": "PENDING" if request.accepted.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
@@ -90,81 +96,52 @@ class SqliteRequestQueue:
         }
 
         def operation(connection: sqlite3.Connection) -> None:
-            made = connection.execute(_SQL["enqueue"], {**parameters, "last_order": self._last_order})
+            parameters["last_order"] = self._last_order
+            made = connection.execute(_SQL["enqueue"], parameters)
             self._last_order = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
 
         await self._writer.run(operation)
 
-    async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
-        def operation(connection: sqlite3.Connection) -> list[ClaimedRequest]:
-            parameters = {
-                "deployment_id": deployment_id,
-                "limit": limit,
-                "now": micros(now),
-                "owner": self._owner,
-            }
-            rows = connection.execute(_SQL["claim"], parameters).fetchall()
-            # RETURNING promises no order.
-            rows.sort(key=lambda row: (row["priority"], row["seq"]))
-            return [claimed_request(row) for row in rows]
-
-        return await self._writer.run(operation)
-
     async def renew(self, *, now: datetime) -> bool:
-        def operation(connection: sqlite3.Connection) -> bool:
-            parameters = {"owner": self._owner, "lease_ends_at": self._lease_end(now)}
-            is_kept = connection.execute(_SQL["renew_lease"], parameters).rowcount > 0
-            if not is_kept:
+        def begin_another(connection: sqlite3.Connection, renewed: Rows) -> bool:
+            if not renewed:
                 self._owner = self._begin_lease(connection, now)
-            return is_kept
+            return bool(renewed)
 
-        return await self._writer.run(operation)
+        return await self._run("renew_lease", begin_another, lease_ends_at=self._lease_end(now))
 
     async def give_back(self) -> None:
-        await self._writer.run(
-            lambda connection: connection.execute(_SQL["end_lease"], {"owner": self._owner}).rowcount
-        )
+        await self._run("end_lease", _number)
 
     async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
-        def operation(connection: sqlite3.Connection) -> list[WaitingRetry]:
-            self._end_late_leases(connection, now)
-            parameters = {"deployment_id": deployment_id, "owner": self._owner}
-            rows = connection.execute(_SQL["take_over"], parameters).fetchall()
-            rows.sort(key=lambda row: (row["priority"], row["seq"]))
-            return [waiting_retry(row) for row in rows]
-
-        return await self._writer.run(operation)
+        await self._run("end_late_leases", _number, now=micros(now))
+        taken = _each(waiting_retry, by=("priority", "seq"))
+        return await self._run("take_over", taken, deployment_id=deployment_id)
 
     async def release_deliveries(self, *, now: datetime) -> int:
-        def operation(connection: sqlite3.Connection) -> int:
-            self._end_late_leases(connection, now)
-            return connection.execute(_SQL["release_deliveries"], {"now": micros(now)}).rowcount
+        await self._run("end_late_leases", _number, now=micros(now))
+        return await self._run("release_deliveries", _number, now=micros(now))
 
-        return await self._writer.run(operation)
+    async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
+        claimed = _each(claimed_request, by=("priority", "seq"))
+        return await self._run("claim", claimed, deployment_id=deployment_id, limit=limit, now=micros(now))
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
-        parameters = {"request_id": request_id, "owner": self._owner}
-
-        def operation(connection: sqlite3.Connection) -> ClaimedRequest | None:
-            rows = connection.execute(_SQL["resume"], parameters).fetchall()
-            return claimed_request(rows[0]) if rows else None
-
-        return await self._writer.run(operation)
+        return await self._run("resume", _first(claimed_request), request_id=request_id)
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
     ) -> bool:
-        parameters = {
-            "request_id": request_id,
-            "owner": self._owner,
-            "attempts": attempts,
-            "errors": errors_json(errors),
-            "next_attempt_at": micros(at),
-        }
-        return await self._writer.run(
-            lambda connection: connection.execute(_SQL["retry_later"], parameters).rowcount > 0
+        changed = await self._run(
+            "retry_later",
+            _number,
+            request_id=request_id,
+            attempts=attempts,
+            errors=errors_json(errors),
+            next_attempt_at=micros(at),
         )
+        return changed > 0
 
     async def finish(
         self,
@@ -177,140 +154,103 @@ class SqliteRequestQueue:
         now: datetime,
         is_claimed: bool = False,
     ) -> bool:
-        parameters = {
-            "request_id": request_id,
-            "owner": self._owner,
-            "status": status.value,
-            "attempts": attempts,
-            "errors": errors_json(errors),
-            "now": micros(now),
-            "is_claimed": is_claimed,
-        }
-
-        def operation(connection: sqlite3.Connection) -> bool:
-            rows = connection.execute(_SQL["finish"], parameters).fetchall()
+        def keep_output(connection: sqlite3.Connection, rows: Rows) -> bool:
             for row in rows:
                 connection.execute(_SQL["erase_input"], {"seq": row["seq"]})
                 if data is not None and row["webhook_status"] == WebhookStatus.PENDING.value:
                     connection.execute(_SQL["keep_output"], {"seq": row["seq"], "body": data})
             return bool(rows)
 
-        return await self._writer.run(operation)
+        return await self._run(
+            "finish",
+            keep_output,
+            request_id=request_id,
+            status=status.value,
+            attempts=attempts,
+            errors=errors_json(errors),
+            now=micros(now),
+            is_claimed=is_claimed,
+        )
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
-        def operation(connection: sqlite3.Connection) -> bool:
-            parameters = {"request_id": request_id, "now": micros(now)}
-            rows = connection.execute(_SQL["cancel"], parameters).fetchall()
-            _erase(connection, "erase_input", rows)
-            return bool(rows)
-
-        return await self._writer.run(operation)
+        return bool(await self._run("cancel", _erase_input, request_id=request_id, now=micros(now)))
 
     async def expire(self, *, now: datetime) -> list[str]:
-        def operation(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(_SQL["expire"], {"now": micros(now)}).fetchall()
-            _erase(connection, "erase_input", rows)
-            return [row["request_id"] for row in sorted(rows, key=lambda row: int(row["seq"]))]
-
-        return await self._writer.run(operation)
+        return await self._run("expire", _erase_input, now=micros(now))
 
     async def forget(self, *, over_before: datetime) -> int:
-        def operation(connection: sqlite3.Connection) -> int:
-            rows = connection.execute(_SQL["forget"], {"over_before": micros(over_before)}).fetchall()
-            _erase(connection, "forget_deliveries", rows)
+        def forget_deliveries(connection: sqlite3.Connection, rows: Rows) -> int:
+            connection.executemany(_SQL["forget_deliveries"], [{"seq": row["seq"]} for row in rows])
             return len(rows)
 
-        return await self._writer.run(operation)
+        return await self._run("forget", forget_deliveries, over_before=micros(over_before))
 
     async def next_expiry(self) -> datetime | None:
-        return await self._moment_of("next_expiry")
+        return await self._run("next_expiry", _first(next_moment))
 
     async def next_over(self) -> datetime | None:
-        return await self._moment_of("next_over")
+        return await self._run("next_over", _first(next_moment))
 
     async def next_delivery(self) -> datetime | None:
-        return await self._moment_of("next_delivery")
+        return await self._run("next_delivery", _first(next_moment))
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
-        def operation(connection: sqlite3.Connection) -> list[DueDelivery]:
-            parameters = {"limit": limit, "now": micros(now), "owner": self._owner}
-            rows = connection.execute(_SQL["claim_deliveries"], parameters).fetchall()
-            rows.sort(key=lambda row: int(row["seq"]))
-            return [due_delivery(row) for row in rows]
-
-        return await self._writer.run(operation)
+        return await self._run(
+            "claim_deliveries", _each(due_delivery, by=("seq",)), limit=limit, now=micros(now)
+        )
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
-        def operation(connection: sqlite3.Connection) -> DueDelivery | None:
-            parameters = {"request_id": request_id, "owner": self._owner}
-            row = connection.execute(_SQL["claimed_delivery"], parameters).fetchone()
-            return None if row is None else due_delivery(row)
-
-        return await self._writer.run(operation)
+        return await self._run("claimed_delivery", _first(due_delivery), request_id=request_id)
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
-        parameters = {"request_id": request_id, "owner": self._owner, "next_delivery_at": micros(at)}
-
-        def operation(connection: sqlite3.Connection) -> bool:
-            rows = connection.execute(_SQL["deliver_later"], parameters).fetchall()
-            for row in rows:
-                _record_delivery(connection, row, attempt)
-            return bool(rows)
-
-        return await self._writer.run(operation)
+        return await self._run(
+            "deliver_later", _record(attempt), request_id=request_id, next_delivery_at=micros(at)
+        )
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
     ) -> bool:
-        webhook_status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
-        parameters = {
-            "request_id": request_id,
-            "owner": self._owner,
-            "webhook_status": webhook_status.value,
-            "now": micros(now),
-        }
-
-        def operation(connection: sqlite3.Connection) -> bool:
-            rows = connection.execute(_SQL["finish_delivery"], parameters).fetchall()
-            for row in rows:
-                _record_delivery(connection, row, attempt)
-                connection.execute(_SQL["erase_output"], {"seq": row["seq"]})
-            return bool(rows)
-
-        return await self._writer.run(operation)
+        status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
+        return await self._run(
+            "finish_delivery",
+            _record(attempt, then="erase_output"),
+            request_id=request_id,
+            webhook_status=status.value,
+            now=micros(now),
+        )
 
     async def record(self, request_id: str) -> RequestRecord | None:
-        def operation(connection: sqlite3.Connection) -> RequestRecord | None:
-            row = connection.execute(_SQL["record"], {"request_id": request_id}).fetchone()
-            if row is None:
-                return None
-            deliveries = connection.execute(_SQL["deliveries"], {"seq": row["seq"]}).fetchall()
-            return request_record(row, deliveries)
+        def with_deliveries(connection: sqlite3.Connection, rows: Rows) -> RequestRecord | None:
+            for row in rows:
+                return request_record(row, connection.execute(_SQL["deliveries"], {"seq": row["seq"]}))
+            return None
 
-        return await self._writer.run(operation)
+        return await self._run("record", with_deliveries, request_id=request_id)
 
     async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
-        return await self._recorded("deliveries_of_request", {"request_id": request_id})
+        return await self._run("deliveries_of_request", _each(recorded_delivery), request_id=request_id)
 
     async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
-        return await self._recorded("latest_deliveries", {"limit": limit})
+        return await self._run("latest_deliveries", _each(recorded_delivery), limit=limit)
 
     async def counts(self, deployment_id: str) -> QueueCounts:
-        def operation(connection: sqlite3.Connection) -> QueueCounts:
-            row = connection.execute(_SQL["counts"], {"deployment_id": deployment_id}).fetchone()
-            return QueueCounts(row["queued"], row["in_progress"])
-
-        return await self._writer.run(operation)
+        (counts,) = await self._run("counts", _each(queue_counts), deployment_id=deployment_id)
+        return counts
 
     async def open_by_deployment(self) -> dict[str, int]:
-        def operation(connection: sqlite3.Connection) -> dict[str, int]:
-            rows = connection.execute(_SQL["open_by_deployment"])
-            return {row["deployment_id"]: row["open"] for row in rows}
-
-        return await self._writer.run(operation)
+        return dict(await self._run("open_by_deployment", _each(tuple)))
 
     async def close(self) -> None:
         await self._writer.close()
+
+    async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: object) -> T:
+        """In one transaction, run a query and do with its rows what follows from them; the caller is its owner."""
+        parameters["owner"] = self._owner
+
+        def operation(connection: sqlite3.Connection) -> T:
+            return then(connection, connection.execute(_SQL[name], parameters).fetchall())
+
+        return await self._writer.run(operation)
 
     def _prepare(self, connection: sqlite3.Connection, path: Path, now: datetime) -> None:
         _bring_up_to_date(connection, path)
@@ -321,22 +261,8 @@ class SqliteRequestQueue:
     def _begin_lease(self, connection: sqlite3.Connection, now: datetime) -> int:
         return connection.execute(_SQL["begin_lease"], {"lease_ends_at": self._lease_end(now)}).lastrowid or 0
 
-    def _end_late_leases(self, connection: sqlite3.Connection, now: datetime) -> None:
-        connection.execute(_SQL["end_late_leases"], {"owner": self._owner, "now": micros(now)})
-
     def _lease_end(self, now: datetime) -> int | None:
         return None if self.lease_seconds is None else micros(now + timedelta(seconds=self.lease_seconds))
-
-    async def _recorded(self, name: str, parameters: dict[str, Any]) -> list[RecordedDelivery]:
-        def operation(connection: sqlite3.Connection) -> list[RecordedDelivery]:
-            return [recorded_delivery(row) for row in connection.execute(_SQL[name], parameters)]
-
-        return await self._writer.run(operation)
-
-    async def _moment_of(self, name: str) -> datetime | None:
-        return await self._writer.run(
-            lambda connection: moment(connection.execute(_SQL[name]).fetchone()["at"])
-        )
 
 
 _SQL = queries()
@@ -363,17 +289,50 @@ def _steps_from(found: int) -> list[tuple[str, int]]:
     return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
 
 
-def _erase(connection: sqlite3.Connection, query: str, rows: Iterable[sqlite3.Row]) -> None:
-    connection.executemany(_SQL[query], [{"seq": row["seq"]} for row in rows])
+def _number(_connection: sqlite3.Connection, rows: Rows) -> int:
+    return len(rows)
 
 
-def _record_delivery(connection: sqlite3.Connection, row: sqlite3.Row, attempt: DeliveryAttempt) -> None:
-    parameters = {
-        "seq": row["seq"],
-        "attempt": row["delivery_attempts"],
-        "sent_at": micros(attempt.sent_at),
-        "latency_ms": attempt.latency_ms,
-        "status_code": attempt.status_code,
-        "error": attempt.error,
-    }
-    connection.execute(_SQL["record_delivery"], parameters)
+def _first(read: Callable[[sqlite3.Row], T]) -> Callable[[sqlite3.Connection, Rows], T | None]:
+    return lambda _, rows: read(rows[0]) if rows else None
+
+
+def _each(
+    read: Callable[[sqlite3.Row], T], *, by: Sequence[str] = ()
+) -> Callable[[sqlite3.Connection, Rows], list[T]]:
+    """What each row says; in this order, for RETURNING promises none."""
+
+    def then(_connection: sqlite3.Connection, rows: Rows) -> list[T]:
+        if by:
+            rows.sort(key=itemgetter(*by))
+        return [read(row) for row in rows]
+
+    return then
+
+
+def _erase_input(connection: sqlite3.Connection, rows: Rows) -> list[str]:
+    connection.executemany(_SQL["erase_input"], [{"seq": row["seq"]} for row in rows])
+    return [row["request_id"] for row in sorted(rows, key=itemgetter("seq"))]
+
+
+def _record(
+    attempt: DeliveryAttempt, *, then: str | None = None
+) -> Callable[[sqlite3.Connection, Rows], bool]:
+    """Record a delivery attempt, if its request was changed, and then run another query on it."""
+
+    def record(connection: sqlite3.Connection, rows: Rows) -> bool:
+        for row in rows:
+            parameters = {
+                "seq": row["seq"],
+                "attempt": row["delivery_attempts"],
+                "sent_at": micros(attempt.sent_at),
+                "latency_ms": attempt.latency_ms,
+                "status_code": attempt.status_code,
+                "error": attempt.error,
+            }
+            connection.execute(_SQL["record_delivery"], parameters)
+            if then is not None:
+                connection.execute(_SQL[then], {"seq": row["seq"]})
+        return bool(rows)
+
+    return record

@@ -340,5 +340,9 @@ def test_what_is_queued_or_over_is_not_taken_over(one: QueueDriver, two: QueueDr
     one.finish("due")
     one.now += LEASE
     assert (two.take_over(), release(two)) == ([], 0)
+    for owner in (one, two):
+        owner.run(lambda q: q.give_back())
+        assert (owner.take_over(), release(owner)) == ([], 0)
+    renew(two)
     assert [due.request_id for due in two.claim_deliveries()] == ["due"]
     assert two.claim() == ["still queued"]
