@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench clean
+.PHONY: help install demo serve test test-wheel check format bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -14,7 +14,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) $(AZURITE) ## Set up .venv
 	@rm -rf $(VENV)/azurite && ln -s $(AZURITE) $(VENV)/azurite
@@ -42,6 +42,13 @@ serve: $(STAMP) ## Serve example_truss on http://127.0.0.1:8090
 
 test: install ## Run all tests
 	@$(BIN)/python -m pytest
+
+test-wheel: dist/wheel ## Run the unit tests on the installed wheel: PYTHON=python3.12, OLDEST=1 for its oldest dependencies
+	@.ci/test-wheel $(PYTHON) $(if $(OLDEST),oldest,newest)
+
+dist/wheel: $(shell find truss_async -type f -not -name '*.pyc') pyproject.toml README.md | $(STAMP)
+	@rm -rf $@
+	@$(BIN)/python -m build --wheel --no-isolation --outdir $@ >/dev/null
 
 check: install ## What CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check .

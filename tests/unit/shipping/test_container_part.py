@@ -14,7 +14,7 @@ from truss_async.errors import HarnessError
 from truss_async.shipping import CONTAINER_PART, container_part_is_current, copy_container_part
 
 PACKAGE = Path(truss_async.__file__).parent
-PYPROJECT = PACKAGE.parent / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 def tree(folder: Path) -> dict[str, bytes]:
