@@ -16,13 +16,12 @@ from ..whole_files import write_whole
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 AUTHORITY_NAME: Final = "authority.pem"
 SERVER_NAME: Final = "server.pem"
 LIFETIME: Final = timedelta(days=90)
 _RENEW_BEFORE: Final = timedelta(days=7)
-_AUTHORITY: Final = "truss-async listen authority"
+_OWNER: Final = "truss-async listen"
 _OWN_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -63,11 +62,12 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
     certificate, and nothing that anybody could make later.
 
     Raises:
-        MissingExtraError: the package ``cryptography`` is not installed.
-        SettingsError: the folder cannot be written.
+        MissingExtraError: the package ``trustme`` is not installed.
+        SettingsError: the folder cannot be written, or no certificate can name the host.
     """
-    if importlib.util.find_spec("cryptography") is None:
-        raise MissingExtraError("cryptography", extra="tls", purpose="making a certificate")
+    if importlib.util.find_spec("trustme") is None:
+        raise MissingExtraError("trustme", extra="tls", purpose="making a certificate")
+    host = host.lower()
     authority_file, server_file = folder / AUTHORITY_NAME, folder / SERVER_NAME
     try:
         if not _is_good(server_file, authority_file, host=host, now=clock.now()):
@@ -78,6 +78,8 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
             write_whole(authority_file, authority, mode=0o600)
     except OSError as error:
         raise SettingsError(f"cannot keep a certificate in {folder}: {error.strerror}") from None
+    except UnicodeError:  # of the rules for host names
+        raise SettingsError(f"no certificate can name the host {host}; give one with --tls-cert") from None
     return Certificate(given_certificate(server_file, None).context, authority_file)
 
 
@@ -97,86 +99,17 @@ def _is_good(server_file: Path, authority_file: Path, *, host: str, now: datetim
 
 def _make(host: str, *, now: datetime) -> tuple[bytes, bytes]:
     """The authority's certificate, and the server's with its key; both in PEM."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID
+    import trustme
 
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    hosts = dict.fromkeys((*_OWN_HOSTS, host))
-    authority = _certificate(
-        _AUTHORITY,
-        now=now,
-        key=authority_key.public_key(),
-        signing_key=authority_key,
-        extensions=[(x509.BasicConstraints(ca=True, path_length=0), True), (_signs_certificates(), True)],
+    authority = trustme.CA(path_length=0, organization_name=_OWNER, organization_unit_name="authority")
+    server = authority.issue_cert(
+        *dict.fromkeys((*_OWN_HOSTS, host)),
+        organization_name=_OWNER,
+        organization_unit_name="server",
+        not_before=now - timedelta(days=1),
+        not_after=now + LIFETIME,
     )
-    server = _certificate(
-        "truss-async listen",
-        now=now,
-        key=server_key.public_key(),
-        signing_key=authority_key,
-        extensions=[
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-            (x509.SubjectAlternativeName([_alternative_name(each) for each in hosts]), False),
-        ],
-    )
-    key_pem = server_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem = serialization.Encoding.PEM
-    return authority.public_bytes(pem), server.public_bytes(pem) + key_pem
-
-
-def _certificate(
-    name: str,
-    *,
-    now: datetime,
-    key: EllipticCurvePublicKey,
-    signing_key: EllipticCurvePrivateKey,
-    extensions: list[tuple[x509.ExtensionType, bool]],
-) -> x509.Certificate:
-    """With all that a strict verification asks for, which is the default from Python 3.13 on."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    def named(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(named(name))
-        .issuer_name(named(_AUTHORITY))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + LIFETIME)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False
-        )
-    )
-    for extension, is_critical in extensions:
-        builder = builder.add_extension(extension, critical=is_critical)
-    return builder.sign(signing_key, hashes.SHA256())
-
-
-def _signs_certificates() -> x509.KeyUsage:
-    from cryptography import x509
-
-    others = dict.fromkeys(
-        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"), False
-    )
-    return x509.KeyUsage(
-        **others,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    return authority.cert_pem.bytes(), server.private_key_and_cert_chain_pem.bytes()
 
 
 def _alternative_name(host: str) -> x509.GeneralName:

@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "made" / "tls"
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "10.1.2.3", "my-machine.example"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "10.1.2.3", "My-Machine.example"])
 def test_it_is_good_for_this_machine_and_the_host(folder: Path, host: str) -> None:
     made = own_certificate(folder, host=host)
     assert made.authority_file == folder / "authority.pem"
@@ -92,6 +92,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         own_certificate(tmp_path / "file", host="localhost")
 
 
+def test_a_host_that_no_certificate_can_name_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="no certificate can name the host my_machine"):
+        own_certificate(folder, host="my_machine")
+
+
 def test_a_full_disk_leaves_no_cut_off_key_and_the_earlier_certificate_whole(folder: Path) -> None:
     with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot keep a certificate"):
         own_certificate(folder, host="localhost")
@@ -104,7 +109,7 @@ def test_a_full_disk_leaves_no_cut_off_key_and_the_earlier_certificate_whole(fol
 
 
 def test_a_missing_package_is_named_with_its_pip_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cryptography", None)
+    monkeypatch.setitem(sys.modules, "trustme", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'truss-async\[tls\]'"):
         own_certificate(folder, host="localhost")
 
@@ -112,9 +117,9 @@ def test_a_missing_package_is_named_with_its_pip_line(folder: Path, monkeypatch:
 def test_a_given_certificate_is_used(folder: Path, tmp_path: Path) -> None:
     own_certificate(folder, host="localhost")
     together = folder / "server.pem"
-    certificate, _, key = together.read_text().partition("-----BEGIN PRIVATE")
-    (tmp_path / "cert.pem").write_text(certificate)
-    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE" + key)
+    key, line, certificate = together.read_text().partition("-----BEGIN CERTIFICATE")
+    (tmp_path / "cert.pem").write_text(line + certificate)
+    (tmp_path / "key.pem").write_text(key)
     for given in (
         given_certificate(together, None),
         given_certificate(tmp_path / "cert.pem", tmp_path / "key.pem"),
