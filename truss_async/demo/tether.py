@@ -16,8 +16,9 @@ from pathlib import Path
 
 def _cut_with(process: "subprocess.Popen[bytes]", grace_seconds: float, cut: threading.Event) -> None:
     # Not through sys.stdin: its lock, held here, would abort the interpreter's shutdown.
-    while os.read(0, 1024):
-        pass
+    with contextlib.suppress(OSError):  # what cannot be read any more is cut, too
+        while os.read(0, 1024):
+            pass
     cut.set()
     if grace_seconds > 0:
         process.terminate()

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BACKLOG = 2048
+_LOOK_SECONDS = 0.5
 
 
 class LoopThread:
@@ -65,12 +67,17 @@ class LoopThread:
         """Have it done on the event loop.
 
         Raises:
-            HarnessError: it does not run.
+            HarnessError: it does not run, or ends before that is done.
         """
         if self._loop is None or self._loop.is_closed():
             work.close()
             raise HarnessError("the harness is not running")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        asked = asyncio.run_coroutine_threadsafe(work, self._loop)
+        while not asked.done() and not self.wait(0):
+            futures.wait([asked], timeout=_LOOK_SECONDS)
+        if not asked.done() or asked.cancelled():
+            raise HarnessError("the harness has ended; if nobody stopped it, its last lines say why")
+        return asked.result()
 
     def _run_loop(self, begin: Begin, begun: Future[None]) -> None:
         try:

@@ -8,6 +8,7 @@ from ..clock import Clock
 from ..errors import ObjectNotFoundError, OutputStoreError, TrussAsyncError
 from ..printable import printable_logger
 from ..stores import ObjectStore
+from ..workers import start_worker
 from .counters import SaveCounters
 from .retries import worth_retrying
 from .spill import SpillFolder
@@ -40,17 +41,25 @@ class Uploader:
         self._thread: threading.Thread | None = None
         self._is_registered = False
         self._is_closing = False
+        self._had_last_chance = False
+        self._pause = _FIRST_PAUSE_SECONDS
 
     def start(self) -> None:
         """See to what is in the folder, now and until it is empty."""
         with self._lock:
-            if self._thread is not None or self._is_closing or not self._folder.waiting():
+            is_at_work = self._thread is not None and self._thread.is_alive()
+            if is_at_work or self._is_closing or not self._folder.waiting():
                 return
             if not self._is_registered:
                 before_the_end(self.close)
                 self._is_registered = True
-            self._thread = threading.Thread(target=self._run, name="truss-async-uploader", daemon=True)
-            self._thread.start()
+            self._pause = _FIRST_PAUSE_SECONDS
+            self._thread = start_worker(
+                self._turn,
+                name="truss-async-uploader",
+                trouble="what was spilled cannot be uploaded yet",
+                rest=self._rest,
+            )
 
     def close(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> None:
         """Try once more what is left, for a limited time; the next process finds the rest. Twice is harmless."""
@@ -62,23 +71,27 @@ class Uploader:
             if left := len(self._folder.waiting()):
                 logger.warning("%d objects stay in %s until the next start", left, self._folder.url)
 
-    def _run(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            was_closing = self._is_closing
-            uploaded = self._upload_waiting()
-            with self._lock:
-                if was_closing or not self._folder.waiting():
-                    self._thread = None
-                    return
-            pause = _FIRST_PAUSE_SECONDS if uploaded else pause
-            self._wait(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+    def _turn(self) -> bool:
+        """Upload what waits, then pause; False when nothing is left, or the process ends."""
+        if self._had_last_chance:
+            return False
+        self._had_last_chance = self._is_closing
+        uploaded = self._upload_waiting()
+        with self._lock:
+            if self._had_last_chance or not self._folder.waiting():
+                self._thread = None
+                return False
+        if uploaded:
+            self._pause = _FIRST_PAUSE_SECONDS
+        self._rest()
+        return True
 
-    def _wait(self, seconds: float) -> None:
-        until = self._clock.now().timestamp() + seconds
-        while not self._is_closing and self._clock.now().timestamp() < until:
+    def _rest(self) -> None:
+        """Wait until it is worth trying again, a little longer each time; not when the process ends."""
+        until = self._clock.monotonic() + self._pause
+        while not self._is_closing and self._clock.monotonic() < until:
             self._clock.block(_SLICE_SECONDS)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _upload_waiting(self) -> int:
         """How many could be uploaded. After a failure, the rest of that request waits: a result is never first."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ResultBusyError
 from .handled import HandledStore, MemoryHandledStore, SqliteHandledStore
+from .handlers import call_plainly, check_handler
 from .lease import renewed
 
 if TYPE_CHECKING:
@@ -51,13 +52,15 @@ class Deduplicator:
 
         Raises:
             ResultBusyError: it was still being handled elsewhere after ``wait_seconds``.
+            SettingsError: the handler is none: a coroutine function, for one.
         """
+        check_handler(handler)
         owner = uuid.uuid4().hex
         if not self._claim(result.request_id, owner):
             return False
         try:
             with renewed(partial(self._store.claim, result.request_id, owner), lease_seconds=LEASE_SECONDS):
-                handler(result)
+                call_plainly(handler, result)
         except BaseException:
             self._store.release(result.request_id, owner)
             raise

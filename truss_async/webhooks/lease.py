@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from ..printable import printable_logger
-
-logger = printable_logger(__name__)
+from ..workers import start_worker
 
 _RENEWALS_PER_LEASE: Final = 4
 
@@ -25,15 +23,14 @@ def renewed(renew: Renewal, *, lease_seconds: float) -> Iterator[None]:
     """Call ``renew`` from a thread of its own, often enough that the lease does not run out."""
     ended = threading.Event()
 
-    def keep_renewing() -> None:
-        while not ended.wait(lease_seconds / _RENEWALS_PER_LEASE):
-            try:
-                renew(seconds=lease_seconds)
-            except Exception:  # a store of the user's own may raise anything; the next renewal may succeed
-                logger.exception("a claim could not be renewed")
+    def renew_in_time() -> bool:
+        if ended.wait(lease_seconds / _RENEWALS_PER_LEASE):
+            return False
+        renew(seconds=lease_seconds)
+        return True
 
-    thread = threading.Thread(target=keep_renewing, name="truss-async-lease", daemon=True)
-    thread.start()
+    # A store of the user's own may raise anything; the next renewal may succeed.
+    thread = start_worker(renew_in_time, name="truss-async-lease", trouble="a claim could not be renewed")
     try:
         yield
     finally:

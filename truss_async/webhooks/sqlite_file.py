@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..errors import WebhookReceiverError
-from .forks import in_forked_process
+from ..forks import in_forked_process
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class SqliteFile:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 return outcome
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # text with lone surrogates
             raise self._failed(str(error)) from error
         except OSError as error:
             raise self._failed(error.strerror or str(error)) from None

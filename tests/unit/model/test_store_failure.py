@@ -184,6 +184,29 @@ def test_a_damaged_note_is_put_aside(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "is put aside" in caplog.text
 
 
+class Ending(BaseException):
+    """What ends a thread that catches exceptions."""
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), SystemExit(3), Ending()], ids=repr)
+def test_whatever_a_store_raises_the_uploader_goes_on(
+    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = bench(on_failure="spill", spill_dir=tmp_path / "spill", timeout_seconds=0)
+    put, failures = it.store.put, [OutputStoreError("down"), error, error]
+
+    def fail_first(key: str, body: Any, **options: Any) -> None:
+        if failures:
+            raise failures.pop(0)
+        put(key, body, **options)
+
+    monkeypatch.setattr(it.store, "put", fail_first)
+    it.saver.save("r", {"n": 1})
+    it.wait_for_uploads()
+    assert OutputStore(it.store).get("r").data == {"n": 1}
+    assert caplog.text.count("what was spilled cannot be uploaded yet") >= 2
+
+
 def test_an_output_that_cannot_even_be_spilled_fails_its_request(tmp_path: Path) -> None:
     it = bench(on_failure="spill", spill_dir=tmp_path / "file")
     (tmp_path / "file").touch()

@@ -16,7 +16,7 @@ from tests.unit.webhooks.stepping import SteppingClock
 from truss_async.clock import SYSTEM_CLOCK, ManualClock, SystemClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.contract.limits import DELIVERY_TIMEOUT_SECONDS
-from truss_async.errors import ResultBusyError, WebhookReceiverError
+from truss_async.errors import ResultBusyError, SettingsError, WebhookReceiverError
 from truss_async.webhooks import Deduplicator, HandledStore, MemoryHandledStore, SqliteHandledStore
 from truss_async.webhooks.deduplicator import LEASE_SECONDS, WAIT_SECONDS
 from truss_async.webhooks.lease import renewed
@@ -211,6 +211,37 @@ def test_a_renewal_that_fails_is_logged_and_tried_again(caplog: pytest.LogCaptur
     with renewed(renew, lease_seconds=0.02):
         assert twice.wait(30)
     assert caplog.records[0].message == "a claim could not be renewed"
+
+
+class Ending(BaseException):
+    """What ends a thread that catches exceptions."""
+
+
+def test_whatever_a_store_raises_the_lease_is_renewed_on() -> None:
+    outcomes: list[BaseException] = [Ending(), SystemExit(), Ending()]
+    renewed_at_last = threading.Event()
+
+    def renew(*, seconds: float) -> None:
+        if outcomes:
+            raise outcomes.pop()
+        renewed_at_last.set()
+
+    with renewed(renew, lease_seconds=0.02):
+        assert renewed_at_last.wait(30)
+
+
+async def handle_later(result: AsyncPredictResult) -> None:
+    """Nobody here awaits it."""
+
+
+def test_a_handler_that_would_not_run_is_refused_and_its_result_stays() -> None:
+    deduplicator = Deduplicator()
+    with pytest.raises(SettingsError, match=r"handle_later is a coroutine function.*on_result"):
+        deduplicator.handle(make_result(), handle_later)
+    with pytest.raises(TypeError, match="the handler returned handle_later, which nobody awaits here"):
+        deduplicator.handle(make_result(), lambda result: handle_later(result))
+    handled: list[AsyncPredictResult] = []
+    assert deduplicator.handle(make_result(), handled.append)
 
 
 def test_of_many_threads_one_handles(tmp_path: Path) -> None:

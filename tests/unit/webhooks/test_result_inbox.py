@@ -1,12 +1,13 @@
 """What was accepted is handled: once, later, again after a failure, and after the end of a process."""
 
 import asyncio
+import functools
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from tests.unit.webhooks.stepping import SteppingClock
 from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.contract import AsyncPredictResult
-from truss_async.errors import WebhookReceiverError
+from truss_async.errors import SettingsError, WebhookReceiverError
 from truss_async.webhooks import ResultInbox, on_result, result_inbox, sqlite_file
 from truss_async.webhooks.result_inbox import next_handling_delay
 from truss_async.webhooks.stored_results import StoredResults
@@ -110,6 +111,261 @@ def test_a_coroutine_function_may_handle(open_inbox: Callable[..., ResultInbox])
 
     open_inbox(handle).accept(make_result())
     handler.wait_for(1)
+
+
+def test_coroutines_share_one_event_loop_and_its_background(open_inbox: Callable[..., ResultInbox]) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+    background: list[asyncio.Task[None]] = []
+    handler = Handler()
+    go_on = asyncio.Event()
+
+    async def work_on() -> None:
+        await go_on.wait()
+        handler(make_result("background"))
+
+    async def handle(result: AsyncPredictResult) -> None:
+        loops.append(asyncio.get_running_loop())
+        if result.request_id == "first":
+            background.append(asyncio.create_task(work_on()))
+        else:
+            go_on.set()
+
+    inbox = open_inbox(handle)
+    for request_id in ("first", "second"):
+        inbox.accept(make_result(request_id))
+    handler.wait_for(1)
+    until(lambda: inbox.count_waiting() == 0)
+    assert loops[0] is loops[1]
+    assert handler.calls[0].request_id == "background"
+    inbox.close()
+    assert loops[0].is_closed()
+    assert background[0].done()
+
+
+def test_several_threads_work_on_one_event_loop_at_the_same_time(
+    open_inbox: Callable[..., ResultInbox],
+) -> None:
+    handled = Handler()
+    meeting: list[asyncio.Event] = []
+
+    async def meet(result: AsyncPredictResult) -> None:
+        """Goes on when the other is there."""
+        meeting.append(asyncio.Event())
+        if len(meeting) == 2:
+            for each in meeting:
+                each.set()
+        await meeting[0].wait()
+        handled(result)
+
+    inbox = open_inbox(meet, threads=2)
+    for request_id in ("one", "other"):
+        inbox.accept(make_result(request_id))
+    handled.wait_for(2)
+
+
+def test_closing_cancels_a_coroutine_that_does_not_end_and_leaves_its_result(path: Path) -> None:
+    entered = threading.Event()
+
+    async def hang(result: AsyncPredictResult) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    before = threading.active_count()
+    inbox = on_result(hang, path=path)
+    inbox.accept(make_result())
+    assert entered.wait(DEADLINE_SECONDS)
+    inbox.close(timeout_seconds=0)
+    until(lambda: threading.active_count() == before)
+    assert inbox.count_waiting() == 1
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_handler_may_close_its_inbox(path: Path, kind: str) -> None:
+    before = threading.active_count()
+    closed = threading.Event()
+
+    def close(result: AsyncPredictResult) -> None:
+        inbox.close()
+        closed.set()
+
+    async def close_later(result: AsyncPredictResult) -> None:
+        close(result)
+
+    inbox = on_result(close if kind == "function" else close_later, path=path)
+    inbox.accept(make_result())
+    assert closed.wait(DEADLINE_SECONDS)
+    inbox.close()
+    until(lambda: threading.active_count() == before)
+    assert inbox.count_waiting() == 0
+
+
+async def yields_later(result: AsyncPredictResult) -> AsyncIterator[int]:
+    yield 1
+
+
+def yields(result: AsyncPredictResult) -> Iterator[int]:
+    yield 1
+
+
+class Yields:
+    def __call__(self, result: AsyncPredictResult) -> Iterator[int]:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (yields_later, "yields_later yields, so nothing of it runs"),
+        (yields, "yields, so nothing of it runs"),
+        (Yields(), "Yields yields, so nothing"),
+        (functools.partial(yields_later), "yields, so nothing of it runs"),
+        (None, "NoneType cannot be called"),
+        ("handle", "str cannot be called"),
+        (yields(make_result()), "cannot be called"),
+        (lambda: None, "must take one argument"),
+        (lambda result, more: None, "must take one argument.*'more'"),
+    ],
+)
+def test_a_handler_that_cannot_handle_is_refused_at_once(path: Path, handler: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        on_result(handler, path=path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_somebody_must_handle(path: Path, threads: int) -> None:
+    with pytest.raises(SettingsError, match="give 1 or more"):
+        on_result(print, path=path, threads=threads)
+
+
+@pytest.mark.parametrize("made", [yields, yields_later])
+def test_a_generator_that_a_handler_returns_does_not_count_as_handled(
+    open_inbox: Callable[..., ResultInbox], made: Callable[[AsyncPredictResult], object]
+) -> None:
+    inbox = open_inbox(lambda result: made(result), clock=ManualClock())
+    inbox.accept(make_result())
+    until(lambda: stored_error(inbox) is not None)
+    assert "yields, so nothing of it runs" in (stored_error(inbox) or "")
+    assert inbox.count_waiting() == 1
+
+
+def stored_error(inbox: ResultInbox) -> str | None:
+    """Of the one result that is there."""
+    error = inbox._results._file.run(
+        lambda connection: connection.execute("SELECT error FROM inbox").fetchone()[0]
+    )
+    assert error is None or isinstance(error, str)
+    return error
+
+
+def test_what_a_coroutine_function_forgot_to_await_is_awaited(open_inbox: Callable[..., ResultInbox]) -> None:
+    handler = Handler()
+
+    async def save(result: AsyncPredictResult) -> None:
+        await asyncio.sleep(0)
+        handler(result)
+
+    async def forget(result: AsyncPredictResult) -> Any:
+        return save(result)
+
+    open_inbox(forget).accept(make_result())
+    handler.wait_for(1)
+
+
+def test_a_thread_that_is_dead_is_replaced_before_a_result_is_acknowledged(
+    open_inbox: Callable[..., ResultInbox], caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Handler()
+    inbox = open_inbox(handler)
+    kill(inbox)
+    inbox.accept(make_result())
+    handler.wait_for(1)
+    assert "a thread that handles results had ended" in caplog.text
+
+
+def test_a_result_that_nobody_can_handle_is_not_acknowledged(
+    open_inbox: Callable[..., ResultInbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = Handler()
+    inbox = open_inbox(handler)
+    kill(inbox)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(WebhookReceiverError, match="no thread can be started to handle it: can't start"):
+            inbox.accept(make_result())
+    assert not inbox.accept(make_result())
+    handler.wait_for(1)
+
+
+def kill(inbox: ResultInbox) -> None:
+    """Put a thread that has ended in the place of the inbox's own."""
+    inbox._is_closing = True
+    inbox._wake.set()
+    for thread in inbox._threads:
+        thread.join(DEADLINE_SECONDS)
+    inbox._is_closing = False
+
+
+class Ending(BaseException):
+    """An error of the user's own that is no Exception."""
+
+
+class Wordless(BaseException):
+    """One that cannot even be shown."""
+
+    def __str__(self) -> str:
+        raise Ending
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Ending("own"), "Ending: own"),
+        (Wordless(), "Wordless: it says nothing that can be shown"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (GeneratorExit(), "GeneratorExit: "),
+        (SystemExit(1), "SystemExit: 1"),
+        (pytest.fail.Exception("a test's own"), "Failed: a test's own"),
+        (asyncio.CancelledError(), "CancelledError: "),
+        (RuntimeError("\ud800"), r"RuntimeError: \ud800"),
+        (RuntimeError("x" * 5000), "RuntimeError: " + "x" * 1986 + "…"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_whatever_a_handler_raises_its_result_stays_and_the_next_one_is_handled(
+    open_inbox: Callable[..., ResultInbox],
+    error: BaseException,
+    told: str,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        result_inbox.logger, "disabled", True
+    )  # no report of a test can hold a lone surrogate
+    handler = Handler()
+
+    def handle(result: AsyncPredictResult) -> None:
+        if result.request_id == "bad":
+            raise error
+        handler(result)
+
+    async def handle_later(result: AsyncPredictResult) -> None:
+        await asyncio.sleep(0)
+        handle(result)
+
+    inbox = open_inbox(handle if kind == "function" else handle_later, clock=ManualClock())
+    inbox.accept(make_result("bad"))
+    inbox.accept(make_result("good"))
+    handler.wait_for(1)
+    until(lambda: not busy(inbox))
+    assert inbox.count_waiting() == 1
+    query = "SELECT error FROM inbox WHERE request_id = 'bad'"
+    assert inbox._results._file.run(lambda connection: connection.execute(query).fetchone()[0]) == told
 
 
 def test_a_handler_that_fails_is_called_again_after_a_while(open_inbox: Callable[..., ResultInbox]) -> None:

@@ -1,0 +1,38 @@
+"""The thread that a harness runs on: whoever asks something of it is told when it has ended."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import pytest
+
+from truss_async.errors import HarnessError
+from truss_async.harness.running import LoopThread
+
+
+def test_what_is_asked_of_a_loop_that_breaks_down_is_refused_and_not_awaited_for_ever() -> None:
+    reports: list[str] = []
+    thread = LoopThread("breaking", report=reports.append)
+    broken: list[asyncio.Event] = []
+
+    async def break_down() -> None:
+        broken.append(asyncio.Event())
+        await broken[0].wait()
+        raise ValueError("a defect")
+
+    async def begin(_parts: AsyncExitStack) -> Sequence["asyncio.Task[None]"]:
+        return [asyncio.get_running_loop().create_task(break_down(), name="worker")]
+
+    async def ask_in_vain() -> None:
+        broken[0].set()
+        await asyncio.Event().wait()
+
+    thread.start(begin)
+    with pytest.raises(HarnessError, match="its last lines say why"):
+        thread.run(ask_in_vain())
+    assert reports == ["the harness has broken down (worker): ValueError('a defect')"]
+    assert thread.wait(30)
+    asked = asyncio.sleep(0)
+    with pytest.raises(HarnessError, match="not running"):
+        thread.run(asked)
+    thread.stop()
