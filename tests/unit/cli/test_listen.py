@@ -183,7 +183,9 @@ def test_a_result_that_cannot_be_kept_is_not_acknowledged(command_line: CommandL
         receiver.process.send_signal(signal.SIGTERM)
         code, stderr = receiver.end()
     assert code == 0
-    assert stderr == "truss-async: cannot keep a result in inbox: File exists\n"
+    assert stderr == (
+        "truss-async: a webhook could not be handled: cannot keep a result in inbox: File exists\n"
+    )
     assert Path(folder, f"{REQUEST_ID}.json").is_file()
 
 
