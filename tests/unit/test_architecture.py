@@ -1,4 +1,4 @@
-"""docs/architecture.md, docs/glossary.md and CONTRIBUTING.md say what the tree and the import contracts say.
+"""docs/architecture.md, docs/glossary.md and CONTRIBUTING.md say what the tree and the import contracts say; nothing in it outgrows the rest.
 
 ``python -m tests.unit.test_architecture`` draws the layers and the picture of the page anew.
 """
@@ -6,6 +6,7 @@
 import ast
 import re
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +112,23 @@ def test_every_import_of_the_package_points_down() -> None:
 def test_every_folder_of_the_package_has_a_layer() -> None:
     folders = {each.name for each in PACKAGE.iterdir() if each.is_dir() and any(each.glob("*.py"))}
     assert folders - {room for row in layers() for room in row} == set()
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    lengths = {
+        f"{file.relative_to(PACKAGE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > 60} == {}
+
+
+def test_no_room_holds_more_than_35_per_cent_of_the_package() -> None:
+    lines: Counter[str] = Counter()
+    for file in PACKAGE.rglob("*.py"):
+        lines[file.relative_to(PACKAGE).parts[0]] += file.read_text(encoding="utf-8").count("\n")
+    assert max(lines.values()) <= 0.35 * sum(lines.values())
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -52,16 +52,16 @@ failing: Any = Failing()
 
 
 def test_the_exception_is_the_models_own_object(store: OutputStore, make_request: MakeRequest) -> None:
-    error = ValueError()
-    with pytest.raises(ValueError) as caught:
+    error = LookupError()
+    with pytest.raises(LookupError) as caught:
         failing.predict(error, make_request("r"))
     assert caught.value is error
     assert (error.__cause__, error.__context__) == (None, None)
 
 
 def test_a_direct_call_records_nothing(store: OutputStore) -> None:
-    with pytest.raises(ValueError):
-        failing.predict(ValueError())
+    with pytest.raises(LookupError):
+        failing.predict(LookupError())
 
 
 def test_a_store_that_hangs_does_not_hold_up_the_exception(
