@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -18,6 +17,7 @@ from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, RequestStatus, WebhookStatus
 from ..errors import HarnessError, OutputStoreError, RequestFailedError
 from ..harness.harness import Harness
+from ..harness.scratch_folders import scratch_folder
 from ..harness.settings import HarnessSettings
 from ..stores import OutputStore
 from ..stores.layout import default_keys
@@ -59,7 +59,7 @@ def run_demo(
     screen = screen or Screen(clock=clock)
     secret = f"whsec_{secrets.token_hex(19)}"
     with ExitStack() as started, model_log:
-        state_dir = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-demo-")))
+        state_dir = started.enter_context(scratch_folder())
         s3 = started.enter_context(S3Server(clock=clock))
         _put_pages(s3, pages)
         screen.say(f"S3 server on {s3.endpoint_url}: {len(pages)} pages put into s3://{BUCKET}/{PAGES}/")

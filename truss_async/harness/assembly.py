@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -27,6 +25,7 @@ from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
 from .request_queue import SqliteRequestQueue
 from .running import BACKLOG
+from .scratch_folders import scratch_folder
 from .state import StateFolder
 from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
@@ -136,9 +135,8 @@ async def _make_shared(
         faults=faults,
         report=report,
     )
-    folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
     host = ReplicaHost(
-        workdir=Path(parts.enter_context(folder)),
+        workdir=parts.enter_context(scratch_folder()),
         report=report,
         on_line=given.on_line,
         environment=given.environment,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
-from ..errors import HarnessError
+from ..errors import HarnessError, TrussAsyncError
 
 if TYPE_CHECKING:
     Begin = Callable[[AsyncExitStack], Awaitable[Sequence[asyncio.Task[Any]]]]
@@ -40,7 +40,7 @@ class LoopThread:
         """Return once ``begin`` has, which returns tasks that must not end; its stack is unwound at the end.
 
         Raises:
-            HarnessError: that of ``begin``.
+            TrussAsyncError: that of ``begin``.
         """
         begun: Future[None] = Future()
         self._thread = threading.Thread(
@@ -91,7 +91,7 @@ class LoopThread:
         async with AsyncExitStack() as parts:
             try:
                 tasks = await begin(parts)
-            except HarnessError as error:
+            except TrussAsyncError as error:
                 begun.set_exception(error)
                 return
             begun.set_result(None)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK
@@ -19,6 +17,7 @@ from ..replicas.readiness import all_ready
 from ..replicas.settings import DeploymentSettings
 from .harness import print_to_stderr
 from .running import LoopThread
+from .scratch_folders import scratch_folder
 from .settings import HarnessSettings
 
 if TYPE_CHECKING:
@@ -71,9 +70,8 @@ class SharedReplicas:
         self._thread.stop()
 
     async def _begin(self, parts: AsyncExitStack) -> Sequence[asyncio.Task[Any]]:
-        folder = tempfile.TemporaryDirectory(prefix="truss-async-", ignore_cleanup_errors=True)
         self._host = ReplicaHost(
-            workdir=Path(parts.enter_context(folder)),
+            workdir=parts.enter_context(scratch_folder()),
             report=print_to_stderr,
             on_line=self._on_line,
             environment=self._environment,

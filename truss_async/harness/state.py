@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import HarnessError
+from .scratch_folders import scratch_folder
 
 
 class StateFolder:
@@ -22,7 +22,7 @@ class StateFolder:
         """Open the folder, making it if need be; without a path, one that is removed at the end."""
         self._open = ExitStack()
         if path is None:
-            path = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="truss-async-state-")))
+            path = self._open.enter_context(scratch_folder())
         self.path = path.absolute()
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -6,6 +6,7 @@ anything but the standard library and on what the server itself imports.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.abc
@@ -20,7 +21,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class PluginFinder(importlib.abc.MetaPathFinder):
@@ -37,23 +40,12 @@ class PluginFinder(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(fullname, [self._folder])
 
 
-def die_with(parent_fd: int) -> None:
-    """End the whole process group once nobody holds the other end of this pipe any more.
+def die_with_parent() -> None:
+    """Where the system can: end this process with the one that started it, even if nobody is left to see to that."""
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
 
-    A process does the waiting, not a thread: the model may hold the interpreter's lock for long.
-    """
-    if middle := os.fork():
-        os.close(parent_fd)
-        os.waitpid(middle, 0)
-        return
-    if os.fork():  # twice, so that the model never meets a child process it did not start
-        os._exit(0)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.closerange(0, parent_fd)
-    os.closerange(parent_fd + 1, 4096)
-    while os.read(parent_fd, 1):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def call_before(owner: Any, name: str, first: Callable[[], None]) -> None:
@@ -111,7 +103,7 @@ def listen_on(listener: socket.socket) -> None:
 
 
 def main(settings: dict[str, Any]) -> None:
-    die_with(settings["parent_fd"])
+    die_with_parent()
     os.set_inheritable(settings["listener_fd"], False)
     app_dir = settings["app_dir"]
     main_file = str(Path(app_dir, "main.py"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -21,6 +20,7 @@ from .health import INTERVAL_SECONDS, THRESHOLD_SECONDS
 from .output import exception_line
 from .protocol import ReplicaLoadError
 from .subprocesses import describe_exit, kill_group
+from .warden import WARDEN
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -50,11 +50,8 @@ class ServerFolders:
 class ServerProcess:
     """Made by ``launch``; when it is over, by itself or by ``stop``, nothing of its process group is left."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, port: int, parent_fd: int, output: ServerOutput
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, output: ServerOutput) -> None:
         self._process = process
-        self._parent_fd = parent_fd
         self._output = output
         self.port = port
         self.exited = asyncio.Event()
@@ -78,12 +75,7 @@ class ServerProcess:
         with contextlib.ExitStack() as handed_down:
             listener = handed_down.enter_context(socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG))
             port: int = listener.getsockname()[1]
-            # Nobody writes to this pipe: its end is how the replica learns that the harness is dead.
-            child_end, parent_end = os.pipe()
-            handed_down.callback(os.close, child_end)
-            on_failure = handed_down.enter_context(contextlib.ExitStack())
-            on_failure.callback(os.close, parent_end)
-            settings = {**asdict(folders), "listener_fd": listener.fileno(), "parent_fd": child_end}
+            settings = {**asdict(folders), "listener_fd": listener.fileno()}
             settings_file.write_text(json.dumps(settings), encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
                 str(python),
@@ -95,10 +87,10 @@ class ServerProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                pass_fds=(listener.fileno(), child_end),
+                pass_fds=(listener.fileno(),),
             )
-            on_failure.pop_all()
-        return cls(process, port, parent_end, output)
+        WARDEN.watch(process.pid)
+        return cls(process, port, output)
 
     async def wait_loaded(self, *, clock: Clock, threshold_seconds: float = THRESHOLD_SECONDS) -> None:
         """Return when the model is loaded and healthy; raise ReplicaLoadError as soon as it is known not to be."""
@@ -190,7 +182,7 @@ class ServerProcess:
         finally:
             # What the model started goes with it; with it the streams end, unless it made itself a session.
             kill_group(self._process.pid)
-            os.close(self._parent_fd)
+            WARDEN.forget(self._process.pid)
             _, endless = await asyncio.wait(drains, timeout=_LAST_WORDS_SECONDS)
             for drain in endless:
                 drain.cancel()

@@ -1,4 +1,4 @@
-"""Processes that belong to the harness: each in a session of its own, none left behind."""
+"""Processes that belong to this one: each in a session of its own, none left behind, not even by a kill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from .warden import WARDEN
 
 
 async def run(
@@ -33,6 +35,7 @@ async def run(
         pass_fds=keep_open,
         limit=2**24,
     )
+    WARDEN.watch(process.pid)
     try:
         if process.stdout is not None:
             while line := await process.stdout.readline():
@@ -41,6 +44,7 @@ async def run(
     finally:
         kill_group(process.pid)
         await process.wait()
+        WARDEN.forget(process.pid)
 
 
 def kill_group(leader: int) -> None:

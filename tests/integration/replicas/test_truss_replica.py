@@ -295,7 +295,7 @@ def test_replica_and_its_children_die_with_a_harness_that_is_killed(
         hanging = asyncio.run_coroutine_threadsafe(stage.post(url), stage.loop) if busy else None
         if busy:
             assert "burning" in harness.stdout.readline()
-        assert len(group_members(group)) >= 3
+        assert len(group_members(group)) == 2
         harness.kill()
     assert_group_ends(group, within_seconds=2)
     if hanging is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,10 +52,8 @@ async def serving(answers: Answers) -> AsyncIterator[ServerProcess]:
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    ours, its = os.pipe()
-    os.close(ours)
     output = ServerOutput("replica-1", log=lambda line: None, clock=SYSTEM_CLOCK)
-    server = ServerProcess(process, runner.addresses[0][1], its, output)
+    server = ServerProcess(process, runner.addresses[0][1], output)
     try:
         yield server
     finally:
