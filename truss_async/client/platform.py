@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -19,7 +18,8 @@ from ..contract import (
 )
 from ..contract.requests import is_loopback
 from ..contract.statuses import QueueStatus
-from ..errors import ApiError, MissingExtraError, SettingsError, explained
+from ..errors import ApiError, SettingsError, explained
+from ..timed_http import NoAnswerError, TimedHttp
 from .refusals import explain_refusal, explain_silence
 
 if TYPE_CHECKING:
@@ -49,24 +49,20 @@ class PlatformClient:
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        try:
-            import httpx
-        except ImportError:
-            raise MissingExtraError("httpx", extra="client", purpose="calling the platform") from None
-        self._httpx = httpx
         self.url = _checked_url(url)
         self._target = target.strip("/")
         self._timeout_seconds = timeout_seconds
         self._clock = clock
-        self._client = httpx.Client(
+        self._http = TimedHttp(
+            purpose="calling the platform",
             headers={"Authorization": f"Api-Key {_checked_key(api_key)}"},
-            timeout=timeout_seconds,
+            timeout_seconds=timeout_seconds,
             trust_env=not is_loopback(urlsplit(self.url).hostname or ""),  # no proxy leads to this machine
         )
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,13 +107,13 @@ class PlatformClient:
         """
         deadline = None
         if timeout_seconds is not None:
-            deadline = self._clock.now() + timedelta(seconds=timeout_seconds)
+            deadline = self._clock.monotonic() + timeout_seconds
         pause = _FIRST_POLL_SECONDS
         while True:
             last = self._status_if_reachable(request_id)
             if last is not None and last.status.is_final and last.webhook_status is not WebhookStatus.PENDING:
                 return last
-            if deadline is not None and self._clock.now() >= deadline:
+            if deadline is not None and self._clock.monotonic() >= deadline:
                 known = last.status.value if last is not None else "unknown: no answer"
                 raise ApiError(f"request {request_id} is still {known} after {timeout_seconds:g} s")
             self._clock.block(pause)
@@ -140,16 +136,16 @@ class PlatformClient:
         url = self.url + path
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
-            response = self._client.request(method, url, content=content, headers=headers)
-        except self._httpx.TimeoutException:
+            response = self._http.send(method, url, content=content, headers=headers)
+        except TimeoutError:
             raise ApiError(f"{self.url} gave no answer within {self._timeout_seconds:g} s") from None
-        except (self._httpx.HTTPError, self._httpx.InvalidURL) as error:
+        except NoAnswerError as error:
             raise ApiError(explain_silence(self.url, error)) from None
-        if not response.is_success:
-            message = explain_refusal(method, url, response.status_code, response.content)
+        if not 200 <= response.status_code < 300:
+            message = explain_refusal(method, url, response.status_code, response.body)
             raise ApiError(message, status_code=response.status_code)
         try:
-            return answer_type.model_validate_json(response.content)
+            return answer_type.model_validate_json(response.body)
         except ValidationError:
             raise ApiError(
                 f"{url} answered {response.status_code}, but not as the platform does; check the URL",

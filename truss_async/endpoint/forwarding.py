@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.requests import is_loopback
-from ..errors import MissingExtraError, SettingsError
+from ..errors import SettingsError
+from ..timed_http import NoAnswerError, TimedHttp
 
 # Less than the platform waits, so that it gets the reason, and sends it again.
 TIMEOUT_SECONDS: Final = 9.0
@@ -56,35 +57,32 @@ class Forwarder:
     def __init__(
         self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        try:
-            import httpx
-        except ImportError:
-            raise MissingExtraError("httpx", extra="client", purpose="forwarding webhooks") from None
-        self._httpx = httpx
         self._url = checked_url(url)
         self._clock = clock
-        self._timeout_seconds = timeout_seconds
-        self._client = httpx.Client(
-            timeout=timeout_seconds, trust_env=not is_loopback(urlsplit(url).hostname or "")
+        self._http = TimedHttp(
+            purpose="forwarding webhooks",
+            timeout_seconds=timeout_seconds,
+            trust_env=not is_loopback(urlsplit(url).hostname or ""),
         )
 
     def forward(self, body: bytes, headers: Mapping[str, str]) -> Forwarded:
         """The application's answer; 502 when it cannot be reached, 504 when it is too slow: the sender tries again."""
-        start = self._clock.now()
+        start = self._clock.monotonic()
         problem = None
         try:
-            with self._client.stream("POST", self._url, content=body, headers=_passed_on(headers)) as answer:
-                status_code = answer.status_code
-        except self._httpx.TimeoutException:
-            status_code, problem = HTTPStatus.GATEWAY_TIMEOUT, f"no answer within {self._timeout_seconds:g} s"
-        except self._httpx.TransportError as error:
-            status_code, problem = HTTPStatus.BAD_GATEWAY, str(error) or type(error).__name__
-        took = self._clock.now() - start
-        return Forwarded(int(status_code), took.total_seconds(), problem)
+            answer = self._http.send(
+                "POST", self._url, content=body, headers=_passed_on(headers), wants_body=False
+            )
+            status_code = answer.status_code
+        except TimeoutError as error:
+            status_code, problem = HTTPStatus.GATEWAY_TIMEOUT, str(error)
+        except NoAnswerError as error:
+            status_code, problem = HTTPStatus.BAD_GATEWAY, str(error)
+        return Forwarded(int(status_code), self._clock.monotonic() - start, problem)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
 
 def checked_url(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.limits import DELIVERY_RETRY_STATUSES, DELIVERY_SCHEDULES, DELIVERY_TIMEOUT_SECONDS
 from ..contract.requests import is_loopback
-from ..errors import MissingExtraError, SettingsError, WebhookReceiverError
+from ..errors import SettingsError, WebhookReceiverError
+from ..timed_http import NoAnswerError, TimedHttp
 from .cases import CASES, Case, Webhook
 from .forwarding import checked_url
 
@@ -71,21 +73,17 @@ class EndpointTrial:
     def __init__(
         self, url: str, *, secrets: Sequence[str], ca_file: Path | None = None, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        try:
-            import httpx
-        except ImportError:
-            raise MissingExtraError("httpx", extra="client", purpose="testing a webhook endpoint") from None
         if not secrets:
             raise SettingsError(
                 "with which secret is the endpoint to be tried? give --webhook-secret, newest first"
             )
-        self._httpx = httpx
         self._url = checked_url(url)
         self._secrets = secrets
         self._clock = clock
         self._was_reached = False
-        self._client = httpx.Client(
-            timeout=DELIVERY_TIMEOUT_SECONDS,
+        self._http = TimedHttp(
+            purpose="testing a webhook endpoint",
+            timeout_seconds=DELIVERY_TIMEOUT_SECONDS,
             verify=_trusting(ca_file),
             trust_env=not is_loopback(urlsplit(url).hostname or ""),
         )
@@ -97,7 +95,7 @@ class EndpointTrial:
             WebhookReceiverError: nobody listens there.
         """
         rows: list[Row] = []
-        with self._client:
+        with closing(self._http):
             for case in CASES:
                 rows.append(self._try(case, is_reachable=not rows or _is_answered(rows[0])))
                 yield rows[-1]
@@ -139,23 +137,22 @@ class EndpointTrial:
         return case.webhook(signing, request_id=request_id, secrets=self._secrets, now=self._clock.now())
 
     def _post(self, webhook: Webhook) -> Attempt:
-        start = self._clock.now()
+        start = self._clock.monotonic()
         status_code, problem = None, None
         try:
-            with self._client.stream(
-                "POST", self._url, content=webhook.body, headers=webhook.headers
-            ) as answer:
-                status_code = answer.status_code
-        except self._httpx.TimeoutException:
-            problem = f"no answer within {DELIVERY_TIMEOUT_SECONDS:g} s"
-        except self._httpx.TransportError as error:
-            problem = str(error) or type(error).__name__
-            if not self._was_reached and isinstance(error, self._httpx.ConnectError):
+            status_code = self._http.send(
+                "POST", self._url, content=webhook.body, headers=webhook.headers, wants_body=False
+            ).status_code
+        except TimeoutError as error:
+            problem = str(error)
+        except NoAnswerError as error:
+            problem = str(error)
+            if not self._was_reached and not error.was_reached:
                 raise WebhookReceiverError(
                     f"cannot reach {self._url}: {problem}; is the endpoint running?"
                 ) from None
         self._was_reached = True
-        return Attempt(status_code, (self._clock.now() - start).total_seconds(), problem)
+        return Attempt(status_code, self._clock.monotonic() - start, problem)
 
 
 def judge_genuine(case: Case, deliveries: Sequence[tuple[Attempt, ...]]) -> Row:
