@@ -63,6 +63,7 @@ def test_a_delay_of_zero_stays_zero() -> None:
         (503, b"", {}, "MODEL_UNAVAILABLE", True),
         (504, b"", {}, "MODEL_PREDICT_TIMEOUT", True),
         (403, b"", {}, "MODEL_PREDICT_ERROR", False),
+        (300, b"", {}, "MODEL_PREDICT_ERROR", False),
         (302, b"", {}, "MODEL_PREDICT_ERROR", False),
     ],
 )
