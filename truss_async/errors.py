@@ -25,19 +25,38 @@ class MissingExtraError(TrussAsyncError, ImportError):
 
 
 class OutputStoreError(TrussAsyncError):
-    """An output store could not be read or written."""
+    """An output store could not be read or written; ``passes`` tells whether it may be able to a little later."""
+
+    passes = True
+
+    def __init__(self, message: str, *, passes: bool | None = None) -> None:
+        super().__init__(message)
+        if passes is not None:
+            self.passes = passes
+
+
+class StoreCredentialsError(OutputStoreError):
+    """What the store is signed in with is not accepted, has expired, or is not there."""
+
+    passes = False
 
 
 class ObjectNotFoundError(OutputStoreError):
     """There is no object under that key."""
 
+    passes = False
+
 
 class ObjectExistsError(OutputStoreError):
     """There is an object under that key already, which is to stay."""
 
+    passes = False
+
 
 class InvalidResultError(OutputStoreError):
     """The object under a request id is not an async predict result: cut off, or not written by this package."""
+
+    passes = False
 
 
 class RequestFailedError(TrussAsyncError):
@@ -50,6 +69,8 @@ class RequestFailedError(TrussAsyncError):
 
 class UnsafeObjectKeyError(OutputStoreError):
     """A request id or name that must not become part of an object key."""
+
+    passes = False
 
 
 class UnsupportedModelError(TrussAsyncError):

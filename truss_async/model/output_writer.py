@@ -16,7 +16,7 @@ from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .counters import SaveCounters
 from .destination import Destination
 from .file_parts import FilePart
-from .retries import RetryPolicy, retry_delay, worth_retrying
+from .retries import RetryPolicy, retry_delay
 from .settings import OutputSettings
 from .spill import SpillFolder
 
@@ -125,7 +125,7 @@ class OutputWriter:
             self._clock.block(delay)
 
     def _delay_after(self, error: OutputStoreError, attempts_made: int) -> float | None:
-        if not worth_retrying(error):
+        if not error.passes:
             return None
         elapsed = (self._clock.now() - self._started_at).total_seconds()
         return retry_delay(

@@ -12,7 +12,6 @@ from ..errors import OutputStoreError
 from ..printable import printable_logger
 from ..stores import StoreCredentials, object_store
 from .destination import Destinations
-from .retries import worth_retrying
 from .saver import OutputSaver
 from .settings import OutputSettings
 from .spill import SpillFolder
@@ -45,7 +44,7 @@ def _check(destinations: Destinations, settings: OutputSettings) -> None:
         if settings.check and in_truss_server():
             destinations.check(now=SYSTEM_CLOCK.now(), write=True)
     except OutputStoreError as error:
-        if settings.on_failure == "raise" or not worth_retrying(error):
+        if settings.on_failure == "raise" or not error.passes:
             raise
         logger.warning("%s", error)
     logger.info("outputs are saved under %s", url)

@@ -10,7 +10,6 @@ from ..printable import printable_logger
 from ..stores import ObjectStore
 from ..workers import start_worker
 from .counters import SaveCounters
-from .retries import worth_retrying
 from .spill import SpillFolder
 from .truss_server import before_the_end
 
@@ -108,7 +107,7 @@ class Uploader:
                 continue  # another process that shares the folder was first
             except OutputStoreError as error:
                 logger.warning("what was spilled cannot be uploaded yet: %s", error)
-                if spilled is None or worth_retrying(error):
+                if spilled is None or error.passes:
                     break
                 failed.add(spilled.request_id)
             except (TrussAsyncError, OSError, RuntimeError) as error:

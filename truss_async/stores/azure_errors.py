@@ -13,7 +13,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError
+from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, StoreCredentialsError
+from .passing import passes
 
 NO_ACCOUNT: Final = (
     "declare the Truss secret azure_storage_connection_string (or azure_storage_account, to sign in with the machine's "
@@ -34,6 +35,21 @@ _REMEDIES: Final = {
     "InternalError": _OVERLOADED,
     "OperationTimedOut": _OVERLOADED,
 }
+_REFUSED_CREDENTIALS: Final = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
+# Codes of answers whose status says the contrary.
+_PASSING: Final = frozenset(
+    {"AccountBeingCreated", "ContainerBeingDeleted", "Crc64Mismatch", "InvalidBlockList", "Md5Mismatch"}
+)
+_LASTING: Final = frozenset(
+    {
+        "BlobArchived",
+        "BlobBeingRehydrated",
+        "BlobImmutableDueToPolicy",
+        "ContainerDisabled",
+        "InvalidBlobType",
+        "SnapshotsPresent",
+    }
+)
 _FORBIDDEN: Final = frozenset(
     {
         "AuthorizationFailure",
@@ -57,9 +73,15 @@ def is_conflict(error: HttpResponseError) -> bool:
     return _code(error) in _CONFLICTS
 
 
-def is_lost_to_another(error: AzureError) -> bool:
-    """Whether the parts of an upload are gone because another one of the same blob was completed."""
-    return _code(error) == "InvalidBlockList"
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a little later."""
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    return passes(status, _code(error), passing=_PASSING, lasting=_LASTING)
+
+
+def is_answer_that_passes(error: Exception) -> bool:
+    """Whether the service has answered, and said that the same call may succeed."""
+    return _code(error) in _PASSING
 
 
 def is_absent(error: HttpResponseError) -> bool:
@@ -74,10 +96,12 @@ def azure_failure(error: AzureError, *, action: str, url: str) -> OutputStoreErr
         return ObjectNotFoundError(f"there is no object {url}")
     if action == "write" and code in _EXISTS:
         return ObjectExistsError(f"there is an object {url} already")
-    return OutputStoreError(f"cannot {action} {url}: {_reason(error, code, action)}")
+    is_refused = isinstance(error, ClientAuthenticationError) or code in _REFUSED_CREDENTIALS
+    kind = StoreCredentialsError if is_refused else OutputStoreError
+    return kind(f"cannot {action} {url}: {_reason(error, code, action)}", passes=may_pass(error))
 
 
-def _code(error: AzureError) -> str:
+def _code(error: Exception) -> str:
     given = getattr(error, "error_code", None)
     return str(getattr(given, "value", given) or "")
 

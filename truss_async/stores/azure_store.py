@@ -32,7 +32,7 @@ from azure.storage.blob import (
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import MissingExtraError, OutputStoreError, SettingsError
-from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_conflict, is_lost_to_another
+from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_answer_that_passes, is_conflict
 from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
 from .idempotency import is_own_write, with_attempt_id
@@ -194,9 +194,7 @@ class AzureStore:
         try:
             yield
         except AzureError as error:
-            # Its status, 400, would say that the failure lasts, which may pass.
-            cause = None if is_lost_to_another(error) else error
-            raise azure_failure(error, action=action, url=f"{self._url}/{key}") from cause
+            raise azure_failure(error, action=action, url=f"{self._url}/{key}") from error
 
 
 def _md5(content: bytes = b"") -> hashlib._Hash:
@@ -226,7 +224,9 @@ def _put_in_parts(blob: BlobClient, file: BinaryIO, size: int, described: Mappin
         return BlobBlock(block_id)
 
     source = DigestedFile(file, _md5())
-    blocks = upload_in_parts(source, part_bytes=part_size(size), upload=upload)
+    blocks = upload_in_parts(
+        source, part_bytes=part_size(size), upload=upload, is_worth_another=is_answer_that_passes
+    )
     described["content_settings"].content_md5 = bytearray(source.digest.digest())
     blob.commit_block_list(blocks, **_VERIFIED, **described)
 

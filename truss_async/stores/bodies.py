@@ -40,7 +40,7 @@ def opened_body(body: Body) -> Iterator[tuple[BinaryIO, int]]:
     except OSError as error:
         what = str(body) if isinstance(body, Path) else "the file or stream"
         reason = error.strerror or type(error).__name__
-        raise OutputStoreError(f"cannot read {what} that was to be stored: {reason}") from error
+        raise OutputStoreError(f"cannot read {what} that was to be stored: {reason}", passes=False) from error
 
 
 def read_body(body: Body) -> bytes:

@@ -41,6 +41,10 @@ _REMEDIES: Final = {
     errno.ELOOP: "symbolic links below the store's folder are not followed",
     errno.ENOTDIR: "a part of the path is a file or a symbolic link, not a folder",
 }
+_LASTING: Final = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EFBIG")
+)
 _CONTENT_TYPES: Final = MimeTypes()  # the built-in table alone, whatever this machine has installed
 
 
@@ -143,7 +147,8 @@ class FileStore:
                 raise ObjectNotFoundError(f"there is no object {self._url}/{key}") from error
             remedy = _REMEDIES.get(error.errno or 0)
             message = f"cannot {action} {self._url}/{key}: {error.strerror or type(error).__name__}"
-            raise OutputStoreError(f"{message}; {remedy}" if remedy else message) from error
+            told = f"{message}; {remedy}" if remedy else message
+            raise OutputStoreError(told, passes=error.errno not in _LASTING) from error
 
 
 def _name(key: str) -> str:

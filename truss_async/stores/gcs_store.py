@@ -10,25 +10,17 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import requests
-from google.api_core.exceptions import (
-    Forbidden,
-    GoogleAPICallError,
-    GoogleAPIError,
-    NotFound,
-    PreconditionFailed,
-    Unauthorized,
-)
+from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.auth.credentials import Signing
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google_crc32c import Checksum
 
-from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, SettingsError
+from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError, StoreCredentialsError
 from .bodies import opened_body
 from .clients import ClientCache
+from .gcs_errors import CREDENTIALS_REMEDY, FAILURES, gcs_failure
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .presigning import expiry_seconds
@@ -44,18 +36,6 @@ if TYPE_CHECKING:
 
 _PART_BYTES: Final = 8 * 1024 * 1024
 _CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeout": (5, 20)}
-_RIGHTS: Final = {
-    "write": "storage.objects.create (and storage.objects.delete to overwrite)",
-    "read": "storage.objects.get",
-    "read the rest of": "storage.objects.get",
-    "list": "storage.objects.list",
-    "delete": "storage.objects.delete",
-    "presign": "iam.serviceAccounts.signBlob",
-}
-_CREDENTIALS_REMEDY: Final = (
-    "declare the Truss secret gcp_service_account_json, set GOOGLE_APPLICATION_CREDENTIALS, "
-    "or give the machine a service account"
-)
 
 
 def make_gcs_client(credentials: StoreCredentials) -> storage.Client:
@@ -65,7 +45,9 @@ def make_gcs_client(credentials: StoreCredentials) -> storage.Client:
         return _signed_in_client(given) if given else storage.Client(project=None)
     except GoogleAuthError as error:
         kind = type(error).__name__
-        raise OutputStoreError(f"no Google credentials were found ({kind}); {_CREDENTIALS_REMEDY}") from error
+        raise StoreCredentialsError(
+            f"no Google credentials were found ({kind}); {CREDENTIALS_REMEDY}"
+        ) from error
 
 
 GCS_CLIENTS: Final = ClientCache(
@@ -174,19 +156,8 @@ class GcsStore:
     def _translated(self, action: str, key: str) -> Iterator[None]:
         try:
             yield
-        except (
-            GoogleAPIError,
-            GoogleAuthError,
-            InvalidResponse,
-            DataCorruption,
-            requests.RequestException,
-        ) as error:
-            url = f"{self._url}/{key}"
-            if isinstance(error, PreconditionFailed) and action == "write":
-                raise ObjectExistsError(f"there is an object {url} already") from error
-            if isinstance(error, NotFound) and action == "read":
-                raise ObjectNotFoundError(f"there is no object {url}") from error
-            raise OutputStoreError(f"cannot {action} {url}: {_reason(error, action)}") from error
+        except FAILURES as error:
+            raise gcs_failure(error, action=action, url=f"{self._url}/{key}") from error
 
 
 def _signed_in_client(service_account_json: str) -> storage.Client:
@@ -213,20 +184,3 @@ def _info(key: str, blob: storage.Blob) -> ObjectInfo:
 def _crc32c() -> Any:
     checksum: Any = Checksum
     return checksum()
-
-
-def _reason(error: Exception, action: str) -> str:
-    """What went wrong and the remedy. The library's own text is not quoted: it holds upload URLs, which are secret."""
-    kind = type(error).__name__
-    if isinstance(error, NotFound) and action == "read the rest of":
-        return "it was replaced or removed meanwhile; read it again"
-    if isinstance(error, NotFound):
-        return "there is no such bucket; create it, or correct the store's URL"
-    if isinstance(error, Forbidden):
-        return f"AccessDenied; the credentials need {_RIGHTS[action]}"
-    if isinstance(error, (Unauthorized, RefreshError, DefaultCredentialsError)):
-        return f"{kind}; the credentials are not accepted: {_CREDENTIALS_REMEDY}"
-    if isinstance(error, GoogleAPICallError):
-        return f"{error.code} {kind}; try again later" if (error.code or 0) >= 500 else f"{error.code} {kind}"
-    cause = type(error.__cause__).__name__ if error.__cause__ else kind
-    return f"{cause}; the server cannot be reached or does not answer; check the network"

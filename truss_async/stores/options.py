@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..errors import SettingsError
-from .schemes import SCHEMES, in_words
 
 MAX_TAGS: Final = 10
 MAX_TAG_NAME_LENGTH: Final = 128
@@ -39,7 +38,8 @@ class StoreOptions:
     def __post_init__(self) -> None:
         if self.storage_class is not None and not _STORAGE_CLASS.fullmatch(self.storage_class):
             raise SettingsError(
-                f"storage_class {self.storage_class!a} is not valid: it is a word such as {in_words('storage_class')}"
+                f"storage_class {self.storage_class!a} is not valid: it is a word such as STANDARD_IA (S3), "
+                "NEARLINE (GCS), Cool (Azure)"
             )
         if self.kms_key_id is not None and not (self.kms_key_id.isascii() and self.kms_key_id.isprintable()):
             raise SettingsError("kms_key_id is not the id, ARN or alias of a KMS key")
@@ -51,21 +51,6 @@ class StoreOptions:
     def given(self) -> list[str]:
         """The names of the options that ask for anything."""
         return [each.name for each in fields(self) if getattr(self, each.name)]
-
-    def check_supported_by(self, scheme: str) -> None:
-        """SettingsError when a store on such a URL cannot be asked for all that is given."""
-        row = SCHEMES.get(scheme)
-        supported = row.options if row else ()
-        if refused := [name for name in self.given() if name not in supported]:
-            able = ", ".join(f"{each.name}://" for each in SCHEMES.values() if {*refused} <= {*each.options})
-            raise SettingsError(
-                f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"
-            )
-        known = row.headers if row else ()
-        if unknown := [name for name in self.headers if name.lower() not in known]:
-            raise SettingsError(
-                f"headers: {scheme}:// takes no {', '.join(unknown)}; it takes {', '.join(known)}"
-            )
 
     def headers_as(self, names: Mapping[str, str]) -> dict[str, Any]:
         """The headers by the names that a store's library has for them."""

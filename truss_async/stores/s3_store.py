@@ -24,7 +24,7 @@ from .keys import check_object_key
 from .presigning import expiry_seconds
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
-from .s3_errors import is_conflict, s3_failure
+from .s3_errors import is_answer_that_passes, is_conflict, s3_failure
 from .s3_logs import hide_session_tokens
 from .schemes import S3
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
@@ -197,7 +197,9 @@ class S3Store:
             return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": sent["ETag"], **checksum})
 
         try:
-            parts = upload_in_parts(source, part_bytes=part_size(size), upload=upload)
+            parts = upload_in_parts(
+                source, part_bytes=part_size(size), upload=upload, is_worth_another=is_answer_that_passes
+            )
             whole = self._checksum(source.digest.digest())
             self._client.complete_multipart_upload(
                 **target, MultipartUpload={"Parts": parts}, **whole, **kind, **condition

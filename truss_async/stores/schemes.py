@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
     from .credentials import StoreCredentials
@@ -25,8 +25,7 @@ class Scheme:
 
     ``opener`` is a module, imported only when it is used, and what in it is called with host, path, credentials and
     options. A store in a ``cloud`` has a bucket for a host, and needs a ``library``, which the ``extra`` installs.
-    ``options`` are those that it can be asked for, each with what the cloud calls it; ``headers`` have their names in
-    the library.
+    ``options`` are those that it can be asked for; ``headers`` have their names in the library.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Scheme:
     secrets: tuple[str, ...] = ()
     endpoint_variables: tuple[str, ...] = ()
     presigns: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, host: str, path: str, credentials: StoreCredentials, options: StoreOptions) -> ObjectStore:
@@ -77,7 +76,7 @@ S3: Final = Scheme(
     ),
     endpoint_variables=("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
     presigns=True,
-    options={"storage_class": "STANDARD_IA", "kms_key_id": "id, ARN or alias", "tags": "", "headers": ""},
+    options=("storage_class", "kms_key_id", "tags", "headers"),
     headers={
         "cache-control": "CacheControl",
         "content-disposition": "ContentDisposition",
@@ -101,7 +100,7 @@ GCS: Final = Scheme(
     secrets=("gcp_service_account_json",),
     endpoint_variables=("STORAGE_EMULATOR_HOST",),
     presigns=True,
-    options={"storage_class": "NEARLINE", "kms_key_id": "resource name", "headers": ""},
+    options=("storage_class", "kms_key_id", "headers"),
     headers=_HEADERS,
 )
 AZURE: Final = Scheme(
@@ -114,7 +113,7 @@ AZURE: Final = Scheme(
     extra="azure",
     secrets=("azure_storage_connection_string", "azure_storage_account"),
     presigns=True,
-    options={"storage_class": "Cool", "tags": "", "headers": ""},
+    options=("storage_class", "tags", "headers"),
     headers=_HEADERS,
 )
 FILE: Final = Scheme(name="file", opener="file_store.open_store", example="file:///FOLDER")
@@ -132,7 +131,17 @@ LIBRARIES: Final = {
 EXAMPLES: Final = ", ".join(row.example for row in SCHEMES.values())
 
 
-def in_words(option: str) -> str:
-    """The clouds whose stores have the option, with what it is called there: ``NEARLINE (GCS), Cool (Azure)``."""
-    known = [(row.options[option], row.cloud) for row in SCHEMES.values() if option in row.options]
-    return ", ".join(f"{called} ({cloud})" if called else cloud for called, cloud in known)
+def check_supported(options: StoreOptions, *, scheme: str) -> None:
+    """SettingsError when a store on such a URL cannot be asked for all that the options give."""
+    row = SCHEMES.get(scheme)
+    supported = row.options if row else ()
+    if refused := [name for name in options.given() if name not in supported]:
+        able = ", ".join(f"{each.name}://" for each in SCHEMES.values() if {*refused} <= {*each.options})
+        raise SettingsError(
+            f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"
+        )
+    known = row.headers if row else ()
+    if unknown := [name for name in options.headers if name.lower() not in known]:
+        raise SettingsError(
+            f"headers: {scheme}:// takes no {', '.join(unknown)}; it takes {', '.join(known)}"
+        )

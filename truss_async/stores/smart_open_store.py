@@ -25,6 +25,7 @@ from ..errors import (
 )
 from .bodies import opened_body
 from .keys import check_object_key
+from .passing import passes
 from .presigning import cannot_presign
 from .protocol import NO_METADATA, ObjectInfo
 from .readers import remote_file
@@ -130,10 +131,17 @@ class SmartOpenStore:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             for secret in filter(None, (self._password, unquote(self._password))):
                 reason = reason.replace(secret, "***")
-            raise OutputStoreError(f"cannot {action} {url}: {reason}") from error
+            is_passing = passes(_status(error)) and not isinstance(error, PermissionError)
+            raise OutputStoreError(f"cannot {action} {url}: {reason}", passes=is_passing) from error
 
 
 def _says_absent(error: Exception) -> bool:
-    answer = getattr(error, "response", None)
-    statuses = getattr(error, "status_code", None), getattr(answer, "status_code", None)
-    return isinstance(error, FileNotFoundError) or 404 in statuses
+    return isinstance(error, FileNotFoundError) or _status(error) == 404
+
+
+def _status(error: Exception) -> int | None:
+    """What an HTTP server answered, if it was one."""
+    for answer in (error, getattr(error, "response", None)):
+        if isinstance(status := getattr(answer, "status_code", None), int):
+            return status
+    return None

@@ -23,6 +23,7 @@ PART_BYTES: Final = 8 * MEBIBYTE
 MOST_PARTS: Final = 10_000  # S3's limit, the lowest
 CONNECTIONS: Final = 10
 UPLOADS_AT_ONCE: Final = 4
+PART_ATTEMPTS: Final = 3
 BYTES_AT_ONCE: Final = 96 * MEBIBYTE
 
 
@@ -59,6 +60,10 @@ IN_MEMORY: Final = ByteBudget(BYTES_AT_ONCE)
 _UPLOADS: Final = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
 
+def _never(_error: Exception) -> bool:
+    return False
+
+
 def part_size(size_bytes: int) -> int:
     """The bytes of each part, so that there are not too many parts."""
     least = -(-size_bytes // MOST_PARTS)
@@ -77,13 +82,25 @@ def upload_in_parts(
     *,
     part_bytes: int,
     upload: Callable[[int, bytes], Part],
+    is_worth_another: Callable[[Exception], bool] = _never,
     budget: ByteBudget = IN_MEMORY,
 ) -> list[Part]:
     """Call ``upload(number, bytes)`` for each part, from 1 on, in several threads; return what it returned, in order.
 
-    The file is read by this thread alone, as fast as parts are sent. After the first failure nothing
-    more is read, and the failure is raised when no part is under way any more.
+    The file is read by this thread alone, as fast as parts are sent. A failure that ``is_worth_another`` attempt costs
+    its own part one, not the whole. After the first that is not, or is so for the third time, nothing more is read, and
+    it is raised when no part is under way any more.
     """
+
+    def send(number: int, body: bytes) -> Part:
+        for _ in range(PART_ATTEMPTS - 1):
+            try:
+                return upload(number, body)
+            except Exception as error:
+                if failed.is_set() or not is_worth_another(error):
+                    raise
+        return upload(number, body)
+
     sending: list[Future[Part]] = []
     failed = threading.Event()
 
@@ -95,7 +112,7 @@ def upload_in_parts(
     with one_of_few_uploads(), ThreadPoolExecutor(CONNECTIONS, "truss-async-part") as pool:
         try:
             while not failed.is_set() and (body := _next_part(file, part_bytes, budget)):
-                sending.append(_submitted(pool, upload, len(sending) + 1, body, on_end))
+                sending.append(_submitted(pool, send, len(sending) + 1, body, on_end))
             return [each.result() for each in sending]
         finally:
             pool.shutdown(cancel_futures=True)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from ..errors import SettingsError
 from .credentials import NO_CREDENTIALS, StoreCredentials
 from .options import NO_OPTIONS, StoreOptions
-from .schemes import ALIASES, EXAMPLES, SCHEMES
+from .schemes import ALIASES, EXAMPLES, SCHEMES, check_supported
 
 if TYPE_CHECKING:
     from .protocol import ObjectStore
@@ -27,7 +27,7 @@ def object_store(
     is missing. Nothing is asked of the store itself yet. Stores of one kind and the same credentials share one client.
     """
     scheme, rest = _split(url)
-    options.check_supported_by(scheme)
+    check_supported(options, scheme=scheme)
     authority, _, path = rest.rstrip("/").partition("/")
     if scheme == "file":
         return SCHEMES[scheme].open("", _folder(url, authority, path), credentials, options)

@@ -33,7 +33,7 @@ class FailingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__(f"failing-{next(_NUMBERS)}")
         self.failures: float = 0
-        self.cause: Exception | None = None
+        self.lasts = False
         self.refused: list[str] = []
         self.written: list[str] = []
 
@@ -41,6 +41,6 @@ class FailingStore(MemoryStore):
         if self.failures:
             self.failures -= 1
             self.refused.append(key)
-            raise OutputStoreError(f"cannot write {self.url}/{key}: it is down") from self.cause
+            raise OutputStoreError(f"cannot write {self.url}/{key}: it is down", passes=not self.lasts)
         super().put(key, body, **options)
         self.written.append(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import math
 import threading
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ def test_a_request_fails_when_its_time_is_up(caplog: pytest.LogCaptureFixture) -
 @pytest.mark.parametrize("settings", [{"timeout_seconds": 0}, {}], ids=["no time", "lasting"])
 def test_some_failures_are_told_at_once(settings: dict[str, Any]) -> None:
     it = bench(**settings)
-    it.store.failures, it.store.cause = math.inf, None if settings else OSError(errno.EACCES, "no right")
+    it.store.failures, it.store.lasts = math.inf, not settings
     with pytest.raises(OutputStoreError):
         it.saver.save("r", 1)
     assert (it.clock.waits, it.saver.counts) == ([], SaveCounts(failed=1))
@@ -159,7 +158,7 @@ def test_what_a_process_has_left_is_found_by_the_next(tmp_path: Path) -> None:
 
 def test_a_request_that_cannot_be_uploaded_does_not_hold_up_others(tmp_path: Path) -> None:
     store = left_behind(tmp_path, "a", "b")
-    store.failures, store.cause = 1, OSError(errno.EACCES, "no right")
+    store.failures, store.lasts = 1, True
     after = bench(store=store, on_failure="spill", spill_dir=tmp_path)
     after.wait_for_uploads()
     assert store.written == ["b.json", "a.json"]
@@ -210,7 +209,7 @@ def test_whatever_a_store_raises_the_uploader_goes_on(
 def test_an_output_that_cannot_even_be_spilled_fails_its_request(tmp_path: Path) -> None:
     it = bench(on_failure="spill", spill_dir=tmp_path / "file")
     (tmp_path / "file").touch()
-    it.store.failures, it.store.cause = 1, OSError(errno.EACCES, "no right")
+    it.store.failures, it.store.lasts = 1, True
     with pytest.raises(OutputStoreError, match="/file/"):
         it.saver.save("r", 1)
     assert it.saver.counts == SaveCounts(failed=1)

@@ -106,6 +106,24 @@ def test_first_failure_is_raised_and_ends_the_reading() -> None:
     budget.take(20)
 
 
+def test_a_part_that_was_damaged_on_its_way_is_sent_again_alone() -> None:
+    sent: list[int] = []
+
+    def upload(number: int, body: bytes) -> tuple[int, bytes]:
+        sent.append(number)
+        if number == 2 and sent.count(2) < 3:
+            raise ConnectionError("damaged")
+        return number, body
+
+    def is_worth_another(error: Exception) -> bool:
+        return "damaged" in str(error)
+
+    file = io.BytesIO(CONTENT)
+    parts = upload_in_parts(file, part_bytes=100, upload=upload, is_worth_another=is_worth_another)
+    assert b"".join(content for _, content in parts) == CONTENT
+    assert sorted(sent) == [1, 2, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
 def test_file_that_fails_half_way_gives_everything_back() -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
