@@ -83,6 +83,8 @@ AZURE_CLIENTS: Final = ClientCache(make_azure_client, environment=("AZURE_", "ID
 class AzureStore:
     """The blobs of one container below a prefix."""
 
+    has_conditional_puts: Final = True
+
     def __init__(
         self, container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:

@@ -56,6 +56,8 @@ def open_store(_host: str, path: str, _credentials: StoreCredentials, _options: 
 class FileStore:
     """Objects that survive a crash of the process or the machine: written aside, flushed to disk, then renamed."""
 
+    has_conditional_puts: Final = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._url = f"file://{quote(str(root))}"

@@ -58,6 +58,8 @@ GCS_CLIENTS: Final = ClientCache(
 class GcsStore:
     """The objects of one bucket below a prefix."""
 
+    has_conditional_puts: Final = True
+
     def __init__(
         self, bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:

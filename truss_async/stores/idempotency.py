@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ObjectNotFoundError
+from ..errors import OutputStoreError
 
 if TYPE_CHECKING:
     from .protocol import ObjectStore
@@ -20,9 +20,14 @@ def with_attempt_id(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_own_write(store: ObjectStore, key: str, metadata: Mapping[str, str]) -> bool:
-    """Whether the object there was written by this very attempt, whose answer was lost on its way back."""
+    """Whether the object there was written by this very attempt, whose answer was lost on its way back.
+
+    Not, as far as we know, when it is not for us to look at.
+    """
     attempt_id = metadata.get(ATTEMPT_ID_METADATA)
     try:
         return attempt_id is not None and store.head(key).metadata.get(ATTEMPT_ID_METADATA) == attempt_id
-    except ObjectNotFoundError:
+    except OutputStoreError as error:
+        if error.passes:
+            raise
         return False

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ObjectExistsError, ObjectNotFoundError
@@ -41,6 +41,8 @@ def open_store(name: str, prefix: str, _credentials: StoreCredentials, _options:
 
 class MemoryStore:
     """Objects that end with the process."""
+
+    has_conditional_puts: Final = True
 
     def __init__(self, name: str, *, prefix: str = "", clock: Clock = SYSTEM_CLOCK) -> None:
         with _NAMES_LOCK:

@@ -37,6 +37,10 @@ class ObjectStore(Protocol):
     """
 
     @property
+    def has_conditional_puts(self) -> bool:
+        """Whether ``only_if_absent`` holds when others write at the same time."""
+
+    @property
     def url(self) -> str:
         """The prefix: no trailing slash, no credentials."""
 

@@ -86,6 +86,8 @@ S3_CLIENTS: Final = ClientCache(make_s3_client, environment=("AWS_", "BOTO_"))
 class S3Store:
     """The objects of one bucket below a prefix."""
 
+    has_conditional_puts: Final = True
+
     def __init__(
         self, bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:

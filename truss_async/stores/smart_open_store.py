@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 from urllib.parse import unquote
 
 import smart_open
@@ -54,6 +54,8 @@ def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
 
 class SmartOpenStore:
     """Objects below one URL."""
+
+    has_conditional_puts: Final = False
 
     def __init__(self, scheme: str, *, user: str, location: str) -> None:
         """``user`` is what stands before the ``@`` of the URL, or empty; ``location`` the rest, with no trailing slash."""

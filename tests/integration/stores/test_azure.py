@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from azure.storage.blob import BlobClient, BlobServiceClient
+from azure.storage.blob import (
+    AccountSasPermissions,
+    BlobClient,
+    BlobServiceClient,
+    ResourceTypes,
+    generate_account_sas,
+)
 
+from tests.outputs import saver_of
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.errors import OutputStoreError, SettingsError
 from truss_async.stores import NO_CREDENTIALS, StoreCredentials, StoreOptions, object_store
+from truss_async.stores.probe import check_writable
 
 if TYPE_CHECKING:
     from truss_async.stores import ObjectStore
@@ -177,3 +185,25 @@ def test_presigned_url_opens_one_blob_to_read_and_nothing_else(store: ObjectStor
     assert httpx.get(url.partition("?")[0]).status_code >= 400
     assert httpx.delete(url).status_code == 403
     assert httpx.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"}).status_code == 403
+
+
+def test_rights_to_create_and_no_more_are_enough_to_check_and_to_save(
+    store: ObjectStore, connection_string: str
+) -> None:
+    service = BlobServiceClient.from_connection_string(connection_string)
+    signature = generate_account_sas(
+        str(service.account_name),
+        account_key=service.credential.account_key,
+        resource_types=ResourceTypes(object=True),
+        permission=AccountSasPermissions(create=True),
+        expiry=SYSTEM_CLOCK.now() + timedelta(minutes=5),
+    )
+    creator = StoreCredentials(
+        azure_storage_connection_string=f"BlobEndpoint={service.url};SharedAccessSignature={signature}"
+    )
+    for number in range(2):
+        objects = object_store(store.url, credentials=creator)
+        check_writable(objects)
+        saver_of(objects).save(f"r{number}", {"image": b"GIF89a"})
+    kept = sorted(info.key for info in store.list() if not info.key.startswith("truss-async-probe"))
+    assert kept == ["r0.json", "r0/image.gif", "r1.json", "r1/image.gif"]

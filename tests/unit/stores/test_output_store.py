@@ -11,6 +11,7 @@ from tests.outputs import put_artifact, put_foreign, put_result
 from truss_async.contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from truss_async.errors import InvalidResultError, ObjectNotFoundError, OutputStoreError, UnsafeObjectKeyError
 from truss_async.stores import OutputStore, object_store
+from truss_async.stores.memory_store import MemoryStore
 from truss_async.stores.probe import check_writable
 
 if TYPE_CHECKING:
@@ -156,6 +157,40 @@ def test_reference_survives_a_trip_through_the_stored_json(store: OutputStore) -
 def test_check_of_a_writable_store_leaves_nothing(folder: Path) -> None:
     check_writable(object_store(folder.as_uri()))
     assert list(folder.iterdir()) == []
+
+
+class Immutable(MemoryStore):
+    """What is there stays. ``refuses`` are further keys that cannot be written."""
+
+    refuses = ""
+
+    def put(self, key: str, body: Body, **described: Any) -> None:
+        is_there = any(info.key == key for info in self.list())
+        if key == self.refuses or (is_there and not described.get("only_if_absent")):
+            raise OutputStoreError(f"cannot write {self.url}/{key}: AccessDenied", passes=False)
+        super().put(key, body, **described)
+
+    def delete(self, key: str) -> None:
+        raise OutputStoreError(f"cannot delete {self.url}/{key}: AccessDenied", passes=False)
+
+
+def test_check_overwrites_nothing_and_needs_no_right_to_remove() -> None:
+    store = Immutable("test-check-twice")
+    for _ in range(3):
+        check_writable(store)
+    assert [info.key for info in store.list()] == ["truss-async-probe"]
+
+
+@pytest.mark.parametrize("has_conditions", [True, False])
+def test_check_of_a_store_that_refuses_the_one_name_tries_another(
+    monkeypatch: pytest.MonkeyPatch, has_conditions: bool
+) -> None:
+    monkeypatch.setattr(Immutable, "has_conditional_puts", has_conditions)
+    store = Immutable(f"test-check-refused-{has_conditions}")
+    store.refuses = "truss-async-probe"
+    for _ in range(2):
+        check_writable(store)
+    assert len([*store.list("truss-async-probe-")]) == 2
 
 
 def test_check_of_a_store_that_cannot_be_written_says_why(tmp_path: Path) -> None:
