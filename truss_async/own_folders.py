@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import SettingsError
+from .printable import printable_logger
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -19,7 +19,7 @@ OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = printable_logger(__name__)
 
 
 def own_folder(path: Path, *, what: str, closed: int = OTHERS_WRITE) -> int:
