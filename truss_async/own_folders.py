@@ -30,7 +30,7 @@ def own_folder(path: Path, *, what: str, closed: int = OTHERS_WRITE) -> int:
     reached through another user's link, or everybody may write there as in /tmp.
     """
     try:
-        path.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        _make(path)
         own_id = _id_of_new_files(path)
         trusted = {os.geteuid(), own_id, _ROOT}
         status = path.stat()
@@ -51,6 +51,13 @@ def own_folder(path: Path, *, what: str, closed: int = OTHERS_WRITE) -> int:
             f"{what} {path} cannot be used: {error.strerror}; name a folder of your own"
         ) from error
     return own_id
+
+
+def _make(path: Path) -> None:
+    """Its parents, too, are made for this user alone, whatever the umask is."""
+    for folder in (*reversed(path.parents), path):
+        if folder == path or not folder.exists():
+            folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
 
 
 def is_file_of(file: BinaryIO, user_id: int) -> bool:

@@ -5,6 +5,9 @@ import sys
 
 def main() -> None:
     """Run ``truss-async``; what it needs is loaded here, so that its absence is one line."""
+    from .process_list import mask_secrets
+
+    mask_secrets(sys.argv[1:])
     try:
         from .running import run
     except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from ..contract.requests import is_loopback
 from ..errors import SettingsError
 from .options import own_option, variable
+from .secret_files import ApiKeyFile, api_key_of
 
 if TYPE_CHECKING:
     from ..client import HarnessClient, PlatformClient
@@ -32,6 +33,7 @@ class Connection:
             env_var=(variable("api_key"), "BASETEN_API_KEY"),
         ),
     ] = None
+    api_key_file: ApiKeyFile = None
 
     def to_platform(self, *, target: str = "production") -> "PlatformClient":
         """A client for what the platform answers, and a harness, too."""
@@ -46,8 +48,8 @@ class Connection:
         return HarnessClient(self.url, api_key=self._key())
 
     def _key(self) -> str:
-        if self.api_key:
-            return self.api_key
+        if key := api_key_of(self.api_key_file, given=self.api_key):
+            return key
         try:
             host = urlsplit(self.url).hostname or ""
         except ValueError:
@@ -55,7 +57,7 @@ class Connection:
         if not host or is_loopback(host):  # what is no URL, the client says
             return ANY_KEY
         raise SettingsError(
-            f"{host} needs an API key: set TRUSS_ASYNC_API_KEY or BASETEN_API_KEY, or give --api-key"
+            f"{host} needs an API key: set TRUSS_ASYNC_API_KEY or BASETEN_API_KEY, or give --api-key-file"
         )
 
 

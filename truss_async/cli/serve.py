@@ -16,6 +16,7 @@ from ..harness.settings import HarnessSettings
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .connection import DEFAULT_URL
 from .options import WEBHOOK_SECRET, checked, option, takes_fields_of, variable
+from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_secrets_of
 
 STATE_DIR = Path(".truss-async")
 
@@ -39,10 +40,10 @@ _FOLDERS = inspect.Parameter(
 )
 
 
-def _file(setting: str) -> inspect.Parameter:
-    """The option for a file that is read here, into the value of the setting."""
-    annotation = Annotated[Path | None, option(HarnessSettings, setting)]
-    return inspect.Parameter(setting, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+def _file(name: str, annotation: Any = None) -> inspect.Parameter:
+    """The option for a file that is read here, into the value of a setting: the one of that name, if it is no option."""
+    annotation = annotation or Annotated[Path | None, option(HarnessSettings, name)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 @takes_fields_of(
@@ -54,7 +55,13 @@ def _file(setting: str) -> inspect.Parameter:
     },
     defaults={"state_dir": STATE_DIR},
     without=["truss_dir", "deployments", "faults", *PYTHON_ONLY],
-    own=[_FOLDERS, _file("deployments"), _file("faults")],
+    own=[
+        _FOLDERS,
+        _file("deployments"),
+        _file("faults"),
+        _file("webhook_secret_file", WebhookSecretFile),
+        _file("api_key_file", ApiKeyFile),
+    ],
 )
 def serve(**values: Any) -> None:
     """Serve trusses as Baseten does, on this machine: async requests, retries, signed webhooks.
@@ -63,15 +70,16 @@ def serve(**values: Any) -> None:
     goes on where it stopped. Ctrl-C ends it.
 
     Example:
-        truss-async serve path/to/truss --webhook-secret whsec_abc
+        truss-async serve path/to/truss --webhook-secret-file secrets.txt
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
         truss-async serve truss-1 truss-2
         truss-async serve --deployments deployments.toml
         truss-async serve path/to/truss --faults faults.toml
     """
+    secrets = _secrets(values)
     settings = checked(
         HarnessSettings,
-        {**_what_to_serve(values), "faults": _faults(values.pop("faults"))},
+        {**_what_to_serve(values), **secrets, "faults": _faults(values.pop("faults"))},
         names={
             "truss_dir": "TRUSS_DIR",
             "webhook_secrets": "--webhook-secret",
@@ -112,6 +120,14 @@ def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "deployments": made}
 
 
+def _secrets(values: dict[str, Any]) -> dict[str, Any]:
+    key_file, secret_file = values.pop("api_key_file"), values.pop("webhook_secret_file")
+    return {
+        "api_key": api_key_of(key_file, given=values.pop("api_key")),
+        "webhook_secrets": webhook_secrets_of(secret_file, given=tuple(values.pop("webhook_secrets") or ())),
+    }
+
+
 def _faults(file: Path | None) -> tuple[FaultRule, ...]:
     if file is None:
         return ()
@@ -126,5 +142,5 @@ def _submit_line(url: str, settings: HarnessSettings) -> str:
     if url != DEFAULT_URL:
         command += ["--url", url]
     if settings.api_key is not None:
-        command += ["--api-key", "KEY"]
+        command += ["--api-key-file", "FILE"]
     return shlex.join(command)

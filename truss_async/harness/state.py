@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from ..errors import HarnessError
+from ..own_folders import OTHERS, OTHERS_WRITE, own_folder
 from .scratch_folders import scratch_folder
+
+_QUEUE: Final = "queue.sqlite3"
+_SECRETS: Final = "webhook-secrets.json"
+_OWNER_ONLY: Final = 0o600
 
 
 class StateFolder:
     """The folder of the durable queue, locked for as long as it is open.
 
     Raises:
-        HarnessError: it cannot be made or written, or another harness uses it.
+        SettingsError: it is not this user's own, or cannot be made or written.
+        HarnessError: another harness uses it.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -25,31 +33,77 @@ class StateFolder:
             path = self._open.enter_context(scratch_folder())
         self.path = path.absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = self._open.enter_context((self.path / "lock").open("a"))
-        except OSError as error:
+            self._own_id = own_folder(self.path, what="the state folder", closed=_closed(self.path))
+            lock = self._own_file("lock")
+            if lock is not None:
+                self._open.callback(os.close, lock)
+                self._lock(lock)
+        except BaseException:
             self._open.close()
-            raise HarnessError(f"cannot use the state folder {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._open.close()
-            raise HarnessError(
-                f"another harness uses the state folder {self.path}; stop it, or choose another with --state-dir"
-            ) from None
+            raise
 
     @property
     def queue_file(self) -> Path:
-        """Where the request queue lies; made readable by the owner only."""
-        file = self.path / "queue.sqlite3"
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        return file
+        """Where the request queue lies; made readable by the owner only.
+
+        Raises:
+            HarnessError: something else lies there.
+        """
+        for name in (_QUEUE, f"{_QUEUE}-wal", f"{_QUEUE}-shm"):
+            if (opened := self._own_file(name, is_made=name == _QUEUE)) is not None:
+                os.close(opened)
+        return self.path / _QUEUE
 
     @property
     def webhook_secrets_file(self) -> Path:
-        """Where the webhook secrets lie."""
-        return self.path / "webhook-secrets.json"
+        """Where the webhook secrets lie; made readable by the owner only.
+
+        Raises:
+            HarnessError: something else lies there.
+        """
+        if (opened := self._own_file(_SECRETS, is_made=False)) is not None:
+            os.close(opened)
+        return self.path / _SECRETS
 
     def close(self) -> None:
         """Let go of the folder."""
         self._open.close()
+
+    def _lock(self, file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HarnessError(
+                f"another harness uses the state folder {self.path}; stop it, or choose another with --state-dir"
+            ) from None
+
+    def _own_file(self, name: str, *, is_made: bool = True) -> int | None:
+        """Open a file of the folder, and take all rights to it from others; None when it is not there, nor to be made."""
+        path = self.path / name
+        try:
+            file = os.open(path, os.O_RDWR | os.O_NONBLOCK | (os.O_CREAT if is_made else 0), _OWNER_ONLY)
+        except FileNotFoundError:
+            return None
+        except IsADirectoryError:
+            raise _misplaced(path) from None
+        except OSError as error:
+            raise HarnessError(f"cannot open {path}: {error.strerror}") from error
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), self._own_id):
+            os.close(file)
+            raise _misplaced(path)
+        if status.st_mode & OTHERS:
+            os.fchmod(file, _OWNER_ONLY)
+        return file
+
+
+def _closed(folder: Path) -> int:
+    """The rights in the folder that others are to lose: all, save where it is a place for other things, too."""
+    is_for_more = folder in (Path(os.environ.get("HOME", "/")), Path.cwd(), *Path.cwd().parents)
+    return OTHERS_WRITE if is_for_more else OTHERS
+
+
+def _misplaced(path: Path) -> HarnessError:
+    return HarnessError(
+        f"{path} is no file of this user's, and must be one: move it away, or choose another folder with --state-dir"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sys
 from collections import deque
@@ -16,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from ..errors import HarnessError
+from .inherited import inherited_environment
 from .subprocesses import run
 
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
@@ -58,7 +58,7 @@ async def build_context(truss_dir: Path, *, into: Path) -> BuildContext:
 async def _run_builder(truss_dir: Path, context_dir: Path, answer_file: Path) -> None:
     output: deque[str] = deque(maxlen=20)
     # truss keeps caches below its home, which two builds at once would share.
-    environment = {**os.environ, "HOME": str(answer_file.parent), "PYTHONWARNINGS": "ignore"}
+    environment = {**inherited_environment(), "HOME": str(answer_file.parent), "PYTHONWARNINGS": "ignore"}
     command: list[str | Path] = [sys.executable, _BUILDER, truss_dir, context_dir, answer_file]
     status = await run(command, env=environment, cwd=answer_file.parent, on_line=output.append)
     if status == 0:

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ..errors import HarnessError
+from .inherited import inherited_environment
 from .subprocesses import run
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def process_environment(python: Path, *, isolated: bool) -> dict[str, str]:
 
     ``isolated``: modules that PYTHONPATH names stay outside, as in a fresh image.
     """
-    environment = {key: value for key, value in os.environ.items() if key not in _OF_THE_HARNESS}
+    environment = {key: value for key, value in inherited_environment().items() if key not in _OF_THE_HARNESS}
     if isolated:
         environment.pop("PYTHONPATH", None)
     search_path = environment.get("PATH", os.defpath).split(os.pathsep)

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import HarnessError
+from ..errors import HarnessError, SettingsError
+from ..own_folders import own_folder
 from .installers import pip_installer, python_of, uv_installer
 from .subprocesses import run
 
@@ -53,7 +54,7 @@ class VenvCache:
         key = _key(lines, constraints, base)
         venv = self._folder / key
         try:
-            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(own_folder, self._folder, what="the folder of environments")
             async with self._alone(key) as lock_fd:
                 if not _is_complete(venv):
                     await self._make(venv, lines, constraints, lock_fd)
@@ -61,6 +62,8 @@ class VenvCache:
             raise HarnessError(
                 f"cannot keep an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
             ) from error
+        except SettingsError as error:
+            raise HarnessError(f"{error}, with --cache-dir") from error
         return python_of(venv)
 
     @contextlib.asynccontextmanager

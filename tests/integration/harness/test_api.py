@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.integration.harness.model_server import Answer, ModelServer
-from truss_async.errors import HarnessError
+from truss_async.errors import HarnessError, SettingsError
 from truss_async.harness.harness import Harness
 
 INPUT = {"model_input": {"x": 1}}
@@ -185,5 +185,5 @@ def test_closing_twice_is_harmless(harness: Harness) -> None:
 
 def test_an_unusable_state_folder_fails_at_start(serve: Callable[..., Harness], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(HarnessError, match="cannot use the state folder"):
+    with pytest.raises(SettingsError, match=r"the state folder .* cannot be used"):
         serve(state_dir=tmp_path / "file" / "state")
