@@ -15,7 +15,7 @@ from ..errors import SettingsError
 from ..harness.settings import HarnessSettings
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
 from .connection import DEFAULT_URL
-from .options import WEBHOOK_SECRET, checked, option, takes_fields_of, variable
+from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fields_of, variable
 from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_secrets_of
 
 STATE_DIR = Path(".truss-async")
@@ -50,6 +50,13 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
     HarnessSettings,
     options={
         "webhook_secrets": WEBHOOK_SECRET,
+        "allow_hosts": Parameter(
+            name="--allow-host",
+            negative="",
+            show_default=False,
+            env_var=("TRUSS_ASYNC_ALLOW_HOSTS", "TRUSS_ASYNC_ALLOW_HOST"),
+            env_var_split=split_at_commas,
+        ),
         "scale_down_delay_seconds": _named("--scale-down-delay"),
         "restart_threshold_seconds": _named("--restart-threshold"),
     },
@@ -83,6 +90,7 @@ def serve(**values: Any) -> None:
         names={
             "truss_dir": "TRUSS_DIR",
             "webhook_secrets": "--webhook-secret",
+            "allow_hosts": "--allow-host",
             "scale_down_delay_seconds": "--scale-down-delay",
             "restart_threshold_seconds": "--restart-threshold",
         },

@@ -15,7 +15,7 @@ from ..clock import ManualClock
 from ..contract import limits
 from ..replicas.host import ReplicaHost
 from .activity import Activity
-from .api import Api, ApiParts, CallLimiters, Deployments, GuardedHttp, PromptServer
+from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .deployment import Deployment, Shared
@@ -190,9 +190,16 @@ def _make_api(
             clock=given.clock,
             on_expiry=housekeeping.note_expiry,
             api_key=given.settings.api_key,
+            browsers=_browsers(given.settings),
             report=given.report,
         )
     )
+
+
+def _browsers(settings: HarnessSettings) -> Browsers | None:
+    if settings.api_key is not None:
+        return None  # which no page knows
+    return Browsers(bound=settings.host, allowed=settings.allow_hosts)
 
 
 def _webhook_session() -> aiohttp.ClientSession:

@@ -82,6 +82,10 @@ class HarnessSettings(DeploymentSettings):
     api_key: str | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )
+    allow_hosts: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:*]+$")], ...] = Field(
+        default=(),
+        description="Without --api-key, let calls come by this host name, too, and from pages of it; *.example.com is all below it.",
+    )
     limits: Literal["current", "older", "none"] = Field(
         default="current",
         description="The limits on calls: the platform's, those it published before, or none.",

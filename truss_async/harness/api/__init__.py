@@ -1,6 +1,7 @@
 """The platform's HTTP API."""
 
 from .app import Api
+from .browsers import Browsers
 from .calls import ApiParts
 from .deployments import Deployments, served_by
 from .guarded_http import GuardedHttp
@@ -13,6 +14,7 @@ __all__ = [
     "MAX_DELIVERIES",
     "Api",
     "ApiParts",
+    "Browsers",
     "CallLimiters",
     "Deployments",
     "GuardedHttp",

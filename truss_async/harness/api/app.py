@@ -72,6 +72,8 @@ class Api:
         found = find_call(request.method, request.headers.get("host", ""), path)
         operation = found.operation
         check_declared_size(request, limit=operation.max_body_bytes)
+        if self._parts.browsers is not None:
+            self._parts.browsers.check(request.method, request.headers.raw, is_own=operation.is_own)
         if not operation.is_open:
             check_authorization(request.headers.get("authorization"), api_key=self._parts.api_key)
             self._parts.deployments.check(found.named.served)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
     from ..request_queue import RequestQueue
     from ..webhook_secrets import WebhookSecrets
+    from .browsers import Browsers
     from .deployments import Deployments
     from .rate_limits import CallLimiters
     from .targets import Kind, Named
@@ -49,6 +50,7 @@ class ApiParts:
     clock: Clock
     on_expiry: Callable[[datetime], None]
     api_key: str | None
+    browsers: Browsers | None
     report: Callable[[str], None]
 
 
@@ -82,6 +84,7 @@ class Operation:
     refusals: tuple[int, ...] = ()
     words: Kind | None = None
     is_open: bool = False
+    is_own: bool = False
     is_sparse: bool = False
     max_body_bytes: int = limits.MAX_BODY_BYTES
     media_type: str = "application/json"

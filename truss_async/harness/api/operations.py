@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ ON_REQUEST = (
 )  # fmt: skip
 """What is asked of an async request, whatever the deployment."""
 
-OWN = (
+_OWN = (
     Operation("GET", "/healthz", own_calls.health, Health, is_open=True),
     Operation("GET", "/metrics", own_calls.metrics, _TEXT, media_type="text/plain", is_open=True),
     Operation("GET", "/_harness/openapi.json", _openapi, _OBJECT),
@@ -89,6 +90,7 @@ OWN = (
     Operation("DELETE", "/_harness/faults", own_calls.clear_faults, SetFaults, is_sparse=True),
     Operation("DELETE", "/_harness/faults/{fault_id}", own_calls.remove_fault, SetFault, refusals=(400, 404), is_sparse=True),
 )  # fmt: skip
+OWN = tuple(replace(each, is_own=True) for each in _OWN)
 """What the platform does not offer. HEAD is answered as GET is."""
 
 

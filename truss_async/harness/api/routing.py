@@ -117,7 +117,7 @@ def _refusing(method: str, allowed: Mapping[str, Operation]) -> Operation:
             raise _wrong_method(method, allowed)
         raise no_such_model(f"there is no path {call.request.scope['path']}")
 
-    return Operation(method, "", refuse)
+    return Operation(method, "", refuse, is_own=True)
 
 
 def _wrong_method(method: str, allowed: Iterable[str]) -> CallRefusedError:
