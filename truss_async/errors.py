@@ -84,8 +84,8 @@ class OutputError(TrussAsyncError):
 class WebhookVerificationError(TrussAsyncError):
     """A webhook is not proven to come from the platform; the message says which check failed.
 
-    ``status_code`` is what a receiver answers: 401 not proven, 400 proven and no async predict result, 413 too large,
-    500 when the receiver itself has no webhook secret.
+    ``status_code`` is what a receiver answers: 401 not proven, 400 proven and no async predict result, 403 from a page in
+    a browser, 413 too large, 500 when the receiver itself has no webhook secret, or cannot read what it was given.
     """
 
     def __init__(self, message: str, *, status_code: int = 401) -> None:

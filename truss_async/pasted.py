@@ -25,3 +25,16 @@ def as_meant(text: str, *, what: str, may_have_lines: bool = False) -> str:
     if not may_have_lines and any(ord(each) < ord(" ") or each == "\x7f" for each in meant):
         raise SettingsError(f"{what} holds a line break or another control character; give one value, whole")
     return meant
+
+
+def as_api_key(text: str) -> str:
+    """An API key as it was meant: printable ASCII, for a header carries nothing else alike everywhere.
+
+    SettingsError, which quotes none of it, when it is empty or anything else.
+    """
+    meant = as_meant(text, what="the API key")
+    if not meant.isascii() or not meant:
+        raise SettingsError(
+            "the API key is empty, or holds a character that is not ASCII, which no API key has"
+        )
+    return meant

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from truss_async.errors import SettingsError
-from truss_async.pasted import as_meant
+from truss_async.pasted import as_api_key, as_meant
 
 KEY = "whsec_aB3/+=-_"
 
@@ -48,3 +48,15 @@ def test_what_is_meant_is_meant_once_and_for_all(text: str) -> None:
     meant = as_meant(text, what="the key", may_have_lines=True)
     assert meant in text
     assert as_meant(meant, what="the key", may_have_lines=True) == meant
+
+
+@pytest.mark.parametrize("text", ["", " ", "''", "ключ", "k\u00e9y", "k\ud800", "k\ny", "k\u200by"])
+def test_an_api_key_is_printable_ascii_or_refused_without_being_quoted(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^the API key ") as refused:
+        as_api_key(text)
+    assert "k" not in str(refused.value).replace("break", "").replace("key", "")
+
+
+@pytest.mark.parametrize("pasted", ["abc.DEF-1", "abc.DEF-1\n", ' "abc.DEF-1"', "\ufeffabc.DEF-1"])
+def test_an_api_key_is_taken_as_it_was_meant(pasted: str) -> None:
+    assert as_api_key(pasted) == "abc.DEF-1"

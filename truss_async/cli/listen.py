@@ -14,16 +14,21 @@ from cyclopts import Parameter
 
 from ..client import Inbox, StoreInbox
 from ..client.refusals import one_line
+from ..contract import ErrorDetail
+from ..contract.limits import MAX_ERROR_CHARACTERS, WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..endpoint.certificates import Certificate, given_certificate, own_certificate
 from ..endpoint.forwarding import Forwarder
 from ..endpoint.intake import Arrival, Intake, Keeper
 from ..errors import SettingsError
+from ..printable import LONGEST_LINE, printable, shortened
 from ..stores import object_store
 from ..stores.probe import check_writable
 from ..webhooks import WebhookReceiver
 from .options import WEBHOOK_SECRET, AsJson, flag, own_option
 
 DEFAULT_PORT = 8099
+# All of them are in what is kept.
+_MOST_ERRORS = 20
 TLS_FOLDER = Path(".truss-async") / "tls"
 
 
@@ -52,15 +57,39 @@ class Tls:
 PLAIN_HTTP = Tls()
 
 
-def listen(
-    *,
-    host: Annotated[str, own_option("host", "Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, own_option("port", "Port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What is accepted."""
+
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
         Parameter(help="Accept only what this secret signed; may be given more than once."),
-    ] = (),
+    ] = ()
+    tolerance: Annotated[
+        float,
+        own_option(
+            "tolerance", "Seconds by which the time in a signed webhook may differ from this machine's."
+        ),
+    ] = WEBHOOK_AGE_TOLERANCE_SECONDS
+    allow_host: Annotated[
+        tuple[str, ...],
+        own_option(
+            "allow_host", "Without a secret: a name that others call this machine by, a tunnel's, say."
+        ),
+        Parameter(negative="", show_default=False),
+    ] = ()
+
+
+NOTHING_SAID = Checks()
+
+
+def listen(
+    *,
+    host: Annotated[str, own_option("host", "Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, own_option("port", "Port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
+    checks: Checks = NOTHING_SAID,
     keep: Annotated[
         str,
         own_option(
@@ -100,15 +129,17 @@ def listen(
     with nullcontext() if forward is None else closing(Forwarder(forward)) as forwarder:
         intake = Intake(keeper, forwarder=forwarder, report=arrivals.put)
         receiver = WebhookReceiver(
-            secrets=webhook_secret,
+            secrets=checks.webhook_secret,
             host=host,
             port=port,
             on_delivery=intake.take,
+            tolerance_seconds=checks.tolerance,
+            allow_hosts=checks.allow_host,
             keep=0,
             tls=certificate.context if certificate else None,
         )
         with receiver:
-            _print_start(receiver.url, certificate, is_verified=bool(webhook_secret), as_json=as_json)
+            _print_start(receiver.url, certificate, is_verified=bool(checks.webhook_secret), as_json=as_json)
             _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
 
 
@@ -151,13 +182,15 @@ def _line(arrival: Arrival) -> str:
     start = f"{delivery.received_at:%H:%M:%S} UTC  {one_line(delivery.request_id or '-')}"
     if result is None:
         return f"{start}  refused ({delivery.status_code}): {one_line(delivery.verdict)}"
+    kept_in = printable(arrival.kept_in or "")
     if not arrival.is_new:
-        return f"{start}  again, kept already in {arrival.kept_in}{_forwarding(arrival)}"
+        return f"{start}  again, kept already in {kept_in}{_forwarding(arrival)}"
     what = f"output, {len(delivery.body)} bytes"
     if result.errors:
-        what = "failed with " + "; ".join(f"{error.code}: {error.message}" for error in result.errors)
-    kept = f"kept in {arrival.kept_in}"
-    return f"{start}  {one_line(what)}, signature {delivery.verdict}, {kept}{_forwarding(arrival)}"
+        what = "failed with " + "; ".join(
+            f"{error.code}: {error.message}" for error in result.errors[:_MOST_ERRORS]
+        )
+    return f"{start}  {one_line(what)}, signature {delivery.verdict}, kept in {kept_in}{_forwarding(arrival)}"
 
 
 def _forwarding(arrival: Arrival) -> str:
@@ -174,12 +207,14 @@ def _facts(arrival: Arrival) -> dict[str, Any]:
     return {
         "event": "delivery",
         "received_at": delivery.received_at.isoformat(),
-        "request_id": delivery.request_id,
+        "request_id": None
+        if delivery.request_id is None
+        else shortened(delivery.request_id, limit=LONGEST_LINE),
         "accepted": arrival.status_code < 300,
         "status_code": arrival.status_code,
         "verdict": delivery.verdict,
         "duplicate": result is not None and not arrival.is_new,
-        "kept_in": arrival.kept_in,
+        "kept_in": None if arrival.kept_in is None else printable(arrival.kept_in),
         "forwarded": None
         if forwarded is None
         else {
@@ -188,5 +223,11 @@ def _facts(arrival: Arrival) -> dict[str, Any]:
             "latency_ms": round(forwarded.took_seconds * 1000, 1),
         },
         "size_bytes": len(delivery.body),
-        "errors": [error.model_dump() for error in result.errors] if result is not None else [],
+        "errors": [] if result is None else [_fact(error) for error in result.errors[:_MOST_ERRORS]],
+    }
+
+
+def _fact(error: ErrorDetail) -> dict[str, str]:
+    return {
+        name: shortened(text, limit=MAX_ERROR_CHARACTERS) for name, text in error if isinstance(text, str)
     }

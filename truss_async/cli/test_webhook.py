@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from ..client.refusals import one_line
 from ..endpoint.trial import EndpointTrial, Row
+from ..printable import printable
 from .options import WEBHOOK_SECRET, AsJson, own_option
 
 _WIDTH = 80
@@ -49,7 +50,7 @@ def test_webhook(
             print(_shown(row), flush=True)
     passed = all(row.outcome != "failed" for row in rows)
     if as_json:
-        print(json.dumps({"url": url, "passed": passed, "rows": [_facts(row) for row in rows]}))
+        print(json.dumps({"url": printable(url), "passed": passed, "rows": [_facts(row) for row in rows]}))
     else:
         print(f"\n{_summary(rows)}")
     return 0 if passed else 1

@@ -19,6 +19,7 @@ from ..contract import (
 from ..contract.requests import is_loopback
 from ..contract.statuses import QueueStatus
 from ..errors import ApiError, SettingsError, explained
+from ..pasted import as_api_key
 from ..timed_http import NoAnswerError, TimedHttp
 from .refusals import explain_refusal, explain_silence
 
@@ -55,7 +56,7 @@ class PlatformClient:
         self._clock = clock
         self._http = TimedHttp(
             purpose="calling the platform",
-            headers={"Authorization": f"Api-Key {_checked_key(api_key)}"},
+            headers={"Authorization": f"Api-Key {as_api_key(api_key)}"},
             timeout_seconds=timeout_seconds,
             trust_env=not is_loopback(urlsplit(self.url).hostname or ""),  # no proxy leads to this machine
         )
@@ -168,9 +169,3 @@ def _checked_url(url: str) -> str:
     if not usable or not url.isprintable() or " " in url:
         raise SettingsError(f"{url!r} is no URL of a model; give one like https://model-ID.api.baseten.co")
     return url.rstrip("/")
-
-
-def _checked_key(api_key: str) -> str:
-    if not api_key or not api_key.isascii() or not api_key.isprintable():
-        raise SettingsError("the API key is empty or holds characters that no API key has")
-    return api_key

@@ -16,6 +16,7 @@ from ..contract.limits import DELIVERY_RETRY_STATUSES, DELIVERY_SCHEDULES, DELIV
 from ..contract.requests import is_loopback
 from ..errors import SettingsError, WebhookReceiverError
 from ..timed_http import NoAnswerError, TimedHttp
+from ..webhooks.secrets import as_secrets
 from .cases import CASES, Case, Webhook
 from .forwarding import checked_url
 
@@ -73,6 +74,7 @@ class EndpointTrial:
     def __init__(
         self, url: str, *, secrets: Sequence[str], ca_file: Path | None = None, clock: Clock = SYSTEM_CLOCK
     ) -> None:
+        secrets = as_secrets(secrets)
         if not secrets:
             raise SettingsError(
                 "with which secret is the endpoint to be tried? give --webhook-secret, newest first"

@@ -1,14 +1,18 @@
 """The options of the harness, each declared once: the flag, the environment variable and the help come from here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from ..contract import limits
 from ..contract.faults import FaultRule
+from ..errors import SettingsError
+from ..pasted import as_api_key, as_meant
 from ..replicas.settings import DeploymentSettings
 
 DEFAULT_PORT = 8090
@@ -38,6 +42,25 @@ _PROFILES = {
 }
 
 
+def _pasted(read: Callable[[str], str]) -> AfterValidator:
+    """What was pasted, as it was meant."""
+
+    def checked(text: str) -> str:
+        try:
+            meant = read(text)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        if not meant:
+            raise ValueError("it is blank")
+        return meant
+
+    return AfterValidator(checked)
+
+
+ApiKey = Annotated[str, _pasted(as_api_key)]
+Secret = Annotated[str, Field(min_length=1), _pasted(partial(as_meant, what="a webhook secret"))]
+
+
 class HarnessSettings(DeploymentSettings):
     """How to serve, and what: the one deployment that these settings describe, or each of ``deployments``."""
 
@@ -59,7 +82,7 @@ class HarnessSettings(DeploymentSettings):
     virtual_clock: bool = Field(
         default=False, description="Let time stand still until POST /_harness/clock moves it."
     )
-    webhook_secrets: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+    webhook_secrets: tuple[Secret, ...] = Field(
         default=(),
         description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
     )
@@ -79,7 +102,7 @@ class HarnessSettings(DeploymentSettings):
         default=True,
         description="Lead the replicas' own S3 or GCS endpoint through the harness, so that store faults can strike.",
     )
-    api_key: str | None = Field(
+    api_key: ApiKey | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )
     allow_hosts: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:*]+$")], ...] = Field(

@@ -13,6 +13,8 @@ from .verifier import WebhookVerifier
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from .verification import Now
+
     Message: TypeAlias = MutableMapping[str, Any]
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
     Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -26,7 +28,8 @@ class WebhookMiddleware:
 
     ``scope["truss_async.result"]`` is there only when the webhook was verified: a handler that takes the result from
     there cannot be reached around the verification. The application can still read the body. Whatever is refused is
-    answered here, with the reason. Without ``secrets``, those in ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count.
+    answered here, with the reason. Without ``secrets``, those in ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count. ``now`` as in
+    ``verify_webhook``.
     """
 
     def __init__(
@@ -36,11 +39,12 @@ class WebhookMiddleware:
         *,
         path: str | None = None,
         tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
+        now: Now = None,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._app = app
         self._path = path
-        self._verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes)
+        self._verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes, now)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._path not in (None, scope["path"]):

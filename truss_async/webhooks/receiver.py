@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
+from ..contract.own_names import refusal_of_a_page
 from ..errors import WebhookReceiverError, WebhookVerificationError
+from .handlers import call_plainly, check_handler
 from .http_server import Answer, HttpServer, Request
+from .secrets import as_secrets
 from .verification import check_age, check_signature, parse_result
 
 if TYPE_CHECKING:
@@ -70,7 +73,8 @@ class WebhookReceiver:
     ``on_delivery`` is called for every POST before it is answered, so that it can store what is about to be
     acknowledged; when it raises, the answer is 500 and the sender comes again, and when it returns a status, that is the
     answer. It is called from several threads. With ``tls``, which holds the certificate, the endpoint is HTTPS. Without
-    ``secrets`` nothing is verified. ``respond_with`` scripts the first answers, to play a receiver that fails:
+    ``secrets`` nothing is verified; pages in a browser are refused all the same, and so is whoever calls this machine by
+    a name that a stranger could have registered, unless it is one of ``allow_hosts``. ``respond_with`` scripts the first answers, to play a receiver that fails:
     ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
     """
 
@@ -86,12 +90,16 @@ class WebhookReceiver:
         max_body_bytes: int = MAX_BODY_BYTES,
         keep: int | None = None,
         tls: ssl.SSLContext | None = None,
+        allow_hosts: Sequence[str] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._secrets = tuple(secrets)
+        self._secrets = as_secrets(secrets)
+        if on_delivery is not None:
+            check_handler(on_delivery)
         self._on_delivery = on_delivery
         self._scripted = deque(respond_with)
         self._tolerance_seconds = tolerance_seconds
+        self._allow_hosts = tuple(allow_hosts)
         self._clock = clock
         self._deliveries: deque[Delivery] = deque(maxlen=keep)
         self._changed = threading.Condition()
@@ -179,7 +187,7 @@ class WebhookReceiver:
             delivery = replace(delivery, status_code=scripted)
         try:
             if self._on_delivery is not None:
-                decided = self._on_delivery(delivery)
+                decided = call_plainly(self._on_delivery, delivery)
                 delivery = replace(delivery, status_code=decided or delivery.status_code)
         except BaseException:
             delivery = replace(delivery, status_code=500)
@@ -206,11 +214,7 @@ class WebhookReceiver:
             status_code=200,
         )
         try:
-            if self._secrets:
-                check_signature(request.body, request.headers, self._secrets)
-            result = parse_result(request.body)
-            if self._secrets:
-                check_age(result, now=delivery.received_at, tolerance=self._tolerance_seconds)
+            result = self._verified(request, now=delivery.received_at)
         except WebhookVerificationError as error:
             return replace(delivery, verdict=str(error), status_code=error.status_code)
         if not self._secrets:
@@ -218,3 +222,16 @@ class WebhookReceiver:
                 delivery, verdict=UNCHECKED if SIGNATURE.lower() in request.headers else UNSIGNED
             )
         return replace(delivery, result=result, request_id=result.request_id)
+
+    def _verified(self, request: Request, *, now: datetime) -> AsyncPredictResult:
+        if not self._secrets:
+            refusal = refusal_of_a_page(request.headers, allowed=self._allow_hosts)
+            if refusal is not None:
+                raise WebhookVerificationError(
+                    f"{refusal}: give webhook secrets, or allow that host", status_code=403
+                )
+            return parse_result(request.body)
+        check_signature(request.body, request.headers, self._secrets)
+        result = parse_result(request.body)
+        check_age(result, now=now, tolerance=self._tolerance_seconds)
+        return result

@@ -3,6 +3,7 @@
 # No postponed annotations here: FastAPI reads those of the dependency, and they name a class that is imported late.
 
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from ..contract import AsyncPredictResult
@@ -15,17 +16,18 @@ def starlette_webhook(
     secrets: Iterable[str] | str | None = None,
     *,
     tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
+    now: datetime | Callable[[], datetime] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Callable[[Any], Awaitable[AsyncPredictResult]]:
     """A FastAPI dependency, ``Depends(starlette_webhook())``; in Starlette, await it with the request.
 
     It gives the result of a verified webhook; any other request ends with the status and the reason of the refusal.
-    Without ``secrets``, those in ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count.
+    Without ``secrets``, those in ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count. ``now`` as in ``verify_webhook``.
     """
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
 
-    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes)
+    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes, now)
 
     async def verified_result(request: Request) -> AsyncPredictResult:
         body = bytearray()

@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..errors import SettingsError, WebhookVerificationError
 from ..printable import printable_logger
-from .secrets import REMEDY, configured_secrets
+from .secrets import REMEDY, as_secrets, configured_secrets
 from .verification import verify_webhook
 
 if TYPE_CHECKING:
     from ..contract import AsyncPredictResult
-    from .verification import Headers
+    from .verification import Headers, Now
 
 logger = printable_logger(__name__)
 
@@ -25,17 +24,17 @@ class WebhookVerifier:
     """How a receiver verifies. ``secrets`` are read once, when it is made; None: those of the environment.
 
     Raises:
-        SettingsError: there is no secret. A receiver without one could only refuse, and so lose, every result.
+        SettingsError: there is no secret, or one that is none. A receiver without one could only refuse, and so lose,
+            every result.
     """
 
     secrets: Iterable[str] | str | None = None
     tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS
     max_body_bytes: int = MAX_BODY_BYTES
-    clock: Clock = SYSTEM_CLOCK
+    now: Now = None
 
     def __post_init__(self) -> None:
-        given = configured_secrets() if self.secrets is None else self.secrets
-        usable = tuple(secret for secret in ([given] if isinstance(given, str) else given) if secret)
+        usable = configured_secrets() if self.secrets is None else as_secrets(self.secrets)
         if not usable:
             raise SettingsError(f"there is no webhook secret to check against: {REMEDY}")
         object.__setattr__(self, "secrets", usable)
@@ -43,9 +42,7 @@ class WebhookVerifier:
     def verify(self, body: bytes, headers: Headers) -> AsyncPredictResult:
         """The result, or a ``WebhookVerificationError``."""
         try:
-            return verify_webhook(
-                body, headers, self.secrets, now=self.clock.now(), tolerance=self.tolerance_seconds
-            )
+            return verify_webhook(body, headers, self.secrets, now=self.now, tolerance=self.tolerance_seconds)
         except WebhookVerificationError as error:
             _log(error)
             raise

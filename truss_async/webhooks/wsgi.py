@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flask import Request
 
     from ..contract import AsyncPredictResult
+    from .verification import Now
 
 _HEADER_PREFIX = "HTTP_"
 
@@ -23,16 +24,18 @@ def flask_webhook(
     secrets: Iterable[str] | str | None = None,
     *,
     tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
+    now: Now = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorates a Flask view, below its route: the view is called with the verified result as its first argument.
 
     Any other request is answered with the status and the reason of the refusal. Without ``secrets``, those in
-    ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count.
+    ``TRUSS_ASYNC_WEBHOOK_SECRETS`` count. ``now`` as in
+    ``verify_webhook``.
     """
     import flask
 
-    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes)
+    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes, now)
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(view)
@@ -53,6 +56,7 @@ def verify_wsgi(
     secrets: Iterable[str] | str | None = None,
     *,
     tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
+    now: Now = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> AsyncPredictResult:
     """The verified result of a WSGI request; the body can be read from ``wsgi.input`` once more.
@@ -61,7 +65,7 @@ def verify_wsgi(
         WebhookVerificationError: it was refused; answer with the ``status_code`` of the error.
         SettingsError: there is no secret.
     """
-    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes)
+    verifier = WebhookVerifier(secrets, tolerance_seconds, max_body_bytes, now)
     body = _read(environ, verifier)
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))

@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -143,6 +144,38 @@ def test_without_a_secret_it_says_that_nothing_is_checked(command_line: CommandL
         assert "signature unchecked, kept in inbox/sha256-" in line
         assert receiver.end() == (0, "no --webhook-secret: signatures are not checked\n")
     assert not list(command_line.folder.glob("*.json"))
+
+
+def test_without_a_secret_only_a_name_that_is_allowed_leads_in(command_line: CommandLine) -> None:
+    with listening(command_line, "--allow-host", "tunnel.example") as receiver:
+        for host, status in [("evil.example", 403), ("tunnel.example", 200)]:
+            connection = http.client.HTTPConnection(urlsplit(receiver.url).netloc, timeout=30)
+            connection.request("POST", "/", make_body(), {"Host": host})
+            assert connection.getresponse().status == status
+            connection.close()
+        assert "refused (403): it calls this machine 'evil.example'" in receiver.next_line()
+    assert [path.name for path in (command_line.folder / "inbox").iterdir()] == [f"{REQUEST_ID}.json"]
+
+
+def test_how_old_a_webhook_may_be_can_be_said(command_line: CommandLine) -> None:
+    body = make_body(time=(SYSTEM_CLOCK.now() - timedelta(hours=1)).isoformat())
+    with listening(command_line, "--webhook-secret", SECRET, "--tolerance", "4000") as receiver:
+        assert post(receiver.url, body) == 200
+    with listening(command_line, "--webhook-secret", SECRET, "--tolerance", "3000") as receiver:
+        assert post(receiver.url, body) == 401
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_others_wrote_is_cut_and_escaped_before_it_is_shown(
+    command_line: CommandLine, form: str
+) -> None:
+    errors = [{"code": "\x9b2J", "message": "\x1b[31m" + "x" * 2_000_000}]
+    body = make_body("\u202e\x1b[2J" + "r" * 300_000, data=None, errors=errors)
+    with listening(command_line, *(["--json"] if form == "json" else [])) as receiver:
+        assert post(receiver.url, body, secret=None) == 200
+        line = receiver.next_line()
+    assert line.isprintable()
+    assert len(line) < 30_000
 
 
 def test_an_error_result_tells_its_errors(command_line: CommandLine) -> None:

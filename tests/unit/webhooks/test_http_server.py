@@ -296,7 +296,7 @@ def test_no_more_connections_are_held_than_there_is_room_for(monkeypatch: pytest
             assert status_of(each.recv(1000)) == 200
         with endpoint.connected() as third:
             assert status_of(read_to_the_end(third)) == 503
-        one.shutdown(socket.SHUT_RDWR)
+        one.shutdown(socket.SHUT_WR)
         assert read_to_the_end(one) == b""
         with endpoint.connected() as fourth:
             fourth.sendall(CHUNKED + b"0\r\n\r\n")

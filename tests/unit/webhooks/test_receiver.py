@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.unit.webhooks.conftest import Vector
-from truss_async.clock import ManualClock
+from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.contract import AsyncPredictAccepted
-from truss_async.errors import OutputStoreError, WebhookReceiverError
-from truss_async.webhooks import Delivery, WebhookReceiver
+from truss_async.errors import OutputStoreError, SettingsError, WebhookReceiverError
+from truss_async.webhooks import Delivery, WebhookReceiver, signature_header
 
 
 @pytest.fixture
@@ -91,6 +91,44 @@ def test_without_secrets_nothing_is_verified(signed: Vector, headers: dict[str, 
     with WebhookReceiver() as receiver:
         assert post(receiver, signed.body, headers)[0] == 200
         assert receiver.deliveries[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://127.0.0.1"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}]
+)
+def test_without_secrets_no_page_in_a_browser_gets_anything_in(
+    signed: Vector, headers: dict[str, str]
+) -> None:
+    handled: list[Delivery] = []
+    with WebhookReceiver(on_delivery=handled.append, allow_hosts=["tunnel.example"]) as receiver:
+        status, answer = post(receiver, signed.body, headers)
+        assert (status, "nothing else proves who sent it" in answer["error"]) == (403, True)
+        assert (receiver.deliveries[0].accepted, handled[0].result) == (False, None)
+        assert post(receiver, signed.body, {"Host": "tunnel.example"})[0] == 200
+
+
+def test_what_is_signed_may_come_from_anywhere(receiver: WebhookReceiver, signed: Vector) -> None:
+    headers = {**signed.headers, "Host": "tunnel.example", "Origin": "null"}
+    assert post(receiver, signed.body, headers)[0] == 200
+
+
+@pytest.mark.parametrize("secrets", [["whsec_a\n"], ['"whsec_a"'], ["", "whsec_a", " "]])
+def test_secrets_are_taken_as_they_were_meant(secrets: list[str]) -> None:
+    body = json.dumps({"request_id": "r", "time": SYSTEM_CLOCK.now().isoformat()}).encode()
+    with WebhookReceiver(secrets=secrets) as receiver:
+        assert post(receiver, body, {"X-BASETEN-SIGNATURE": signature_header(body, ["whsec_a"])})[0] == 200
+
+
+async def handle_later(delivery: Delivery) -> None:
+    """Nobody here awaits it."""
+
+
+def test_a_handler_that_would_not_run_is_refused(signed: Vector, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SettingsError, match="handle_later is a coroutine function"):
+        WebhookReceiver(on_delivery=handle_later)  # type: ignore[arg-type]
+    with WebhookReceiver(on_delivery=lambda delivery: handle_later(delivery)) as receiver:  # type: ignore[arg-type,return-value]
+        assert post(receiver, signed.body, {})[0] == 500
+    assert "which nobody awaits here" in caplog.text
 
 
 def test_a_body_that_is_no_result_is_a_bad_request() -> None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.webhooks.conftest import Vector, load_vectors
 from truss_async import webhooks
-from truss_async.clock import SYSTEM_CLOCK
+from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.contract import AsyncPredictResult
 from truss_async.errors import WebhookVerificationError
 from truss_async.webhooks import signature_header, verify_webhook
@@ -80,6 +80,117 @@ def test_any_signature_with_any_secret_is_enough(rotated: Vector, secrets: Any) 
 )
 def test_headers_come_in_many_shapes(signed: Vector, shape: Callable[[str], Any]) -> None:
     assert verify(signed, headers=shape(signed.signature_header))
+
+
+@pytest.mark.parametrize("pasted", [f"{NEW}\n", f" {NEW}\r\n", f'"{NEW}"', f"'{NEW}' ", f"\ufeff{NEW}"])
+def test_what_was_pasted_along_with_a_secret_is_no_part_of_it(
+    rotated: Vector, monkeypatch: pytest.MonkeyPatch, pasted: str
+) -> None:
+    assert verify(rotated, secrets=pasted)
+    for value in (pasted, f"whsec_another,{pasted}", f"{pasted},{pasted}", f'"whsec_another,{NEW}"'):
+        monkeypatch.setenv("TRUSS_ASYNC_WEBHOOK_SECRETS", value)
+        assert verify_webhook(rotated.body, rotated.headers, now=rotated.time)
+
+
+class Raises:
+    """Raises at whatever is asked of it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+    def __iter__(self) -> Any:
+        raise self._error
+
+
+class RaisesLater(Raises):
+    """Gives something first."""
+
+    def items(self) -> Any:
+        yield ("X-Other", "1")
+        raise self._error
+
+    def __iter__(self) -> Any:
+        return self.items()
+
+
+class OddText(str):
+    """Text whose methods are anybody's."""
+
+    __slots__ = ()
+
+    def encode(self, *_: Any) -> bytes:
+        raise LookupError
+
+    strip = lower = startswith = split = __len__ = __str__ = encode  # type: ignore[assignment]
+
+
+class OddBytes(bytes):
+    """Bytes that cannot be made bytes."""
+
+    def __bytes__(self) -> bytes:
+        raise LookupError
+
+    decode = __bytes__  # type: ignore[assignment]
+
+
+class OddMoment(datetime):
+    """A moment that nothing can be taken from."""
+
+    def __sub__(self, other: Any) -> Any:
+        raise LookupError
+
+
+def endless() -> Iterator[Any]:
+    while True:
+        yield ("X-Other", "1")
+
+
+ERRORS = [KeyError("x"), RuntimeError("x"), StopIteration(), RecursionError(), MemoryError(), OSError(5, "x")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+@pytest.mark.parametrize("kind", [Raises, RaisesLater])
+@pytest.mark.parametrize("place", ["headers", "secrets"])
+def test_whatever_an_object_of_the_receivers_own_raises_becomes_a_verdict(
+    signed: Vector, error: Exception, kind: type[Raises], place: str
+) -> None:
+    with pytest.raises(WebhookVerificationError, match=f"the {place} cannot be read: ") as caught:
+        verify(signed, **{place: kind(error)})
+    assert caught.value.status_code == 500, "so that the sender comes again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"headers": endless()}, "more than 10000 headers"),
+        ({"secrets": iter(lambda: "whsec_x", None)}, "more than 1000 webhook secrets"),
+        ({"now": lambda: 1 / 0}, "now, or tolerance, cannot be read: ZeroDivisionError"),
+        ({"now": lambda: None}, "now must be"),
+        ({"now": OddMoment(2026, 1, 1, tzinfo=timezone.utc)}, "cannot be read: LookupError"),
+        ({"tolerance": -(10**5000)}, "cannot be read: ValueError"),
+    ],
+)
+def test_what_is_endless_or_odd_gets_a_verdict_too(
+    signed: Vector, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(WebhookVerificationError, match=message):
+        verify(signed, **changes)
+
+
+def test_text_and_bytes_of_types_of_ones_own_are_read_as_what_they_are(rotated: Vector) -> None:
+    headers = {OddText("X-BASETEN-SIGNATURE"): OddText(rotated.signature_header)}
+    assert verify(rotated, headers=headers, secrets=[OddText(NEW)], body=OddBytes(rotated.body))
+    raw = {OddBytes(b"X-BASETEN-SIGNATURE"): OddBytes(rotated.signature_header.encode())}
+    assert verify(rotated, headers=raw)
+
+
+def test_a_clock_of_ones_own_tells_now(signed: Vector) -> None:
+    assert verify(signed, now=ManualClock(signed.time).now)
+    with pytest.raises(WebhookVerificationError, match="too old"):
+        verify(signed, now=ManualClock(signed.time + timedelta(hours=1)).now)
 
 
 @pytest.mark.parametrize("seconds", [-300, -299.9, 0, 300])
@@ -167,7 +278,11 @@ FORGED: list[tuple[str, dict[str, Any], str]] = [
     # The secret.
     ("another secret", {"secrets": OLD}, "does not match"),
     ("secret without its prefix", {"secrets": NEW.removeprefix("whsec_")}, "does not match"),
-    ("secret with a line break", {"secrets": NEW + "\n"}, "does not match"),
+    (
+        "secret with a line break inside",
+        {"secrets": NEW[:9] + "\n" + NEW[9:]},
+        "a webhook secret holds a line break",
+    ),
     ("secret in lower case", {"secrets": NEW.lower()}, "does not match"),
     ("secret a surrogate", {"secrets": "\ud800"}, "does not match"),
     ("no secrets", {"secrets": []}, "no webhook secret"),
