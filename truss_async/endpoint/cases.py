@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Signing: TypeAlias = Literal["newest", "newer too", "oldest", "unknown", "another body", "none"]
 
+LARGE_ROW: Final = "large result"
 LARGE_CHARACTERS: Final = 2_000_000
 STALE: Final = timedelta(hours=1)
 # Of the model and the deployment, so that nobody takes it for a real result.
@@ -99,7 +100,7 @@ CASES: Final = (
         errors=(ErrorDetail(code=ErrorCode.MODEL_PREDICT_ERROR.value, message="a test: “no” model"),),
     ),
     Case(
-        "large result",
+        LARGE_ROW,
         "raise the limit on request bodies, of your server and of the proxy before it: this one has 2 MB",
         data={"text": "x" * LARGE_CHARACTERS},
     ),

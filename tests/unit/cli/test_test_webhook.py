@@ -23,6 +23,15 @@ def test_a_right_endpoint_passes_and_every_row_is_shown(command_line: CommandLin
     assert lines[-1] == "12 ok"
 
 
+def test_a_wrong_secret_is_told_once(command_line: CommandLine) -> None:
+    with serving(right) as url:
+        outcome = command_line.run("test-webhook", url, "--webhook-secret", "whsec_another")
+    assert outcome.code == 1
+    assert outcome.stdout.count("another secret") == 1
+    assert outcome.stdout.endswith("\n\n7 failed, 5 skipped\n")
+    assert max(map(len, outcome.stdout.splitlines())) <= 80
+
+
 def test_a_wrong_endpoint_fails_with_what_to_do(command_line: CommandLine) -> None:
     with serving(checks_no_age) as url:
         outcome = command_line.run("test-webhook", url, "--webhook-secret", NEW)

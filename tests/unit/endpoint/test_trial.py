@@ -112,6 +112,53 @@ def test_a_refusal_is_explained_by_its_status(status_code: int, text: str) -> No
     assert text in note(rows, "good result")
 
 
+def test_a_wrong_secret_is_one_cause_and_no_row_counts() -> None:
+    rows = try_out(right, "whsec_another")
+    assert names(rows, "ok") == []
+    assert names(rows) == [name for name in ACCEPT if name != "old secret only"]
+    assert "holds another secret than the one given here" in note(rows, "good result")
+    assert {note(rows, name) for name in names(rows)[1:]} == {"the same cause: 401 to every webhook"}
+    assert names(rows, "skipped") == ["old secret only", *REFUSE, SLOW_ROW]
+    assert "says something once it accepts a good one" in note(rows, "wrong signature")
+
+
+@pytest.mark.parametrize("status_code", [302, 400, 404, 405, 410, 418, 500, 503])
+def test_the_same_answer_to_everything_is_one_cause(
+    status_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truss_async.endpoint.trial._RETRY_SECONDS", 0)
+    rows = try_out(lambda request: answer(status_code))
+    assert names(rows, "ok") == []
+    assert len({row.note for row in rows if row.outcome == "failed"}) == 2
+    assert len(names(rows, "skipped")) == 4
+
+
+def test_causes_that_differ_are_each_named() -> None:
+    answers = iter([404, 403, 413])
+    rows = try_out(lambda request: answer(next(answers, 401)))
+    assert "check the path" in note(rows, "good result")
+    assert "raw bytes" in note(rows, "unicode")
+    assert "limit on request bodies" in note(rows, "large result")
+
+
+def test_a_limit_below_the_large_one_does_not_hide_a_common_cause() -> None:
+    rows = try_out(right, "whsec_another", max_body_bytes=1_000_000)
+    assert "holds another secret" in note(rows, "good result")
+    assert "limit on request bodies" in note(rows, "large result")
+
+
+def test_refusals_count_when_another_good_one_is_accepted() -> None:
+    first = iter([400])
+
+    def refuse_first(request: Request) -> Answer:
+        status_code = next(first, None)
+        return answer(status_code) if status_code is not None else right(request)
+
+    rows = try_out(refuse_first)
+    assert names(rows) == ["good result"]
+    assert set(REFUSE) <= set(names(rows, "ok"))
+
+
 def test_a_limit_on_bodies_is_found() -> None:
     rows = try_out(right, max_body_bytes=1_000_000)
     assert names(rows) == ["large result"]
@@ -213,7 +260,8 @@ def test_a_forged_one_that_is_refused_with_500_is_told() -> None:
 def test_the_slowest_answer_is_measured_against_the_platforms_patience(
     seconds: float, outcome: str, text: str
 ) -> None:
-    row = judge_speed([Attempt(200, 0.1), Attempt(200, seconds), Attempt(200, 0.01)])
+    attempts = (Attempt(200, 0.1), Attempt(200, seconds), Attempt(200, 0.01))
+    row = judge_speed([Row("good result", "accept", "ok", attempts)])
     assert (row.name, row.outcome, text in row.note) == (SLOW_ROW, outcome, True)
     assert row.attempts[0].took_seconds == seconds
 
