@@ -106,7 +106,7 @@ class FaultRule(BaseModel):
 class SetFault(FaultRule):
     """A rule that is set, by its number, and how often it has struck."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
     id: int
     struck: int
@@ -115,7 +115,7 @@ class SetFault(FaultRule):
 class SetFaults(BaseModel):
     """Every rule that is set, in the order in which they are asked: the first that fits an attempt strikes it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     faults: list[SetFault]
 
@@ -123,7 +123,7 @@ class SetFaults(BaseModel):
 class Strike(BaseModel):
     """A fault that struck an attempt of a request, of inference or of delivery."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: FaultKind
     fault_id: int

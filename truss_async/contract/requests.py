@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from . import limits
+from .json_text import AnyDepth
 
 
 class InferenceRetryConfig(BaseModel):
     """How often, and after which waits, a failed inference attempt is made again."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     max_attempts: StrictInt = Field(
         default=limits.DEFAULT_INFERENCE_ATTEMPTS,
@@ -68,10 +69,12 @@ def _check_endpoint_url(value: str) -> None:
         raise ValueError("must use https:// (plain http:// is for localhost only)")
 
 
-class AsyncPredictRequest(BaseModel):
-    """One async request, as the caller sends it. Unknown fields are ignored."""
+class AsyncPredictRequest(AnyDepth):
+    """One async request, as the caller sends it. Fields that are not known here are kept: the platform may know them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="constants"
+    )
 
     model_input: Any = Field(description="Any JSON; handed to the model as it is.")
     webhook_endpoint: Annotated[str | None, BeforeValidator(check_webhook_endpoint)] = Field(

@@ -9,9 +9,9 @@ from .results import ErrorDetail
 
 
 class Told(BaseModel):
-    """What a server tells. It may tell more than is known here."""
+    """What a server tells. It may tell more than is known here, and that is kept."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="ignore")
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), extra="allow")
 
 
 class RequestStatus(str, Enum):

@@ -88,13 +88,13 @@ class ResultInbox:
         in_forked_process(self._leave_parent)
 
     def accept(self, result: AsyncPredictResult) -> bool:
-        """Store it; acknowledge the webhook when this returns. False: it was here already, and is not handled again.
+        """Store it as it was received; acknowledge the webhook when this returns. False: it was here already, and is not handled again.
 
         Raises:
             WebhookReceiverError: it could not be stored, or nobody here is left to handle it; do not acknowledge it,
                 and the sender comes again.
         """
-        is_new = self._results.add(result.request_id, result.model_dump_json().encode())
+        is_new = self._results.add(result.request_id, result.as_received())
         self.start()
         self._wake.set()
         return is_new

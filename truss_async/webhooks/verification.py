@@ -82,7 +82,7 @@ def check_signature(body: bytes, headers: Headers, secrets: Iterable[str] | str)
 def parse_result(body: bytes) -> AsyncPredictResult:
     """Parse the body, or raise ``WebhookVerificationError``; the message quotes nothing of it."""
     try:
-        return AsyncPredictResult.model_validate_json(_raw(body))
+        return AsyncPredictResult.received(_raw(body))
     except ValidationError as error:
         reason = explained(error)
     raise WebhookVerificationError(f"the body is not an async predict result: {reason}", status_code=400)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import os
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ from truss_async.errors import SettingsError, WebhookReceiverError
 from truss_async.webhooks import ResultInbox, on_result, result_inbox, sqlite_file
 from truss_async.webhooks.result_inbox import next_handling_delay
 from truss_async.webhooks.stored_results import StoredResults
+from truss_async.webhooks.verification import parse_result
 
 DEADLINE_SECONDS = 30
 
@@ -100,6 +102,44 @@ def test_it_is_accepted_before_it_is_handled(open_inbox: Callable[..., ResultInb
     assert inbox.count_waiting() == 1
     leave.set()
     until(lambda: inbox.count_waiting() == 0)
+
+
+@pytest.mark.parametrize("kind", ["another form", "a new field", "deep"])
+def test_what_was_signed_is_what_is_stored_and_the_handler_gets_all_of_it(
+    path: Path, open_inbox: Callable[..., ResultInbox], kind: str
+) -> None:
+    body = {
+        "another form": b' {"time":"2026-01-01T00:00:00+01:00", "request_id":"ab12", "data": 1.10}\n',
+        "a new field": b'{"request_id":"ab12","replica_id":"new!","time":0,"errors":[{"code":"C","message":"m","at":7}]}',
+        "deep": b'{"request_id":"ab12","time":0,"data":' + b"[" * 1_500 + b"]" * 1_500 + b"}",
+    }[kind]
+    handler = Handler(failures=1)
+    inbox = open_inbox(handler)
+    assert inbox.accept(parse_result(body))
+    handler.wait_for(1)
+    with closing(sqlite3.connect(path)) as stored:
+        assert stored.execute("SELECT body FROM inbox").fetchall() == [(body,)]
+    handled = handler.calls[0]
+    assert handled.as_received() == body
+    if kind == "a new field":
+        assert (handled.model_extra, handled.errors[0].model_extra) == ({"replica_id": "new!"}, {"at": 7})
+        assert b'"replica_id":"new!"' in handled.model_dump_json().encode()
+
+
+def test_a_result_that_was_changed_is_stored_as_it_is_now(
+    path: Path, open_inbox: Callable[..., ResultInbox]
+) -> None:
+    received = parse_result(b'{"request_id":"ab12","time":0,"data":1}')
+    assert received == AsyncPredictResult(request_id="ab12", time=received.time, data=1)
+    handler = Handler()
+    open_inbox(handler).accept(received.model_copy(update={"data": 2}))
+    handler.wait_for(1)
+    assert handler.calls[0].data == 2
+
+
+def test_a_field_cannot_pass_for_the_received_bytes() -> None:
+    result = AsyncPredictResult.model_validate_json(b'{"request_id":"ab12","time":0,"_body":"forged"}')
+    assert json.loads(result.as_received())["_body"] == "forged"
 
 
 def test_a_coroutine_function_may_handle(open_inbox: Callable[..., ResultInbox]) -> None:

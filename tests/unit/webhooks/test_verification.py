@@ -54,6 +54,20 @@ def test_the_parsed_result_dumped_again_has_the_same_signature(vector: Vector) -
     assert signature_header(dumped, vector.secrets) == vector.signature_header
 
 
+@pytest.mark.parametrize("depth", [199, 200, 255, 1_000, 10_000])
+def test_a_signed_result_passes_at_any_depth_that_is_sent_and_verifies_both_ways(depth: int) -> None:
+    sent = AsyncPredictResult(request_id="r", time=SIGNED.time, data=None).model_dump_json()
+    body = sent.replace('"data":null', f'"data":{"[" * depth + "]" * depth}').encode()
+    assert verify(SIGNED, body=body, headers=sign(body, *SIGNED.secrets)).model_dump_json().encode() == body
+
+
+def test_a_result_that_is_nested_deeper_is_proven_and_refused_in_words() -> None:
+    body = b'{"request_id":"r","time":0,"data":' + b"[" * 10_001 + b"]" * 10_001 + b"}"
+    with pytest.raises(WebhookVerificationError, match="nested deeper than 10,000 levels") as caught:
+        verify(SIGNED, body=body, headers=sign(body, *SIGNED.secrets))
+    assert caught.value.status_code == 400
+
+
 @pytest.mark.parametrize(
     "secrets",
     [[NEW], [OLD], [OLD, NEW], NEW, OLD, (NEW, ""), ("", OLD), {NEW}, ["whsec_another", OLD]],
