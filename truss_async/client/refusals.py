@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import urlsplit
 
+from ..contract.json_text import parse
 from ..contract.requests import is_loopback
+from ..contract.truss_server import error_message
 from ..printable import printable
 
 _LONGEST_QUOTE = 300
@@ -44,10 +45,7 @@ def one_line(text: str) -> str:
 def _error_message(body: bytes) -> str | None:
     """The platform's ``{"error": …}``."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
+        said = error_message(parse(body))
+    except ValueError:
         return None
-    if not isinstance(content, dict) or "error" not in content:
-        return None
-    error = content["error"]
-    return one_line(error if isinstance(error, str) else json.dumps(error))
+    return None if said is None else one_line(said)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits, truss_server
 from ..contract.headers import ERROR_CODE
-from ..contract.result_json import without_lone_surrogates
+from ..contract.json_text import parse_leniently, write
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,32 +112,17 @@ def canonical_json(body: bytes) -> bytes:
     NaN and infinities, which the Truss server lets through, become null; a lone surrogate becomes U+FFFD.
 
     Raises:
-        ValueError: the bytes are no JSON, or none that a receiver could parse: nested too deeply, say.
+        ValueError: the bytes are no JSON, or nested deeper than anything that a receiver is sent.
     """
-    try:
-        return to_json(from_json(body), inf_nan_mode="null")
-    except ValueError:
-        # pydantic's parser refuses lone surrogates, which the model server's own lets through.
-        data = to_json(_parse_leniently(body), inf_nan_mode="null")
-        from_json(data)
-        return data
-
-
-def _parse_leniently(body: bytes) -> Any:
-    try:
-        return without_lone_surrogates(json.loads(body))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    return write(parse_leniently(body), inf_nan_mode="null")
 
 
 def _error_message(answer: ModelAnswer) -> str:
     try:
-        said = from_json(answer.body)
+        said = parse_leniently(answer.body)
     except ValueError:
         said = None
-    if isinstance(said, dict) and isinstance(said.get("error"), str):
-        return str(said["error"])
-    return f"the model answered {answer.status}"
+    return truss_server.error_message(said) or f"the model answered {answer.status}"
 
 
 def next_inference_delay(config: InferenceRetryConfig, *, attempts_made: int) -> timedelta | None:

@@ -4,11 +4,9 @@ import threading
 from contextvars import copy_context
 from typing import Final
 
-from pydantic_core import to_json
-
 from ..contract import ErrorCode, ErrorDetail
 from ..contract.result_json import without_lone_surrogates
-from ..contract.truss_server import MODEL_ERROR_MESSAGE
+from ..contract.truss_server import MODEL_ERROR_MESSAGE, in_words
 from ..errors import OutputError, TrussAsyncError
 from ..printable import printable_logger
 from .preparation import saver_of
@@ -48,9 +46,7 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     if status == _TOO_MANY_REQUESTS:
         return None  # the platform tries again later, without counting an attempt
     code = ErrorCode.MODEL_INVALID_INPUT if status == _UNPROCESSABLE else ErrorCode.MODEL_PREDICT_ERROR
-    told = without_lone_surrogates(said)
-    message = told if isinstance(told, str) else to_json(told, fallback=str).decode()
-    return ErrorDetail.of(code, message)
+    return ErrorDetail.of(code, in_words(without_lone_surrogates(said)))
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

@@ -1,6 +1,7 @@
 """What the client sends, and that everything that goes wrong is one line with the remedy."""
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_submit_and_queue_status_reach_every_target(
         ({"model_input": 1, "webhook_endpoint": "http://example.com"}, "webhook_endpoint: must use https://"),
         ({"model_input": object()}, "cannot be sent as JSON"),
         ({"model_input": "\ud800"}, "cannot be sent as JSON"),
+        ({"model_input": [math.nan]}, "cannot be sent as JSON"),
+        ({"model_input": {"a": -math.inf}}, "cannot be sent as JSON"),
     ],
 )
 def test_a_request_that_the_platform_would_refuse_is_not_sent(
@@ -98,7 +101,7 @@ def test_an_id_never_leaves_its_place_in_the_path(platform: ScriptedPlatform, cl
         ),
         (403, b"", r"refused the API key \(403: no reason given\)"),
         (404, {"error": "gone"}, r"is unknown \(404: gone\); a status is kept for one hour"),
-        (413, {"error": {"code": 1}}, r"refused \(413\): \{\"code\": 1\}"),
+        (413, {"error": {"code": 1}}, r"refused \(413\): \{\"code\":1\}"),
         (429, {"error": "slow\ndown\x1b[31m"}, r"refused \(429\): slow down\\u001b\[31m$"),
         (500, b"[" * 100_000, "no JSON error"),
         (502, b"<html>\n bad gateway", "no JSON error, but '<html> bad gateway'"),

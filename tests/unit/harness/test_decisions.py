@@ -81,6 +81,48 @@ def test_the_models_own_error_message_is_kept() -> None:
     assert outcome.error.message == "out of memory"
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "page 7 is not readable", "page": 7}}, "page 7 is not readable"),
+        (
+            {
+                "error": {
+                    "exception_cls_name": "ValueError",
+                    "exception_message": "no page 7",
+                    "user_stack_trace": [],
+                }
+            },
+            "no page 7",
+        ),
+        ({"error": {"page": 7}}, '{"page":7}'),
+        (
+            {"error": {"exception_message": "", "message": None, "page": 7}},
+            '{"exception_message":"","message":null,"page":7}',
+        ),
+        ({"error": ["first", "second"]}, '["first","second"]'),
+        ({"error": {"message": {"nested": 1}}}, '{"message":{"nested":1}}'),
+        ({"detail": "not found"}, "not found"),
+        ({"detail": [{"loc": ["body"], "msg": "missing"}]}, '[{"loc":["body"],"msg":"missing"}]'),
+        ({"error": {"message": "half \ud83d"}}, "half \ufffd"),
+        ({"error": None}, "the model answered 422"),
+        ({"error": ""}, "the model answered 422"),
+        ([1], "the model answered 422"),
+        (None, "the model answered 422"),
+    ],
+)
+def test_an_error_that_is_an_object_is_told(body: object, message: str) -> None:
+    outcome = judge_answer(answer(422, json.dumps(body).encode()))
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == message
+
+
+@pytest.mark.parametrize("depth", [200, 255, 600, 1500, 10_000])
+def test_an_output_of_any_depth_that_a_receiver_reads_is_carried(depth: int) -> None:
+    body = b"[" * depth + b"1 , NaN" + b"]" * depth
+    assert judge_answer(answer(200, body)) == Succeeded(b"[" * depth + b"1,null" + b"]" * depth)
+
+
 def test_429_counts_no_attempt() -> None:
     assert judge_answer(answer(429)) == Busy()
 
@@ -117,8 +159,7 @@ def test_an_output_becomes_the_json_that_a_webhook_carries(
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        (b"[" * 250 + b"]" * 250, "application/json"),
-        (b"[" * 600 + b"]" * 600, "application/json"),
+        (b"[" * 10_001 + b"]" * 10_001, "application/json"),
         (b"[" * 100_000 + b"]" * 100_000, "application/json"),
         (b'{"cut', "application/json"),
         (b"\xff\xfe", "text/plain"),
