@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from pydantic_core import from_json
 
 from ..contract import AsyncPredictRequest, InferenceRetryConfig, RequestStatus, limits
+from ..contract.json_text import check_finite, parse
 from ..errors import SettingsError
 from ..printable import escaped
+from ..text_files import as_text
 from .connection import HARNESS_HERE, Connection
 from .options import AsJson, checked, flag, option, own_option, print_json
 from .status import print_status
@@ -102,8 +103,10 @@ def _read(model_input: str | None) -> bytes:
 
 def _parse(text: bytes) -> Any:
     try:
-        return from_json(text, allow_inf_nan=False)
+        model_input = parse(as_text(text).encode(), allow_inf_nan=False)
+        check_finite(model_input, name="model_input")
     except ValueError as error:
         raise SettingsError(
             f"the model input is not JSON: {error}; give JSON, @FILE, or - for standard input"
         ) from None
+    return model_input

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
+from ..text_files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -21,9 +22,9 @@ def read_toml(file: Path) -> dict[str, Any]:
         SettingsError: it cannot be read, or is no TOML.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = tomllib.loads(read_text(file))
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{file} is no valid TOML: {error}") from error
     return content

@@ -115,7 +115,11 @@ def main(settings: dict[str, Any]) -> None:
         sys.meta_path.insert(0, PluginFinder(settings["plugin_dir"]))
 
     secrets_resolver: Any = importlib.import_module("_truss_shared.secrets_resolver")
-    secrets_resolver.SecretsResolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
+    resolver = secrets_resolver.SecretsResolver
+    resolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
+    resolve = resolver._resolve_secret
+    # Here people write these files, some with a byte order mark.
+    resolver._resolve_secret = staticmethod(lambda *named: (resolve(*named) or "").removeprefix("\ufeff"))
     log_config: Any = importlib.import_module("_truss_shared.log_config")
     sys.stdout = MarkedLines(sys.stdout, log_config.request_id_context.get)
     dynamic_config: Any = importlib.import_module("_truss_shared.dynamic_config_resolver")

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from ..errors import HarnessError
 from ..shipping.dependencies import check_running_version, is_own, own_dependencies
+from ..text_files import read_text
 
 _SERVER_PACKAGES: Final = frozenset(
     {
@@ -83,7 +84,7 @@ def read_pip_file(path: Path, *, including: tuple[Path, ...] = ()) -> list[str]:
     if path in including:
         raise HarnessError(f"the requirements file {path} includes itself: take its -r line out")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(f"cannot read the requirements file {path}: {error}") from error
     return list(_pip_lines(text.replace("\\\n", " "), path.parent, (*including, path)))

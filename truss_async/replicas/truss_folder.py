@@ -9,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 from ..errors import HarnessError
+from ..text_files import read_text
 
 CONFIG_FILE: Final = "config.yaml"
 _NEEDS_DOCKER: Final = {
@@ -52,7 +53,7 @@ def read_truss_folder(path: Path) -> TrussFolder:
 def _read_config(path: Path) -> dict[str, Any]:
     file = path / CONFIG_FILE
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = yaml.safe_load(read_text(file))
     except FileNotFoundError:
         raise HarnessError(f"no {CONFIG_FILE} in {path}: give the folder of a truss") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from .. import text_files
 from ..errors import HarnessError
 
 
@@ -102,7 +103,7 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
 def read_text(path: Path) -> str:
     """The file's text, with its line ends as they are."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return text_files.read_text(path)
     except FileNotFoundError:
         raise HarnessError(f"there is no {path}") from None
     except UnicodeDecodeError:

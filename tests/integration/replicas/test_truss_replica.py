@@ -84,7 +84,7 @@ def test_everything_of_the_image_reaches_the_model(
     (truss / "data" / "words.txt").write_text("a b c")
     secrets_dir = tmp_path / "secrets"
     secrets_dir.mkdir()
-    (secrets_dir / "folder_secret").write_text("s3cret")
+    (secrets_dir / "folder_secret").write_text("s3cret", encoding="utf-8-sig")
     monkeypatch.setenv("TRUSS_SECRET_env_secret", "s4cret")
     monkeypatch.setenv("FROM_SERVE", "inherited")
     monkeypatch.setenv("VIRTUAL_ENV", "/venv/of/the/harness")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ...text_files import read_text
 from .hooks import hooks_of_callable, hooks_of_model, is_model
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class TrussSecrets(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         value = self._variables.get(f"{_VARIABLE}{name}")
         if self._folder is not None and (file := self._folder / name).is_file():
-            value = file.read_text()
+            value = read_text(file)
         if not value:
             raise SecretNotFound(
                 f"Secret '{name}' not found: set {_VARIABLE}{name}, or put a file {name} into secrets_dir"
