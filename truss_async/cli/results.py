@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract import ArtifactReference, AsyncPredictResult
+from ..contract.json_text import write
 from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError
 from ..printable import escaped, printable
 from ..stores import OutputStore, ResultInfo, check_request_id
@@ -242,7 +243,10 @@ def _print_result(result: AsyncPredictResult, *, as_json: bool) -> None:
     ]
     for name, value in rows:
         print(f"{name:<12}{one_line(value)}")
-    text = json.dumps(result.data, indent=2, ensure_ascii=False)
+    try:
+        text = json.dumps(result.data, indent=2, ensure_ascii=False)
+    except RecursionError:  # so deep that the indents would be most of it
+        text = write(result.data).decode()
     print(escaped(text))
 
 

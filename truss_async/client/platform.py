@@ -16,6 +16,7 @@ from ..contract import (
     CancelAnswer,
     WebhookStatus,
 )
+from ..contract.json_text import IN_AN_ENVELOPE, parse
 from ..contract.requests import is_loopback
 from ..contract.statuses import QueueStatus
 from ..errors import ApiError, SettingsError, explained
@@ -83,6 +84,8 @@ class PlatformClient:
         """
         try:
             body = (request or AsyncPredictRequest(**fields)).model_dump_json()
+            if "NaN" in body or "Infinity" in body:  # perhaps in a text
+                parse(body.encode(), allow_inf_nan=False, max_depth=IN_AN_ENVELOPE)
         except ValidationError as error:
             raise SettingsError(explained(error)) from None
         except ValueError as error:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from ..contract import AsyncPredictResult
+from ..contract.json_text import parse
 from ..errors import InvalidResultError, RequestFailedError
 from .compression import decompressed
 
@@ -49,7 +49,7 @@ def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResul
 def parse_output(body: bytes, *, url: str) -> Any:
     """The output that lies in the object at the URL without a result around it; else as ``parse_result``."""
     try:
-        return from_json(_decompressed(body, url))
+        return parse(_decompressed(body, url))
     except ValueError:
         raise InvalidResultError(
             f"{url} is not JSON; it is cut off or was not written by this package"

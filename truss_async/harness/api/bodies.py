@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
 from ...contract import AsyncPredictRequest
 from ...errors import explained
+from .json_member import Member
 from .refusals import bad_request, too_large
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .refusals import CallRefusedError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_MODEL_INPUT = Member("model_input", beside=AsyncPredictRequest.model_fields)
 
 
 def declared_size(request: Request) -> int | None:
@@ -106,17 +109,22 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
 
 def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
-    """The request, and its model input as JSON.
+    """The request without its model input, and that as it is written in the body.
 
     Raises:
         CallRefusedError: 400, naming the first thing that is wrong.
     """
-    fields = parse_object(body, holding=', with a "model_input"')
     try:
-        request = AsyncPredictRequest.model_validate(fields)
+        found = _MODEL_INPUT.cut(body)
+    except ValueError as error:
+        raise bad_request(f"invalid JSON: {error}") from None
+    if found is None:
+        raise bad_request('the body must be a JSON object, with a "model_input"')
+    model_input, others = found
+    try:
+        return AsyncPredictRequest.model_validate(others), model_input
     except ValidationError as error:
         raise bad_request(explained(error)) from None
-    return request, to_json(request.model_input)
 
 
 def parse(model: type[Model], body: bytes) -> Model:
@@ -131,7 +139,7 @@ def parse(model: type[Model], body: bytes) -> Model:
         raise bad_request(explained(error)) from None
 
 
-def parse_object(body: bytes, *, holding: str = "") -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises:
@@ -142,5 +150,5 @@ def parse_object(body: bytes, *, holding: str = "") -> dict[str, Any]:
     except ValueError as error:
         raise bad_request(f"invalid JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise bad_request(f"the body must be a JSON object{holding}")
+        raise bad_request("the body must be a JSON object")
     return fields

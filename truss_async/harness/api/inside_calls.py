@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from ...contract.json_text import write
 from ...errors import ApiError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ async def call_api(
     Raises:
         ApiError: it refuses.
     """
-    sent = b"" if body is None else to_json(body)
+    sent = b"" if body is None else write(body)
     status, answer = 0, b""
 
     async def receive() -> Message:
