@@ -5,6 +5,7 @@ from typing import Annotated, Final, TypeAlias
 
 from ..errors import SettingsError
 from ..pasted import as_meant
+from ..text_files import read_text
 from .options import own_option
 
 ApiKeyFile: TypeAlias = Annotated[
@@ -42,7 +43,7 @@ def webhook_secrets_of(file: Path | None, *, given: tuple[str, ...] = ()) -> tup
 
 def _lines(file: Path, *, what: str) -> tuple[str, ...]:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_text(file)
     except OSError as error:
         raise SettingsError(f"{what}: cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError:
