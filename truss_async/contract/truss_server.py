@@ -2,8 +2,6 @@
 
 from typing import Any, Final
 
-from .json_text import write
-
 MODEL_ERROR_MESSAGE: Final = (
     "Internal Server Error (in model/chainlet)."  # for any exception that a hook raises
 )
@@ -32,6 +30,8 @@ def in_words(said: Any) -> str:
 
     A chainlet answers ``{"exception_message": …, "user_stack_trace": …}``; an ``HTTPException`` has any detail.
     """
+    from .json_text import write  # when the first error is told: a cold start counts
+
     if isinstance(said, dict):
         texts = (said.get(name) for name in ("exception_message", "message"))
         said = next((text for text in texts if isinstance(text, str) and text), said)
