@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 # Under 20 ms of modules. What else the plugin needs is imported in the background while the model loads.
 EXPECTED = {
     "truss_async": {"errors", "lazy_names", "printable", "contract", "model", "stores"},
-    "truss_async.contract": {"headers", "limits", "result_json", "results", "truss_server"},
+    "truss_async.contract": {
+        "deep_json",
+        "headers",
+        "json_text",
+        "limits",
+        "result_json",
+        "results",
+        "truss_server",
+    },
     "truss_async.model": {
         "chainlets",
         "construction",
