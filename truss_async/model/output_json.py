@@ -4,8 +4,9 @@ import sys
 from typing import Any, Final
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError
 
+from ..contract.json_text import parse, write
 from ..contract.result_json import without_lone_surrogates
 from ..errors import OutputError
 
@@ -17,16 +18,16 @@ def output_json(output: Any) -> bytes:
     """JSON that any parser reads, NaN and infinities as null: what the Truss server would send, wherever that is valid."""
     try:
         return _model_to_json(output) if isinstance(output, BaseModel) else _plain_to_json(output)
-    except PydanticSerializationError as error:
+    except ValueError as error:
         try:
             return _plain_to_json(without_lone_surrogates(output))
-        except PydanticSerializationError:
+        except ValueError:
             raise OutputError(f"the output cannot become JSON: {error}") from error
 
 
 def plain_json(value: Any) -> Any:
     """The value as it will be once it has been JSON."""
-    return from_json(_plain_to_json(value))
+    return parse(_plain_to_json(value))
 
 
 def is_sendable_key(key: object) -> bool:
@@ -70,8 +71,8 @@ def _model_to_json(model: BaseModel) -> bytes:
         body = model.model_dump_json().encode()
     except (PydanticSerializationError, UnicodeEncodeError):
         return _plain_to_json(model)
-    return _plain_to_json(from_json(body)) if b"NaN" in body or b"Infinity" in body else body
+    return _plain_to_json(parse(body)) if b"NaN" in body or b"Infinity" in body else body
 
 
 def _plain_to_json(value: Any) -> bytes:
-    return to_json(value, by_alias=False, inf_nan_mode="null", fallback=_encode_numbers)
+    return write(value, by_alias=False, inf_nan_mode="null", fallback=_encode_numbers)

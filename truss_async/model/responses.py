@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from pydantic_core import from_json
-
+from ..contract.json_text import parse_leniently
 from .truss_server import FIRST_ERROR_STATUS
 
 STREAM_REFUSED: Final = (
@@ -45,7 +44,7 @@ def response_content(response: Any) -> Any:
         return None
     try:
         if media_type == "application/json" or media_type.endswith("+json"):
-            return from_json(body)
+            return parse_leniently(body)
         if media_type.startswith("text/"):
             return body.decode(response.charset)
     except ValueError:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic_core import from_json
-
 from ..clock import Clock
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
+from ..contract.json_text import IN_AN_ENVELOPE, parse
 from ..contract.result_json import result_json
 from ..errors import InvalidResultError, ObjectExistsError, ObjectNotFoundError, OutputError, OutputStoreError
 from ..printable import printable_logger
@@ -142,7 +141,7 @@ class OutputSaver:
             ) from None
         body = output_json(answer)
         if not artifacts.is_sendable and not is_binary:
-            answer = from_json(body)
+            answer = parse(body)
         if self._settings.format == "result":
             body = self._result(writer.destination.keys.request_id, body)
         try:
@@ -175,7 +174,7 @@ class OutputSaver:
             return None
         reference = ArtifactReference(url=url, content_type=RESULT_CONTENT_TYPE, size_bytes=len(stored))
         try:
-            said = from_json(decompressed(stored))
+            said = parse(decompressed(stored), max_depth=IN_AN_ENVELOPE)
             data = said if self._settings.format == "raw" else said["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error

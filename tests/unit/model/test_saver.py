@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from starlette.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
 
+from tests.nesting import compact, innermost, nest, nested
 from tests.outputs import saver_of as saver
 from truss_async.errors import InvalidResultError, OutputError
 from truss_async.stores import ObjectStore, OutputStore, object_store
@@ -38,6 +41,37 @@ def test_an_output_that_is_no_json_is_refused_and_leaves_nothing(objects: Object
     with pytest.raises(OutputError, match="the output cannot become JSON"):
         saver(objects).save("r", output)
     assert list(objects.list()) == []
+
+
+class Page(BaseModel):
+    value: Any
+
+
+@pytest.mark.parametrize("depth", [199, 200, 254, 255])
+@pytest.mark.parametrize(
+    ("inside", "saved"),
+    [
+        (1, 1),
+        (float("nan"), None),
+        ("half \ud83d", "half \ufffd"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (Page(value=nest({1, 2}, 3)), {"value": nest([1, 2], 3)}),
+    ],
+)
+@pytest.mark.parametrize("form", ["result", "raw"])
+def test_what_is_nested_deeply_is_saved_and_read_back(
+    objects: ObjectStore, depth: int, inside: Any, saved: Any, form: Literal["result", "raw"]
+) -> None:
+    saver(objects, format=form).save("r", nest(inside, depth))
+    assert innermost(OutputStore(objects, format=form).get("r").data, depth) == saved
+    assert innermost(saver(objects, format=form, overwrite=False).save("r", 0), depth) == saved
+
+
+@pytest.mark.parametrize("depth", [200, 255])
+def test_a_response_of_any_depth_is_saved_as_what_it_says(objects: ObjectStore, depth: int) -> None:
+    saver(objects).save("r", Response(nested(depth), media_type="application/json"))
+    assert OutputStore(objects).get("r").model_dump_json().encode() == body(objects, "r.json")
+    assert compact(depth) in body(objects, "r.json")
 
 
 def test_raw_is_the_output_alone(objects: ObjectStore) -> None:
