@@ -15,6 +15,7 @@ HALF: Final = "half a character, such as \\ud83d alone, is no text; send both ha
 
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH:,} levels, which are the most: flatten it"
 _CONTAINERS: Final = (dict, list, tuple)
+_CLOSINGS: Final = {"[": "]", "{": "}"}
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 # A pair of halves, a half, or any other escape, of which the first two characters are found.
 _ESCAPE: Final = re.compile(
@@ -34,9 +35,12 @@ class DeepReader:
     """Reads JSON without recursion. What is shallow and small, C reads; it is tried for as long as that pays."""
 
     def __init__(self, text: str, *, allow_inf_nan: bool = True, max_depth: int) -> None:
+        for found in _ESCAPE.finditer(text):
+            if len(found[0]) == _LENGTH_OF_HALF:
+                raise json.JSONDecodeError(HALF, text, found.start())
         self._text = text
         self._max_depth = max_depth
-        self._scan = json.JSONDecoder(parse_constant=None if allow_inf_nan else _refuse_constant).raw_decode
+        self._decode = json.JSONDecoder(parse_constant=None if allow_inf_nan else _refuse_constant).raw_decode
         self._looked_at_in_vain = 0
 
     def value(self) -> Any:
@@ -45,56 +49,62 @@ class DeepReader:
         Raises:
             ValueError: it is no JSON, or nested too deeply.
         """
-        for found in _ESCAPE.finditer(self._text):
-            if len(found[0]) == _LENGTH_OF_HALF:
-                raise json.JSONDecodeError(HALF, self._text, found.start())
         value, end = self._read(self._skip(0))
-        if (end := self._skip(end)) != len(self._text):
-            raise json.JSONDecodeError("Extra data", self._text, end)
+        self._check_end(end)
         return value
 
-    def place_of_member(self, name: str) -> tuple[int, int]:
-        """Where, in bytes, the value of the last member with the name begins and ends in the object that is the text."""
-        start = end = 0
+    def members(self) -> dict[str, tuple[Any, int, int]] | None:
+        """The members of the object that is the whole text, and where in it each value begins and ends; None: it is none.
+
+        Raises:
+            ValueError: it is no JSON, or a value is nested too deeply.
+        """
         at = self._skip(0)
-        while self._text[at] != "}":
-            key, begin = self._key(self._skip(at + 1))
-            try:
-                _, at = self._scan(self._text, begin)
-            except RecursionError:
-                _, at = self._read(begin)
-            if key == name:
-                start, end = begin, at
-            at = self._skip(at)
-        before = len(self._text[:start].encode())
-        return before, before + len(self._text[start:end].encode())
+        if self._text[at : at + 1] != "{":
+            self.value()
+            return None
+        found: dict[str, tuple[Any, int, int]] = {}
+        at = self._skip(at + 1)
+        if self._text[at : at + 1] != "}":
+            character = ","
+            while character == ",":
+                name, start = self._name(at)
+                try:
+                    value, end = self._decode(self._text, start)
+                except RecursionError:
+                    value, end = self._read(start)
+                found[name] = value, start, end
+                character, at = self._after(end, "}")
+        else:
+            at += 1
+        self._check_end(at)
+        return found
 
     def _read(self, at: int) -> tuple[Any, int]:
         """The value that begins there, and where it ends."""
-        text = self._text
-        opened: list[tuple[Any, str | None]] = []
+        containers: list[Any] = []
+        names: list[str | None] = []  # of the member that is being read, for each of them that is an object
         while True:
-            value, at, is_open = self._begin(at, depth=len(opened))
+            value, at, is_open = self._begin(at, depth=len(containers))
             if is_open:
-                key, at = self._key(at) if isinstance(value, dict) else (None, at)
-                opened.append((value, key))
+                name, at = self._name(at) if type(value) is dict else (None, at)
+                containers.append(value)
+                names.append(name)
                 continue
-            while opened:
-                container, key = opened.pop()
-                if key is None:
+            while containers:
+                container, name = containers[-1], names[-1]
+                if name is None:
                     container.append(value)
+                    character, at = self._after(at, "]")
                 else:
-                    container[key] = value
-                at = self._skip(at)
-                character = text[at : at + 1]
+                    container[name] = value
+                    character, at = self._after(at, "}")
                 if character == ",":
-                    at = self._skip(at + 1)
-                    key, at = (None, at) if key is None else self._key(at)
-                    opened.append((container, key))
+                    if name is not None:
+                        names[-1], at = self._name(at)
                     break
-                if character != ("]" if key is None else "}"):
-                    raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-                value, at = container, at + 1
+                value = containers.pop()
+                names.pop()
             else:
                 return value, at
 
@@ -102,34 +112,48 @@ class DeepReader:
         """The value that begins there and where it ends; or a container that is still open, and where it goes on."""
         text = self._text
         character = text[at : at + 1]
-        if character not in ("[", "{"):
-            return *self._scan(text, at), False
+        if character not in _CLOSINGS:
+            return *self._decode(text, at), False
         if depth == self._max_depth:
             raise ValueError(_TOO_DEEP)
         if self._looked_at_in_vain <= 4 * at and depth + _WINDOW // 2 <= self._max_depth:
             try:
-                value, length = self._scan(text[at : at + _WINDOW], 0)
+                value, length = self._decode(text[at : at + _WINDOW])
                 return value, at + length, False
             except (ValueError, RecursionError):
                 self._looked_at_in_vain += _WINDOW
         container: Any = [] if character == "[" else {}
         at = self._skip(at + 1)
-        if text[at : at + 1] == ("]" if character == "[" else "}"):
+        if text[at : at + 1] == _CLOSINGS[character]:
             return container, at + 1, False
         return container, at, True
 
-    def _key(self, at: int) -> tuple[str, int]:
+    def _after(self, at: int, closing: str) -> tuple[str, int]:
+        """What follows a value, a comma or the end of its container, and what begins behind it."""
+        at = self._skip(at)
+        character = self._text[at : at + 1]
+        if character == ",":
+            return character, self._skip(at + 1)
+        if character != closing:
+            raise json.JSONDecodeError("Expecting ',' delimiter", self._text, at)
+        return character, at + 1
+
+    def _name(self, at: int) -> tuple[str, int]:
         """The name of the member that begins there, and where its value does."""
         if self._text[at : at + 1] != '"':
             raise json.JSONDecodeError("Expecting a name in double quotes", self._text, at)
-        key, at = self._scan(self._text, at)
+        name, at = self._decode(self._text, at)
         at = self._skip(at)
         if self._text[at : at + 1] != ":":
             raise json.JSONDecodeError("Expecting ':' delimiter", self._text, at)
-        return key, self._skip(at + 1)
+        return name, self._skip(at + 1)
 
     def _skip(self, at: int) -> int:
         return _SPACE.match(self._text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+    def _check_end(self, at: int) -> None:
+        if (end := self._skip(at)) != len(self._text):
+            raise json.JSONDecodeError("Extra data", self._text, end)
 
 
 def write_deep(value: Any, options: dict[str, Any], *, max_depth: int) -> bytes:

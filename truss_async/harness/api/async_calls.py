@@ -31,7 +31,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
     parts.limiters.submits.check()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
-    asked, model_input = parse_async_request(body)
+    asked, model_input = await parse_async_request(body)
     now = parts.clock.now()
     new = NewRequest(
         request_id=call.request_id,

@@ -108,14 +108,15 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
+async def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:
     """The request without its model input, and that as it is written in the body.
 
     Raises:
         CallRefusedError: 400, naming the first thing that is wrong.
     """
     try:
-        found = _MODEL_INPUT.cut(body)
+        # In a thread: what is deep is walked in Python, and may take a second.
+        found = _MODEL_INPUT.cut(body) or await asyncio.to_thread(_MODEL_INPUT.cut_by_walk, body)
     except ValueError as error:
         raise bad_request(f"invalid JSON: {error}") from None
     if found is None:

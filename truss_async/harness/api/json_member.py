@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from ...contract.deep_json import MAX_DEPTH, DeepReader
-from ...contract.json_text import IN_AN_ENVELOPE, check_finite, parse
+from ...contract.json_text import check_finite
 
 _TAIL: Final = 4096  # bytes at the end of a body in which the members after a large one are looked for
 _MARKED: Final = secrets.token_hex(16)  # nobody can know it, and so send it
@@ -26,14 +26,8 @@ class Member:
     def cut(self, body: bytes) -> tuple[bytes, dict[str, Any]] | None:
         """Its value, which is strict JSON, and the object with None in its place.
 
-        None: the body is no object, or has no such member.
-
-        Raises:
-            ValueError: the body is no JSON, or the value none that is strict, or nested too deeply.
+        None: the body has to be walked, in Python where it is deep; or there is something wrong with it.
         """
-        return self._cut_by_guess(body) or self._cut_by_walk(body)
-
-    def _cut_by_guess(self, body: bytes) -> tuple[bytes, dict[str, Any]] | None:
         if (found := self._beginning.search(body)) is None:
             return None
         start = found.end()
@@ -50,11 +44,17 @@ class Member:
         others[self._name] = None
         return value.rstrip(), others
 
-    def _cut_by_walk(self, body: bytes) -> tuple[bytes, dict[str, Any]] | None:
-        others = parse(body, allow_inf_nan=False, max_depth=IN_AN_ENVELOPE)
-        if not isinstance(others, dict) or self._name not in others:
+    def cut_by_walk(self, body: bytes) -> tuple[bytes, dict[str, Any]] | None:
+        """The same. None: the body is no object, or has no such member.
+
+        Raises:
+            ValueError: the body is no strict JSON, or nested too deeply.
+        """
+        text = body.decode()
+        members = DeepReader(text, allow_inf_nan=False, max_depth=MAX_DEPTH).members()
+        if members is None or self._name not in members:
             return None
-        check_finite(others[self._name], name=self._name)
-        others[self._name] = None
-        start, end = DeepReader(body.decode(), max_depth=MAX_DEPTH).place_of_member(self._name)
-        return body[start:end], others
+        value, start, end = members[self._name]
+        check_finite(value, name=self._name)
+        others = {name: found[0] for name, found in members.items()}
+        return text[start:end].encode(), others | {self._name: None}
