@@ -112,6 +112,7 @@ async def _make_shared(
         now=clock.now(),
         is_synced=settings.durability == "full",
         is_kept=settings.state_dir is not None,
+        report=report,
     )
     parts.push_async_callback(queue.close)
     if given.journal is not None:

@@ -51,6 +51,21 @@ def failure(code: ErrorCode, message: str, *, retry: bool) -> Failed:
     return Failed(ErrorDetail.of(code, message), retry)
 
 
+MAX_INTERRUPTIONS = 3
+
+
+def unfit(damage: str | None, *, interruptions: int) -> Failed | None:
+    """Why a request must not be run: it is damaged, or ended the process that ran it once too often. None: it may."""
+    if damage is not None:
+        return failure(ErrorCode.INTERNAL_SERVER_ERROR, damage, retry=False)
+    if interruptions >= MAX_INTERRUPTIONS:
+        message = (
+            f"the harness ended {interruptions} times while the model worked on it; it is not tried again"
+        )
+        return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=False)
+    return None
+
+
 def judge_answer(answer: ModelAnswer) -> Outcome:
     """Decide what a model server's answer means for the async request (platform documentation: error codes).
 

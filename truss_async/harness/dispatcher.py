@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
@@ -21,6 +21,7 @@ from .decisions import (
     failure,
     judge_answer,
     next_inference_delay,
+    unfit,
 )
 from .metrics import status_of
 from .request_queue import DueDelivery, RequestQueueError, until_stored
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from .faults import FaultyCalls
     from .metrics import DeploymentMetrics
     from .request_queue import ClaimedRequest, RequestQueue
+
+SUSPECTS_WAIT = timedelta(minutes=1)
+"""For so long, what was run when the process ended lets everything else go first."""
 
 
 class Dispatcher:
@@ -68,6 +72,9 @@ class Dispatcher:
         self._faulty = faulty
         self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
+        self._suspects: list[tuple[int, int, int, str]] = []
+        self._suspects_due = activity.now()
+        self._suspect: asyncio.Task[None] | None = None
         self._order = itertools.count()
         self._attempts: set[asyncio.Task[None]] = set()
         self._is_paused = False
@@ -93,12 +100,18 @@ class Dispatcher:
         """Go on with what others left in progress; they may have queued something, too."""
         now = self._activity.now()
         for waiting in await self._queue.take_over(self._deployment_id, now=now):
-            self._schedule(waiting.request_id, waiting.priority, waiting.next_attempt_at or now)
+            if waiting.interruptions and waiting.next_attempt_at is None:
+                entry = (waiting.interruptions, waiting.priority, next(self._order), waiting.request_id)
+                heapq.heappush(self._suspects, entry)
+                self._suspects_due = now + SUSPECTS_WAIT
+            else:
+                self._schedule(waiting.request_id, waiting.priority, waiting.next_attempt_at or now)
         self.note_queued()
 
     def drop(self) -> None:
         """What was claimed belongs to others: break it off."""
         self._retries.clear()
+        self._suspects.clear()
         for attempt in self._attempts:
             attempt.cancel()
         self.note_queued()
@@ -123,15 +136,40 @@ class Dispatcher:
         try:
             while slots and not self._is_paused and (request := await self._next_retry()):
                 self._start(request, slots.pop())
+            if self._suspects_due <= self._activity.now():
+                await self._try_suspect(slots)
             if slots and not self._is_paused and not self._is_drained:
                 for request in await self._claim(limit=len(slots)):
                     self._start(request, slots.pop())
-            if not slots or not self._retries:
-                return None
-            return (self._retries[0][0] - self._activity.now()).total_seconds()
+            if self._is_drained:
+                await self._try_suspect(slots)
+            return self._seconds_to_next() if slots else None
         finally:
             for replica in slots:
                 self._pool.release(replica, was_used=False)
+
+    def _seconds_to_next(self) -> float | None:
+        moments = [at for at, *_ in self._retries[:1]]
+        if self._suspects and self._suspect is None:
+            moments.append(self._suspects_due)
+        return (min(moments) - self._activity.now()).total_seconds() if moments else None
+
+    async def _try_suspect(self, slots: list[Replica]) -> None:
+        """Of what was run when the process ended, one at a time, the least suspicious first: it may end it again."""
+        while slots and self._suspects and self._suspect is None and not self._is_paused:
+            suspect = heapq.heappop(self._suspects)
+            try:
+                request = await self._queue.resume(suspect[3])
+            except RequestQueueError:
+                heapq.heappush(self._suspects, suspect)
+                raise
+            if request is not None:
+                self._suspect = self._start(request, slots.pop())
+                self._suspect.add_done_callback(self._suspect_ended)
+
+    def _suspect_ended(self, _: asyncio.Task[None]) -> None:
+        self._suspect = None
+        self._work.set()
 
     async def _claim(self, *, limit: int) -> list[ClaimedRequest]:
         now, queued = self._activity.now(), self._queued
@@ -158,10 +196,11 @@ class Dispatcher:
         heapq.heappush(self._retries, (at, priority, next(self._order), request_id))
         self._work.set()
 
-    def _start(self, request: ClaimedRequest, replica: Replica) -> None:
+    def _start(self, request: ClaimedRequest, replica: Replica) -> asyncio.Task[None]:
         attempt = self._activity.start(self._attempt(request, replica))
         self._attempts.add(attempt)
         attempt.add_done_callback(lambda done: self._ended(request, done))
+        return attempt
 
     def _ended(self, request: ClaimedRequest, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
@@ -174,7 +213,8 @@ class Dispatcher:
 
     async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:
         try:
-            outcome = await self._infer(request, replica)
+            refusal = unfit(request.damage, interruptions=request.interruptions)
+            outcome = refusal or await self._infer(request, replica)
         finally:
             self._pool.release(replica)
         await self._keep(request, outcome)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from ..contract import limits
-from .request_queue import until_stored
+from .request_queue import AT_ONCE, until_stored
 
 if TYPE_CHECKING:
     from .activity import Activity
     from .request_queue import RequestQueue
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
+FIRST_SLICE = 16
+SLICE_SECONDS = 0.02
 NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -54,8 +56,8 @@ class Housekeeping:
     async def _tidy(self) -> datetime:
         """Do what is due; return when to look again."""
         now = self._activity.now()
-        await self._queue.expire(now=now)
-        await self._queue.forget(over_before=now - STATUS_KEPT)
+        await self._in_slices(lambda limit: self._expire(now, limit))
+        await self._in_slices(lambda limit: self._queue.forget(over_before=now - STATUS_KEPT, limit=limit))
         expiry, over = await self._queue.next_expiry(), await self._queue.next_over()
         # Nothing that is over after now is forgotten before this.
         moments = [now + STATUS_KEPT]
@@ -64,3 +66,20 @@ class Housekeeping:
         if over is not None:
             moments.append(over + STATUS_KEPT)
         return min(moments)
+
+    async def _expire(self, now: datetime, limit: int) -> int:
+        return len(await self._queue.expire(now=now, limit=limit))
+
+    @staticmethod
+    async def _in_slices(work: Callable[[int], Awaitable[int]]) -> None:
+        """Do it until less is left than was allowed; as much at once as keeps others waiting for a moment only."""
+        clock, limit = asyncio.get_running_loop().time, FIRST_SLICE
+        while True:
+            started = clock()
+            if await work(limit) < limit:
+                return
+            took = clock() - started
+            if took > SLICE_SECONDS:
+                limit = max(1, limit // 2)
+            elif took < SLICE_SECONDS / 4:
+                limit = min(limit * 2, AT_ONCE)

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from .request_queue import RequestQueueError, until_stored
+from .request_queue.patience import PAUSE_SECONDS
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,7 +56,12 @@ class LeaseKeeper:
         """Keep the lease until cancelled, when nothing is worked on any more: it is given back then."""
         try:
             while True:
-                await until_stored(self._look_after, pause=self._activity.sleep, report=self._report)
+                await until_stored(
+                    self._look_after,
+                    pause=self._activity.sleep,
+                    report=self._report,
+                    longest_pause_seconds=PAUSE_SECONDS,  # the lease does not wait
+                )
                 await self._activity.sleep(self._lease_seconds / RENEWALS_A_LEASE)
         finally:
             self._lasts(None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -10,13 +11,14 @@ import pytest_asyncio
 
 from tests.unit.harness.scripted import ScriptedAnswer, ScriptedPool, ScriptedReplica, settle
 from tests.unit.harness.stage import ENDPOINT, FULL_DISK, Stage, accepted
-from truss_async.contract import RequestStatus
+from truss_async.contract import ErrorDetail, RequestStatus
 from truss_async.contract.headers import REQUEST_ID
+from truss_async.harness.decisions import MAX_INTERRUPTIONS
 from truss_async.harness.delivery_slots import MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.dispatcher import Dispatcher
 from truss_async.harness.faults import FaultyCalls, StoreGates
 from truss_async.harness.request_queue import ClaimedRequest, RequestQueueError, WaitingRetry
-from truss_async.harness.request_queue.patience import PAUSE_SECONDS
+from truss_async.harness.request_queue.patience import LONGEST_PAUSE_SECONDS, PAUSE_SECONDS
 from truss_async.replicas.protocol import ReplicaUnreachableError
 from truss_async.replicas.request_headers import RequestHeaders
 
@@ -474,6 +476,57 @@ async def test_what_was_in_progress_at_the_start_is_taken_up_when_its_time_has_c
     assert (await stage.queue.takes("resume")).said["request_id"] == "later"
 
 
+async def test_a_damaged_request_is_not_run_and_fails_with_its_reason(stage: DispatcherStage) -> None:
+    damaged = replace(stage.claimed(endpoint=ENDPOINT), damage="the model input was damaged")
+    await stage.claims(damaged)
+    finish = await stage.queue.takes("finish")
+    assert stage.model.open == []
+    assert finish.said["status"] is RequestStatus.FAILED
+    assert finish.said["errors"] == [
+        ErrorDetail(code="INTERNAL_SERVER_ERROR", message="the model input was damaged")
+    ]
+
+
+async def test_what_was_run_when_the_process_ended_lets_others_go_first_and_goes_alone(
+    stage: DispatcherStage,
+) -> None:
+    stage.pool.free = 3
+    suspects = [WaitingRetry(name, 0, None, times) for name, times in (("twice", 2), ("once", 1), ("one", 1))]
+    (await stage.queue.takes("take_over")).answer(suspects)
+    await stage.claims(stage.claimed("queued"))
+    resume = await stage.queue.takes("resume")
+    assert resume.said["request_id"] == "once"
+    resume.answer(replace(stage.claimed("once"), interruptions=1))
+    await settle()
+    assert (stage.model.open, stage.queue.open) == (["call", "call"], [])
+    await stage.answers(OK)
+    await stage.answers(OK)
+    (await stage.queue.takes("finish")).answer(True)
+    (await stage.queue.takes("finish")).answer(True)
+    assert (await stage.queue.takes("resume", claim=[])).said["request_id"] == "one"
+
+
+async def test_what_was_run_when_the_process_ended_waits_a_minute_for_others_at_most(
+    stage: DispatcherStage,
+) -> None:
+    (await stage.queue.takes("take_over")).answer([WaitingRetry("suspect", 0, None, 1)])
+    await stage.claims(stage.claimed("queued"))
+    stage.dispatcher.note_queued()
+    await stage.pass_time(60)
+    await stage.answers(OK)
+    await stage.queue.takes("resume", finish=True)
+
+
+async def test_what_ends_the_process_each_time_fails_in_the_end(stage: DispatcherStage) -> None:
+    (await stage.queue.takes("take_over")).answer([WaitingRetry("r1", 0, None, MAX_INTERRUPTIONS)])
+    resume = await stage.queue.takes("resume", claim=[])
+    resume.answer(replace(stage.claimed(), interruptions=MAX_INTERRUPTIONS))
+    finish = await stage.queue.takes("finish")
+    assert stage.model.open == []
+    assert [each.code for each in finish.said["errors"]] == ["MODEL_UNAVAILABLE"]
+    assert "ended 3 times" in finish.said["errors"][0].message
+
+
 # What others own.
 
 
@@ -636,7 +689,9 @@ async def test_a_slot_of_an_endpoint_is_given_back_each_time_a_full_disk_refuses
     """Else, after so many refusals, nothing is sent to that endpoint any more."""
     await stage.runs(stage.claimed(endpoint=ENDPOINT), OK)
     await stage.claims()
-    await stage.refuse("finish", times=MAX_IN_FLIGHT_PER_ENDPOINT + 1)
+    for _ in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1):
+        await stage.refuse("finish")
+        await stage.pass_time(LONGEST_PAUSE_SECONDS)
     finish = await stage.queue.takes("finish")
     assert finish.said["is_claimed"] is True
     finish.answer(True)

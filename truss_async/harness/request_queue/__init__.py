@@ -3,6 +3,7 @@
 from .accepted import AcceptedRequest
 from .patience import until_stored
 from .protocol import (
+    AT_ONCE,
     ClaimedRequest,
     DeliveryAttempt,
     DueDelivery,
@@ -17,6 +18,7 @@ from .protocol import (
 from .sqlite import SqliteRequestQueue
 
 __all__ = [
+    "AT_ONCE",
     "AcceptedRequest",
     "ClaimedRequest",
     "DeliveryAttempt",

@@ -12,9 +12,28 @@ if TYPE_CHECKING:
     from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus
     from .accepted import AcceptedRequest
 
+AT_ONCE = 256
+
 
 class RequestQueueError(HarnessError):
-    """The queue could not be read or written: nothing of the call took effect."""
+    """The queue could not be read or written: nothing of the call took effect.
+
+    ``is_lasting``: it will not be otherwise the next time, until somebody sees to it.
+    """
+
+    is_lasting = False
+
+
+class DamagedQueueError(RequestQueueError):
+    """What keeps the queue is not what was written."""
+
+    is_lasting = True
+
+
+class VanishedQueueError(RequestQueueError):
+    """What keeps the queue was taken away."""
+
+    is_lasting = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,8 @@ class ClaimedRequest:
     """A request that is in progress, with all that an inference attempt and the delivery of its result need.
 
     ``order`` is its number in the order of acceptance, from 1; no two requests of one run of the harness have the same.
+    With ``damage``, which says what is wrong, it is not what was accepted: it must not be run, but can be finished.
+    ``interruptions`` is how often an attempt at it ended because its owner did, without a word.
     """
 
     request_id: str
@@ -44,6 +65,8 @@ class ClaimedRequest:
     attempts_made: int
     created_at: datetime
     order: int
+    damage: str | None = None
+    interruptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +76,7 @@ class WaitingRetry:
     request_id: str
     priority: int
     next_attempt_at: datetime | None
+    interruptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +150,9 @@ class RequestQueue(Protocol):
     that when need be: at least once. With ``lease_seconds`` None there is one owner, and no lease: whoever opens the
     queue ends those before it, and can take over at once what they left.
 
+    A request, or a result, that the storage has damaged is never given out as if it were whole: the request is claimed
+    with its damage, and of the result a failure is delivered. The others are not concerned.
+
     Moments are given and returned in the time of the caller's clock. A storage that several machines share goes by a
     clock of its own, by which it judges what has expired, is due, or is late, and converts.
     """
@@ -185,11 +212,11 @@ class RequestQueue(Protocol):
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         """Withdraw a queued request; False when it is not queued."""
 
-    async def expire(self, *, now: datetime) -> list[str]:
-        """Expire what has waited too long; return the request ids."""
+    async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
+        """Expire up to ``limit`` requests that have waited too long; return their ids. Fewer: there are no more."""
 
-    async def forget(self, *, over_before: datetime) -> int:
-        """Drop requests that were over by then; return how many."""
+    async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
+        """Drop up to ``limit`` requests that were over by then; return how many. Fewer: there are no more."""
 
     async def next_expiry(self) -> datetime | None:
         """When the next queued request expires."""

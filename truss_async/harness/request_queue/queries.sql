@@ -1,8 +1,9 @@
 -- name: schema
--- Version 4. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
+-- Version 5. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
 -- since 1970 in UTC. Inputs and outputs lie in tables of their own, so that they can be erased while the status stays.
 -- The owner of a request is who infers it, or delivers its result, at this moment; one that is not among the owners
--- is gone, and left the request behind. Their numbers are not given twice.
+-- is gone, and left the request behind. Their numbers are not given twice. Checksums tell damage; interruptions are how
+-- often the process ended in an inference attempt. Open requests are counted as they come and go.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
@@ -22,7 +23,11 @@ CREATE TABLE requests (
   finished_at INTEGER,
   delivery_attempts INTEGER NOT NULL DEFAULT 0,
   next_delivery_at INTEGER,
-  over_at INTEGER
+  over_at INTEGER,
+  interruptions INTEGER NOT NULL DEFAULT 0,
+  head_checksum INTEGER NOT NULL DEFAULT 0,
+  input_checksum INTEGER NOT NULL DEFAULT 0,
+  result_checksum INTEGER
 );
 CREATE INDEX queued ON requests (deployment_id, priority, seq) WHERE status = 'QUEUED';
 CREATE INDEX expiring ON requests (expires_at) WHERE status = 'QUEUED';
@@ -41,6 +46,19 @@ CREATE TABLE deliveries (
   error TEXT,
   PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
+CREATE INDEX delivering ON requests (owner) WHERE finished_at IS NOT NULL AND owner IS NOT NULL;
+CREATE INDEX deliveries_by_time ON deliveries (sent_at);
+CREATE TABLE counts (
+  deployment_id TEXT NOT NULL, status TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (deployment_id, status)
+) WITHOUT ROWID;
+CREATE TRIGGER request_came AFTER INSERT ON requests WHEN NEW.status IN ('QUEUED', 'IN_PROGRESS') BEGIN
+  INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER request_went_on AFTER UPDATE OF status ON requests WHEN OLD.status <> NEW.status BEGIN
+  UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
+  INSERT INTO counts SELECT NEW.deployment_id, NEW.status, 1 WHERE NEW.status IN ('QUEUED', 'IN_PROGRESS')
+    ON CONFLICT DO UPDATE SET number = number + 1;
+END;
 
 -- name: migrate_1
 -- From version 1, which served one model and did not write its id down: 'local' is what it was by default.
@@ -69,13 +87,51 @@ ALTER TABLE requests ADD COLUMN owner INTEGER;
 UPDATE requests SET owner = 0 WHERE status = 'IN_PROGRESS'
   OR (webhook_status = 'PENDING' AND finished_at IS NOT NULL AND next_delivery_at IS NULL);
 
+-- name: migrate_4
+-- From version 4, which took the disk's word for everything, and counted what it was asked for.
+ALTER TABLE requests ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN head_checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN input_checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN result_checksum INTEGER;
+UPDATE requests SET head_checksum = checksum(request_id, deployment_id, priority, request, created_at, expires_at);
+UPDATE requests SET
+  input_checksum = coalesce((SELECT checksum_on(head_checksum, body) FROM model_inputs AS i WHERE i.seq = requests.seq), 0),
+  result_checksum = checksum(
+    request_id, errors, coalesce((SELECT body FROM model_outputs AS o WHERE o.seq = requests.seq), x'')
+  );
+CREATE INDEX delivering ON requests (owner) WHERE finished_at IS NOT NULL AND owner IS NOT NULL;
+CREATE INDEX deliveries_by_time ON deliveries (sent_at);
+CREATE TABLE counts (
+  deployment_id TEXT NOT NULL, status TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (deployment_id, status)
+) WITHOUT ROWID;
+CREATE TRIGGER request_came AFTER INSERT ON requests WHEN NEW.status IN ('QUEUED', 'IN_PROGRESS') BEGIN
+  INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER request_went_on AFTER UPDATE OF status ON requests WHEN OLD.status <> NEW.status BEGIN
+  UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
+  INSERT INTO counts SELECT NEW.deployment_id, NEW.status, 1 WHERE NEW.status IN ('QUEUED', 'IN_PROGRESS')
+    ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+INSERT INTO counts
+  SELECT deployment_id, status, count(*) FROM requests WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY 1, 2;
+
 -- name: begin_lease
 -- A new owner; without an end of its lease, one for as long as there is no other.
 INSERT INTO owners (lease_ends_at) VALUES (:lease_ends_at);
 
+-- name: be_owner
+-- Still, after what was damaged was mended.
+INSERT OR IGNORE INTO owners (number) VALUES (:owner);
+
 -- name: renew_lease
 -- Also one that has ended, if nobody noticed.
 UPDATE owners SET lease_ends_at = :lease_ends_at WHERE number = :owner RETURNING number;
+
+-- name: count_interruptions
+-- Of what was being inferred by owners that are late, or (without a moment) by all: they ended without a word.
+UPDATE requests SET interruptions = interruptions + 1
+WHERE status = 'IN_PROGRESS' AND next_attempt_at IS NULL
+  AND owner IN (SELECT number FROM owners WHERE :now IS NULL OR (lease_ends_at <= :now AND number <> :owner));
 
 -- name: end_late_leases
 -- Those of the others: who is late himself will see when he renews.
@@ -90,15 +146,17 @@ DELETE FROM owners;
 -- name: enqueue
 -- A new request, queued. Its number follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
-  seq, request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at
+  seq, request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at,
+  head_checksum, input_checksum
 ) VALUES (
   max(:last_order, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
-  :request_id, :deployment_id, 'QUEUED', :webhook_status, :priority, :request, :created_at, :expires_at, :created_at
+  :request_id, :deployment_id, 'QUEUED', :webhook_status, :priority, :request, :created_at, :expires_at, :created_at,
+  :head_checksum, :input_checksum
 );
 
 -- name: enqueue_input
--- The model input of the request just inserted.
-INSERT INTO model_inputs (seq, body) VALUES (last_insert_rowid(), :body);
+-- The model input of the request just inserted, in place of one that damage left without a request.
+INSERT OR REPLACE INTO model_inputs (seq, body) VALUES (last_insert_rowid(), :body);
 
 -- name: claim
 -- The next requests of a deployment, by priority, then age; expired ones are never started. Who is no owner gets none.
@@ -109,22 +167,22 @@ WHERE status = 'QUEUED' AND EXISTS (SELECT 1 FROM owners WHERE number = :owner) 
   ORDER BY priority, seq LIMIT :limit
 )
 RETURNING
-  seq, request_id, priority, request, attempts, created_at,
-  (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
+  seq, request_id, deployment_id, priority, request, attempts, created_at, expires_at, interruptions,
+  head_checksum, input_checksum, (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: take_over
 -- What is in progress, and was left behind.
 UPDATE requests SET owner = :owner
 WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id AND owner NOT IN (SELECT number FROM owners)
-RETURNING seq, request_id, priority, next_attempt_at;
+RETURNING seq, request_id, priority, next_attempt_at, interruptions;
 
 -- name: resume
 -- One request that is in progress, for another inference attempt.
 UPDATE requests SET next_attempt_at = NULL
 WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
 RETURNING
-  seq, request_id, priority, request, attempts, created_at,
-  (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
+  seq, request_id, deployment_id, priority, request, attempts, created_at, expires_at, interruptions,
+  head_checksum, input_checksum, (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: retry_later
 -- An inference attempt failed and another one follows.
@@ -136,6 +194,7 @@ RETURNING seq;
 -- Inference is over. With a webhook the output is kept until it is delivered; without one the request is over.
 UPDATE requests SET
   status = :status, status_at = :now, finished_at = :now, attempts = :attempts, errors = :errors, next_attempt_at = NULL,
+  result_checksum = :result_checksum,
   owner = CASE WHEN webhook_status = 'PENDING' AND :is_claimed THEN owner END,
   next_delivery_at = CASE WHEN webhook_status = 'PENDING' AND NOT :is_claimed THEN :now END,
   over_at = CASE webhook_status WHEN 'PENDING' THEN NULL ELSE :now END
@@ -143,7 +202,7 @@ WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
 RETURNING seq, webhook_status;
 
 -- name: keep_output
-INSERT INTO model_outputs (seq, body) VALUES (:seq, :body);
+INSERT OR REPLACE INTO model_outputs (seq, body) VALUES (:seq, :body);
 
 -- name: erase_input
 DELETE FROM model_inputs WHERE seq = :seq;
@@ -160,16 +219,21 @@ WHERE request_id = :request_id AND status = 'QUEUED'
 RETURNING seq, request_id;
 
 -- name: expire
--- Requests that were not started in time; nothing is sent for them.
+-- Requests that were not started in time; nothing is sent for them. So many at most.
 UPDATE requests SET
   status = 'EXPIRED', status_at = :now, over_at = :now,
   webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
-WHERE status = 'QUEUED' AND expires_at <= :now
+WHERE status = 'QUEUED' AND seq IN (
+  SELECT seq FROM requests WHERE status = 'QUEUED' AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+)
 RETURNING seq, request_id;
 
 -- name: forget
--- Requests whose status has been readable long enough.
-DELETE FROM requests WHERE over_at <= :over_before RETURNING seq;
+-- Requests whose status has been readable long enough, so many at most.
+DELETE FROM requests WHERE seq IN (
+  SELECT seq FROM requests WHERE over_at <= :over_before ORDER BY over_at LIMIT :limit
+)
+RETURNING seq;
 
 -- name: forget_deliveries
 DELETE FROM deliveries WHERE seq = :seq;
@@ -187,11 +251,13 @@ WHERE EXISTS (SELECT 1 FROM owners WHERE number = :owner) AND seq IN (
   SELECT seq FROM requests WHERE next_delivery_at <= :now ORDER BY next_delivery_at, seq LIMIT :limit
 )
 RETURNING
-  seq, request_id, deployment_id, request, errors, delivery_attempts,
-  (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq) AS model_output;
+  seq, request_id, deployment_id, priority, request, created_at, expires_at, status, errors, delivery_attempts,
+  head_checksum, result_checksum, (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq) AS model_output;
 
 -- name: claimed_delivery
-SELECT seq, request_id, deployment_id, request, errors, delivery_attempts, body AS model_output
+SELECT
+  seq, request_id, deployment_id, priority, request, created_at, expires_at, status, errors, delivery_attempts,
+  head_checksum, result_checksum, body AS model_output
 FROM requests LEFT JOIN model_outputs USING (seq)
 WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner;
 
@@ -200,12 +266,12 @@ SELECT min(next_delivery_at) AS at FROM requests WHERE next_delivery_at IS NOT N
 
 -- name: release_deliveries
 -- What was being sent, and was left behind, is due again. (Nobody is not in an empty set, either.)
-UPDATE requests SET next_delivery_at = :now, owner = NULL
+UPDATE requests INDEXED BY delivering SET next_delivery_at = :now, owner = NULL
 WHERE finished_at IS NOT NULL AND owner IS NOT NULL AND owner NOT IN (SELECT number FROM owners)
 RETURNING seq;
 
 -- name: record_delivery
-INSERT INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
+INSERT OR REPLACE INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
 VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error);
 
 -- name: deliver_later
@@ -232,7 +298,6 @@ FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
 WHERE r.request_id = :request_id ORDER BY d.attempt;
 
 -- name: latest_deliveries
--- Asked by people, now and then: it is not worth an index that every delivery pays for.
 SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
 FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
 ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
@@ -241,9 +306,28 @@ ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;
 
 -- name: open_by_deployment
-SELECT deployment_id, count(*) AS open FROM requests WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY deployment_id;
+-- A row or two for each deployment that ever was.
+SELECT deployment_id, sum(number) AS open FROM counts GROUP BY deployment_id HAVING open > 0;
 
 -- name: counts
 SELECT
-  (SELECT count(*) FROM requests WHERE deployment_id = :deployment_id AND status = 'QUEUED') AS queued,
-  (SELECT count(*) FROM requests WHERE deployment_id = :deployment_id AND status = 'IN_PROGRESS') AS in_progress;
+  coalesce((SELECT number FROM counts WHERE deployment_id = :deployment_id AND status = 'QUEUED'), 0) AS queued,
+  coalesce((SELECT number FROM counts WHERE deployment_id = :deployment_id AND status = 'IN_PROGRESS'), 0) AS in_progress;
+
+-- name: spoil_output
+-- A result that is not what it was: a failure is sent in its place.
+UPDATE requests SET status = 'FAILED', errors = :errors, result_checksum = :result_checksum WHERE seq = :seq;
+
+-- name: disown
+-- A request that is not what was accepted: nothing of it can be trusted, so nothing is sent, or kept of it.
+UPDATE requests SET
+  request_id = :request_id, priority = :priority, request = :request, created_at = :created_at, expires_at = :expires_at,
+  head_checksum = :head_checksum,
+  webhook_status = CASE webhook_status WHEN 'NO_WEBHOOK_PROVIDED' THEN webhook_status ELSE 'FAILED' END
+WHERE seq = :seq;
+
+-- name: end_disowned
+-- Its result cannot be sent.
+UPDATE requests SET
+  status = 'FAILED', errors = :errors, owner = NULL, next_delivery_at = NULL, over_at = :now, status_at = :now
+WHERE seq = :seq;

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus, WebhookStatus
 from .accepted import AcceptedRequest
@@ -20,45 +20,69 @@ from .protocol import (
     WaitingRetry,
 )
 
+Row: TypeAlias = sqlite3.Row | Mapping[str, Any]
+"""By name."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def claimed_request(row: sqlite3.Row) -> ClaimedRequest:
-    """A request with its input."""
-    if row["model_input"] is None:
-        raise sqlite3.DatabaseError(f"request {row['request_id']} has no model input")
+def claimed_request(row: Row, *, damage: str | None = None) -> ClaimedRequest:
+    """A request with its input, which are what was accepted, or else damaged."""
     return ClaimedRequest(
         request_id=row["request_id"],
         accepted=_accepted(row),
         priority=row["priority"],
         model_input=row["model_input"],
-        attempts_made=row["attempts"],
+        attempts_made=number(row["attempts"]),
         created_at=_known_moment(row["created_at"]),
         order=row["seq"],
+        damage=damage,
+        interruptions=number(row["interruptions"]),
     )
 
 
 def waiting_retry(row: sqlite3.Row) -> WaitingRetry:
     """A request between two inference attempts."""
-    return WaitingRetry(row["request_id"], row["priority"], _moment(row["next_attempt_at"]))
+    return WaitingRetry(
+        str(row["request_id"]),
+        number(row["priority"]),
+        _moment(row["next_attempt_at"]),
+        number(row["interruptions"]),
+    )
 
 
-def due_delivery(row: sqlite3.Row) -> DueDelivery:
-    """A result with its output."""
+def due_delivery(row: Row) -> DueDelivery:
+    """A result with its output, which are what inference ended with."""
     return DueDelivery(
         request_id=row["request_id"],
         accepted=_accepted(row),
         deployment_id=row["deployment_id"],
         data=row["model_output"],
         errors=_errors(row["errors"]),
-        attempts_made=row["delivery_attempts"],
+        attempts_made=number(row["delivery_attempts"]),
         order=row["seq"],
     )
 
 
+def number(found: object) -> int:
+    """What should be a number, and is one unless the disk made something else of it."""
+    return found if isinstance(found, int) else 0
+
+
 def request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> RequestRecord:
-    """All columns of a request, and the attempts to deliver it."""
+    """All columns of a request, and the attempts to deliver it.
+
+    Raises:
+        sqlite3.DatabaseError: they are not what was written.
+    """
+    try:
+        return _request_record(row, deliveries)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise sqlite3.DatabaseError(f"request {row['request_id']} cannot be read: {error}") from error
+
+
+def _request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> RequestRecord:
     accepted = _accepted(row)
     return RequestRecord(
         status=AsyncRequestStatus(
@@ -112,12 +136,17 @@ def _known_moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _moment(micros: int | None) -> datetime | None:
+def _moment(micros: object) -> datetime | None:
     """The moment that is kept so, if there is one."""
-    return None if micros is None else _known_moment(micros)
+    if not isinstance(micros, int):
+        return None
+    try:
+        return _known_moment(micros)
+    except OverflowError:  # the disk made something else of it
+        return _EPOCH if micros < 0 else datetime.max.replace(tzinfo=timezone.utc)
 
 
-def _accepted(row: sqlite3.Row) -> AcceptedRequest:
+def _accepted(row: Row) -> AcceptedRequest:
     try:
         return AcceptedRequest.from_json(row["request"])
     except ValueError as error:

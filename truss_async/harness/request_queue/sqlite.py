@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ...contract import WebhookStatus
-from .protocol import RequestQueueError
+from . import damage
+from .checksums import checksum, head_checksum, result_checksum
+from .lost_log import lost_pages
+from .protocol import AT_ONCE, DamagedQueueError, RequestQueueError
 from .queries import queries
 from .rows import (
-    claimed_request,
-    due_delivery,
     errors_json,
     micros,
     next_moment,
@@ -23,7 +26,8 @@ from .rows import (
     request_record,
     waiting_retry,
 )
-from .writer import DatabaseWriter
+from .salvage import check, salvage
+from .writer import DatabaseWriter, is_damage
 
 if TYPE_CHECKING:
     from ...contract import ErrorDetail, RequestStatus
@@ -41,14 +45,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Rows: TypeAlias = list[sqlite3.Row]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
 
 
 class SqliteRequestQueue:
     """A RequestQueue in one SQLite file. Survives the end of the process at any moment."""
 
-    _owner: int
+    _owner: int | None = None
 
     def __init__(
         self,
@@ -58,11 +62,13 @@ class SqliteRequestQueue:
         lease_seconds: float | None = None,
         is_synced: bool = False,
         is_kept: bool = True,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Open the file, or make it. Without leases, whoever had it open before is its owner no longer.
 
         With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns. A file that is
-        not to be kept is never waited for to reach the disk.
+        not to be kept is never waited for to reach the disk. Of damage, what was saved from it, and what was lost,
+        ``report`` is told.
 
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
@@ -72,17 +78,20 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         self.lease_seconds = lease_seconds
+        self._path = path
+        self._report = report
         self._last_order = 0
+        self._now = micros(now)
+        self._mending = asyncio.Lock()
         # NORMAL: what is committed survives the process, not the machine.
-        synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
+        self._synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
         try:
-            self._writer = DatabaseWriter(
-                path,
-                lambda connection: self._prepare(connection, path, now),
-                synchronous=synchronous,
-            )
-        except sqlite3.Error as error:
-            raise RequestQueueError(f"cannot open the request queue {path}: {error}") from error
+            if lease_seconds is None:
+                self._report_lost_log()
+            self._writer = self._open(now)
+        except (sqlite3.Error, OSError) as error:
+            remedy = "; move it away to begin with an empty one" if is_damage(error) else ""
+            raise RequestQueueError(f"cannot open the request queue {path}: {error}{remedy}") from error
 
     async def enqueue(self, request: NewRequest) -> None:
         parameters: dict[str, object] = {
@@ -94,6 +103,8 @@ class SqliteRequestQueue:
             "created_at": micros(request.created_at),
             "expires_at": micros(request.expires_at),
         }
+        head = parameters["head_checksum"] = head_checksum(parameters)
+        parameters["input_checksum"] = checksum(request.model_input, start=head)
 
         def operation(connection: sqlite3.Connection) -> None:
             parameters["last_order"] = self._last_order
@@ -101,7 +112,7 @@ class SqliteRequestQueue:
             self._last_order = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
 
-        await self._writer.run(operation)
+        await self._transact(operation)
 
     async def renew(self, *, now: datetime) -> bool:
         def begin_another(connection: sqlite3.Connection, renewed: Rows) -> bool:
@@ -115,20 +126,26 @@ class SqliteRequestQueue:
         await self._run("end_lease", _number)
 
     async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
-        await self._run("end_late_leases", _number, now=micros(now))
+        await self._end_late_leases(now)
         taken = _each(waiting_retry, by=("priority", "seq"))
         return await self._run("take_over", taken, deployment_id=deployment_id)
 
     async def release_deliveries(self, *, now: datetime) -> int:
-        await self._run("end_late_leases", _number, now=micros(now))
+        await self._end_late_leases(now)
         return await self._run("release_deliveries", _number, now=micros(now))
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
-        claimed = _each(claimed_request, by=("priority", "seq"))
-        return await self._run("claim", claimed, deployment_id=deployment_id, limit=limit, now=micros(now))
+        def read(connection: sqlite3.Connection, rows: Rows) -> list[ClaimedRequest]:
+            found = [damage.claimed(connection, row, now=now, report=self._report) for row in rows]
+            return sorted(found, key=attrgetter("priority", "order"))
+
+        return await self._run("claim", read, deployment_id=deployment_id, limit=limit, now=micros(now))
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
-        return await self._run("resume", _first(claimed_request), request_id=request_id)
+        def read(connection: sqlite3.Connection, rows: Rows) -> ClaimedRequest | None:
+            return damage.claimed(connection, rows[0], now=None, report=self._report) if rows else None
+
+        return await self._run("resume", read, request_id=request_id)
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
@@ -161,13 +178,15 @@ class SqliteRequestQueue:
                     connection.execute(_SQL["keep_output"], {"seq": row["seq"], "body": data})
             return bool(rows)
 
+        told = errors_json(errors)
         return await self._run(
             "finish",
             keep_output,
             request_id=request_id,
             status=status.value,
             attempts=attempts,
-            errors=errors_json(errors),
+            errors=told,
+            result_checksum=result_checksum(request_id, told, data),
             now=micros(now),
             is_claimed=is_claimed,
         )
@@ -175,15 +194,15 @@ class SqliteRequestQueue:
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         return bool(await self._run("cancel", _erase_input, request_id=request_id, now=micros(now)))
 
-    async def expire(self, *, now: datetime) -> list[str]:
-        return await self._run("expire", _erase_input, now=micros(now))
+    async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
+        return await self._run("expire", _erase_input, now=micros(now), limit=limit)
 
-    async def forget(self, *, over_before: datetime) -> int:
+    async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
         def forget_deliveries(connection: sqlite3.Connection, rows: Rows) -> int:
             connection.executemany(_SQL["forget_deliveries"], [{"seq": row["seq"]} for row in rows])
             return len(rows)
 
-        return await self._run("forget", forget_deliveries, over_before=micros(over_before))
+        return await self._run("forget", forget_deliveries, over_before=micros(over_before), limit=limit)
 
     async def next_expiry(self) -> datetime | None:
         return await self._run("next_expiry", _first(next_moment))
@@ -195,12 +214,17 @@ class SqliteRequestQueue:
         return await self._run("next_delivery", _first(next_moment))
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
-        return await self._run(
-            "claim_deliveries", _each(due_delivery, by=("seq",)), limit=limit, now=micros(now)
-        )
+        def read(connection: sqlite3.Connection, rows: Rows) -> list[DueDelivery]:
+            found = [damage.due(connection, row, now=now, report=self._report) for row in rows]
+            return sorted((each for each in found if each is not None), key=attrgetter("order"))
+
+        return await self._run("claim_deliveries", read, limit=limit, now=micros(now))
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
-        return await self._run("claimed_delivery", _first(due_delivery), request_id=request_id)
+        def read(connection: sqlite3.Connection, rows: Rows) -> DueDelivery | None:
+            return damage.due(connection, rows[0], now=None, report=self._report) if rows else None
+
+        return await self._run("claimed_delivery", read, request_id=request_id)
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
         return await self._run(
@@ -241,22 +265,95 @@ class SqliteRequestQueue:
         return dict(await self._run("open_by_deployment", _each(tuple)))
 
     async def close(self) -> None:
+        if self.lease_seconds is None:
+            with contextlib.suppress(
+                RequestQueueError
+            ):  # closed already, or nobody will know that it ended in peace
+                await self._run("end_lease", _number)
         await self._writer.close()
 
-    async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: object) -> T:
+    async def _end_late_leases(self, now: datetime) -> None:
+        await self._run("count_interruptions", _number, now=micros(now))
+        await self._run("end_late_leases", _number, now=micros(now))
+
+    async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
         """In one transaction, run a query and do with its rows what follows from them; the caller is its owner."""
         parameters["owner"] = self._owner
+        self._now = parameters.get("now", self._now)
 
         def operation(connection: sqlite3.Connection) -> T:
             return then(connection, connection.execute(_SQL[name], parameters).fetchall())
 
-        return await self._writer.run(operation)
+        return await self._transact(operation)
 
-    def _prepare(self, connection: sqlite3.Connection, path: Path, now: datetime) -> None:
-        _bring_up_to_date(connection, path)
-        if self.lease_seconds is None:
-            connection.execute(_SQL["end_all_leases"])
-        self._owner = self._begin_lease(connection, now)
+    async def _transact(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        writer = self._writer
+        try:
+            return await writer.run(operation)
+        except RequestQueueError as error:
+            if not isinstance(error, DamagedQueueError) and writer is self._writer:
+                raise
+            await self._mend(writer, error)
+            return await self._writer.run(operation)
+
+    async def _mend(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
+        """Save what can be saved from a database in which that writer met damage, and go on with it."""
+        async with self._mending:
+            if writer is not self._writer:
+                return
+            if self.lease_seconds is not None:  # others have it open
+                raise error
+            await writer.close()
+            try:
+                self._salvage(error)
+                self._writer = DatabaseWriter(self._path, self._go_on, synchronous=self._synchronous)
+            except (sqlite3.Error, OSError) as reason:
+                raise DamagedQueueError(f"{error}; it cannot be mended: {reason}") from reason
+
+    def _open(self, now: datetime) -> DatabaseWriter:
+        def prepare(connection: sqlite3.Connection) -> None:
+            check(connection, self._path)
+            _bring_up_to_date(connection, self._path)
+            if self.lease_seconds is None:
+                connection.execute(_SQL["count_interruptions"], {"now": None, "owner": None})
+                connection.execute(_SQL["end_all_leases"])
+            self._owner = self._begin_lease(connection, now)
+
+        try:
+            return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
+        except sqlite3.Error as error:
+            if self.lease_seconds is not None or not is_damage(error):
+                raise
+            self._salvage(error)
+            return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
+
+    def _go_on(self, connection: sqlite3.Connection) -> None:
+        _bring_up_to_date(connection, self._path)
+        connection.execute(_SQL["be_owner"], {"owner": self._owner})
+
+    def _salvage(self, error: Exception) -> None:
+        aside = _aside(self._path)
+        salvaged = salvage(
+            self._path,
+            aside,
+            now=self._now,
+            version=SCHEMA_VERSION,
+            prepare=lambda connection: _bring_up_to_date(connection, self._path),
+        )
+        lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
+        self._report(
+            f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
+            f"{lost if salvaged.lost else ''}; what was damaged is kept as {aside}; look at the disk"
+        )
+
+    def _report_lost_log(self) -> None:
+        aside = _aside(self._path)
+        if pages := lost_pages(self._path, aside):
+            self._report(
+                f"the log of the request queue {self._path}-wal was damaged or cut off: the last {pages} pages of it are lost, "
+                "with requests that were accepted, or what was done with them; look for their ids with the callers; "
+                f"what is left of the log is kept as {aside}-wal; look at the disk"
+            )
 
     def _begin_lease(self, connection: sqlite3.Connection, now: datetime) -> int:
         return connection.execute(_SQL["begin_lease"], {"lease_ends_at": self._lease_end(now)}).lastrowid or 0
@@ -266,6 +363,7 @@ class SqliteRequestQueue:
 
 
 _SQL = queries()
+_SUFFIXES = (".sqlite3", ".sqlite3-wal")
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
@@ -275,11 +373,21 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer version of truss-async (schema {found}, this one reads up to {SCHEMA_VERSION}); "
             "use that version, or another state folder"
         )
+    connection.create_function("checksum", -1, checksum, deterministic=True)
+    connection.create_function("checksum_on", 2, lambda start, body: checksum(body, start=start))
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")
     for script, version in _steps_from(found):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
+
+
+def _aside(path: Path) -> Path:
+    """Where what is damaged is kept: a name that is free."""
+    number = 1
+    while any(path.with_name(f"{path.stem}-damaged-{number}{suffix}").exists() for suffix in _SUFFIXES):
+        number += 1
+    return path.with_name(f"{path.stem}-damaged-{number}.sqlite3")
 
 
 def _steps_from(found: int) -> list[tuple[str, int]]:

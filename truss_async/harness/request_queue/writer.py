@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .protocol import RequestQueueError
+from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class DatabaseWriter:
         self, path: Path, prepare: Callable[[sqlite3.Connection], None], *, synchronous: str
     ) -> None:
         """``synchronous`` is SQLite's setting of that name: FULL, NORMAL or OFF."""
+        self._path = str(path)
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         try:
@@ -60,6 +62,7 @@ class DatabaseWriter:
             self._connection.close()
             raise
         self._thread = ThreadPoolExecutor(1, "truss-async-queue") if synchronous == "FULL" else None
+        self._file = _file_at(self._path)
         self._log = WriteAheadLog(path, is_kept=synchronous != "OFF")
         self._waiting: list[_Operation] = []
         self._is_busy = False
@@ -120,13 +123,26 @@ class DatabaseWriter:
             for operation in group:
                 operation.result = None
                 try:
-                    self._transact([operation])
+                    self._transact_leniently(operation)
                 except sqlite3.Error as error:
-                    operation.error = RequestQueueError(_explain(error))
+                    operation.error = _explained(error, self._path)
         except BaseException:  # a defect: nobody may wait for ever, nor believe that it was done
             for operation in group:
                 operation.error = RequestQueueError("the request queue has broken down")
             raise
+
+    def _transact_leniently(self, operation: _Operation) -> None:
+        """Whoever reads a text that the disk made no text of finds that it is not what was written."""
+        try:
+            self._transact([operation])
+        except sqlite3.OperationalError as error:
+            if "decode to UTF-8" not in str(error):
+                raise
+            self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
+            try:
+                self._transact([operation])
+            finally:
+                self._connection.text_factory = str
 
     def _transact(self, group: list[_Operation]) -> None:
         connection = self._connection
@@ -134,6 +150,8 @@ class DatabaseWriter:
         try:
             for operation in group:
                 operation.result = operation.run(connection)
+            if _file_at(self._path) != self._file:
+                raise sqlite3.OperationalError(_VANISHED)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -215,14 +233,37 @@ class WriteAheadLog:
             return False
 
 
-def _explain(error: sqlite3.Error) -> str:
+_VANISHED = "the file is not there any more"
+_DAMAGE = ("malformed", "not a database", "no such table", "no such column", "no such index")
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Which file that is."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (at each commit)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the database is not what was written. (What it says has a code only from Python 3.11 on.)"""
     text = str(error)
-    if "full" in text:
-        return f"cannot write the request queue: {text}; free some space on the disk of the state folder"
-    if "readonly" in text:
-        return f"cannot write the request queue: {text}; the state folder must be writable"
-    if "I/O" in text:
-        return (
-            f"cannot write the request queue: {text}; look at the disk of the state folder, and at its quotas"
-        )
-    return f"cannot use the request queue: {text}"
+    return any(words in text for words in _DAMAGE)
+
+
+def _explained(error: sqlite3.Error, path: str) -> RequestQueueError:
+    text = str(error)
+    what = f"cannot use the request queue {path}: {text}"
+    if text == _VANISHED:
+        remedy = "nothing that it is given would be kept; stop the harness, put the state folder back, and start again"
+        return VanishedQueueError(f"{what}; {remedy}")
+    if is_damage(error):
+        return DamagedQueueError(what)
+    remedies = {
+        "full": "free some space on the disk of the state folder",
+        "readonly": "the state folder must be writable",
+        "I/O": "look at the disk of the state folder, and at its quotas",
+    }
+    remedy = next((f"; {remedy}" for word, remedy in remedies.items() if word in text), "")
+    return RequestQueueError(f"cannot {'write' if remedy else 'use'} the request queue: {text}{remedy}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ...contract import RequestStatus, WebhookStatus
+from ..request_queue import AT_ONCE
 from .problems import tells_of_exception
 from .story import Story
 
@@ -119,8 +120,8 @@ class JournalingQueue:
             self._note_end(request_id, now, RequestStatus.CANCELED)
         return is_canceled
 
-    async def expire(self, *, now: datetime) -> list[str]:
-        expired = await self._queue.expire(now=now)
+    async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
+        expired = await self._queue.expire(now=now, limit=limit)
         for request_id in expired:
             self._note_end(request_id, now, RequestStatus.EXPIRED)
         return expired

@@ -27,7 +27,7 @@ class Storage(Protocol):
 
 
 class SqliteStorage:
-    def __init__(self, path: Path, **options: bool) -> None:
+    def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
         self._options = options
         self._lives = 0

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_a_file_of_version_1_is_brought_up_to_date(file: SqliteStorage) -> None:
         assert len(queue.take_over()) == 2
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_file_of_a_later_version_is_brought_up_to_date(file: SqliteStorage, version: int) -> None:
     with QueueDriver(written_by_version(version, file), now=START) as queue:
         (claimed,) = queue.run(lambda q: q.claim(DEPLOYMENT, limit=9, now=queue.now))
@@ -157,7 +158,7 @@ def test_a_file_that_is_no_database_is_refused(file: SqliteStorage) -> None:
 
 @pytest.mark.parametrize(("options", "level"), [({"is_kept": False}, 0), ({}, 1), ({"is_synced": True}, 2)])
 def test_a_commit_is_on_the_disk_when_it_is_asked_for(
-    tmp_path: Path, options: dict[str, bool], level: int
+    tmp_path: Path, options: dict[str, Any], level: int
 ) -> None:
     async def synchronous() -> object:
         queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, **options)
