@@ -171,10 +171,10 @@ RETURNING
   head_checksum, input_checksum, (SELECT body FROM model_inputs WHERE model_inputs.seq = requests.seq) AS model_input;
 
 -- name: take_over
--- What is in progress, and was left behind.
-UPDATE requests SET owner = :owner
+-- What is in progress, and was left behind. What was being inferred is so no more: from here on it waits, since 1970.
+UPDATE requests SET owner = :owner, next_attempt_at = coalesce(next_attempt_at, 0)
 WHERE status = 'IN_PROGRESS' AND deployment_id = :deployment_id AND owner NOT IN (SELECT number FROM owners)
-RETURNING seq, request_id, priority, next_attempt_at, interruptions;
+RETURNING seq, request_id, priority, nullif(next_attempt_at, 0) AS next_attempt_at, interruptions;
 
 -- name: resume
 -- One request that is in progress, for another inference attempt.

@@ -279,7 +279,11 @@ def test_a_request_that_ended_its_owner_without_a_word_is_counted_and_one_that_w
                 driver.claim()
             else:
                 assert driver.take_over() == ["a"]
+                assert driver.run(lambda queue: queue.resume("a")) is not None
             storage.kill()
+        with QueueDriver(storage, now=START) as driver:
+            driver.take_over()
+            storage.kill()  # while it waits, and is not run
         with QueueDriver(storage, now=START) as driver:
             (waiting,) = driver.run(lambda queue: queue.take_over(DEPLOYMENT, now=START))
             assert waiting.interruptions == expected
