@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
-from ..replicas.protocol import ReplicaCall, ReplicaUnreachableError
+from ..replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from .decisions import (
     Busy,
     Failed,
@@ -255,6 +255,7 @@ class Dispatcher:
                 "content-length" not in told
                 and "json" not in told.get("content-type", "")
                 and answer.status < 300
+                and answer.status not in WITHOUT_BODY
             )
             return ModelAnswer(
                 status=answer.status,

@@ -14,6 +14,7 @@ from ..own_folders import OTHERS, OTHERS_WRITE, own_folder
 from .scratch_folders import scratch_folder
 
 _QUEUE: Final = "queue.sqlite3"
+_SQLITE: Final = b"SQLite format 3\0"
 _SECRETS: Final = "webhook-secrets.json"
 _OWNER_ONLY: Final = 0o600
 
@@ -52,6 +53,11 @@ class StateFolder:
         for name in (_QUEUE, f"{_QUEUE}-wal", f"{_QUEUE}-shm"):
             if (opened := self._own_file(name, is_made=name == _QUEUE)) is not None:
                 os.close(opened)
+        with (self.path / _QUEUE).open("rb") as database:
+            if database.read(len(_SQLITE)) not in (b"", _SQLITE):
+                raise HarnessError(
+                    f"{database.name} is no database of SQLite: move it away, or choose another folder with --state-dir"
+                )
         return self.path / _QUEUE
 
     @property

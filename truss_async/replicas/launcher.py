@@ -91,6 +91,30 @@ class MarkedLines:
         return getattr(self._stream, name)
 
 
+def fail_on_exits(wrapper: Any) -> None:
+    """Let whatever ends the loading be a failed load: of ``sys.exit`` the server takes no notice, and is never ready."""
+    load = getattr(wrapper, "_load_impl", None)
+    if load is None:
+        return
+
+    @functools.wraps(load)
+    def load_or_fail(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"loading ended by {error!r}, which the server does not notice") from error
+
+    wrapper._load_impl = load_or_fail
+
+
+def by_the_line(stream: Any) -> Any:
+    """The stream, which passes on whole lines: print alone writes each of its words apart, a system call for each."""
+    stream.reconfigure(write_through=False, line_buffering=True)
+    return stream
+
+
 def listen_on(listener: socket.socket) -> None:
     uvicorn: Any = importlib.import_module("uvicorn")
     serve = uvicorn.Server.serve
@@ -121,14 +145,15 @@ def main(settings: dict[str, Any]) -> None:
     # Here people write these files, some with a byte order mark.
     resolver._resolve_secret = staticmethod(lambda *named: (resolve(*named) or "").removeprefix("\ufeff"))
     log_config: Any = importlib.import_module("_truss_shared.log_config")
-    sys.stdout = MarkedLines(sys.stdout, log_config.request_id_context.get)
+    sys.stdout = MarkedLines(by_the_line(sys.stdout), log_config.request_id_context.get)
     dynamic_config: Any = importlib.import_module("_truss_shared.dynamic_config_resolver")
     dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
     truss_server: Any = importlib.import_module("truss_server")
     truss_server.INFERENCE_SERVER_FAILED_FILE = Path(settings["crash_file"])
+    model_wrapper = importlib.import_module("model_wrapper")
+    fail_on_exits(model_wrapper.ModelWrapper)
     if settings["packages_dir"]:
         # The server appends /packages when it loads the model, and not before.
-        model_wrapper = importlib.import_module("model_wrapper")
         append = functools.partial(sys.path.append, settings["packages_dir"])
         call_before(model_wrapper.ModelWrapper, "load", append)
     listen_on(socket.socket(fileno=settings["listener_fd"]))

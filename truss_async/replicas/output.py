@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from ..clock import SYSTEM_CLOCK
 from .logs import LineSplitter, ReplicaLogLine, parse_line
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_LINES_A_SECOND: Final = 500
 _CHUNK_BYTES: Final = 64 * 1024
+_FLOOD_PAUSE_SECONDS: Final = 0.005
 _LOAD_FAILED_MESSAGE: Final = "Exception while loading model"
 
 
@@ -52,7 +54,9 @@ class ServerOutput:
             self._open_window()
             for line in splitter.feed(chunk):
                 self._take(line)
-            await self._clock.sleep(0)  # a flood must not keep the event loop from everybody else
+            # A flood must not keep the event loop from everybody else. It is let collect a little, for each look costs.
+            is_flood = self._lines_this_second >= MAX_LINES_A_SECOND
+            await SYSTEM_CLOCK.sleep(_FLOOD_PAUSE_SECONDS if is_flood else 0)
         for line in splitter.close():
             self._take(line)
         self._report_dropped()

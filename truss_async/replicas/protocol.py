@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..errors import HarnessError
+
+WITHOUT_BODY: Final = frozenset({204, 304})
+"""Statuses of answers that have none, and need not tell how large it is."""
 
 
 class ReplicaLoadError(HarnessError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +50,23 @@ def read_truss_folder(path: Path) -> TrussFolder:
     if not (model_file := path / "model" / str(filename)).is_file():
         raise HarnessError(f"no model at {model_file}: put the Model class there")
     return TrussFolder(path.resolve(), _predict_concurrency(path, config))
+
+
+def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:
+    """What the class of the model defines itself, as far as its file tells."""
+    file = app_dir / "model" / str(config.get("model_class_filename", "model.py"))
+    try:
+        module = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()  # the server says what is wrong with it
+    name = config.get("model_class_name", "Model")
+    made = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef) and node.name == name]
+    return {
+        part.name
+        for each in made
+        for part in each.body
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .interpreter import process_environment
 from .output import ServerOutput
 from .protocol import ReplicaLoadError, ReplicaUnreachableError
 from .server_process import ServerFolders, ServerProcess
+from .truss_folder import methods_of_model
 
 if TYPE_CHECKING:
     from .context import BuildContext
@@ -160,7 +161,8 @@ class ProcessReplica:
             clock=self._host.clock,
             report=self._host.report,
         )
-        for line in differences(context.config, python_version=python_version):
+        methods = methods_of_model(context.app_dir, context.config)
+        for line in differences(context.config, python_version=python_version, methods=methods):
             self._runs.report_once(line)
         return environment
 

@@ -153,3 +153,15 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         SYSTEM_CLOCK.block(0.01)
     pytest.fail("not within 10 s")
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+def test_an_answer_without_a_body_is_an_output_of_null(
+    http_: httpx.Client, raw: RawServer, length: bytes
+) -> None:
+    raw.answer = b"HTTP/1.1 204 No Content\r\n" + length + b"\r\n"
+    request_id = http_.post("/production/async_predict", json={"model_input": 1}).json()["request_id"]
+    wait_until(
+        lambda: http_.get(f"/async_request/{request_id}").json()["status"] not in ("QUEUED", "IN_PROGRESS")
+    )
+    assert http_.get(f"/async_request/{request_id}").json()["status"] == "SUCCEEDED"

@@ -87,6 +87,16 @@ def test_what_is_no_file_is_named_with_the_remedy(tmp_path: Path, name: str) -> 
         open_all(tmp_path / "state")
 
 
+@pytest.mark.parametrize(
+    "content", [b"x", b"SQLite format 4\0", b"\0" * 4096], ids=["short", "almost", "zeros"]
+)
+def test_what_is_no_database_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "queue.sqlite3").write_bytes(content)
+    with pytest.raises(HarnessError, match=r"queue.sqlite3 is no database of SQLite: .*--state-dir"):
+        open_all(tmp_path)
+    assert (tmp_path / "queue.sqlite3").read_bytes() == content
+
+
 def test_what_is_another_users_is_refused(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         return  # only root can make such a thing

@@ -13,6 +13,16 @@ def test_other_python_version_is_a_difference() -> None:
     assert "3.11" in line
 
 
+def test_what_is_no_http_is_a_difference() -> None:
+    for kind in ("websocket", "grpc"):
+        config = {"runtime": {"transport": {"kind": kind}}}
+        (line,) = differences(config, python_version="3.11")
+        assert f"the model speaks {kind}, which is not passed on here" in line
+    (line,) = differences({}, python_version="3.11", methods={"load", "websocket"})
+    assert "websocket" in line
+    assert list(differences({"runtime": {"transport": {"kind": "http"}}}, python_version="3.11")) == []
+
+
 def test_system_packages_data_and_weights_are_differences() -> None:
     config = {
         "system_packages": ["ffmpeg", "libsm6"],

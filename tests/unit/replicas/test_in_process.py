@@ -347,3 +347,46 @@ def test_a_stream_goes_on_when_nobody_reads_it_and_then_frees_its_slot(bench: Be
 
     assert bench.run(stream, use) == b"abc"
     assert yielded == ["a", "b", "c"] * 2
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("own")], ids=repr
+)
+def test_whatever_ends_the_loading_is_a_failed_load_and_not_the_end_of_the_harness(
+    bench: Bench, error: BaseException
+) -> None:
+    class Model:
+        def load(self) -> None:
+            raise error
+
+        def predict(self, model_input: Any) -> Any:
+            return model_input
+
+    async def unused(_: InProcessReplica) -> None:
+        """It does not come so far."""
+
+    with pytest.raises(ReplicaLoadError, match=f"the model does not load: {type(error).__name__}"):
+        bench.run(Model, unused)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_ends_a_stream_does_not_end_the_harness(
+    bench: Bench, is_async: bool, error: BaseException
+) -> None:
+    class Model:
+        def predict(self, model_input: Any) -> Any:
+            return self.many() if is_async else self.some()
+
+        def some(self) -> Any:
+            yield "a"
+            raise error
+
+        async def many(self) -> Any:
+            yield "a"
+            raise error
+
+    async def use(replica: InProcessReplica) -> list[bytes]:
+        return [await (await replica.call(ReplicaCall((), b"1"))).read() for _ in range(2)]
+
+    assert bench.run(Model, use) == [b"a", b"a"]

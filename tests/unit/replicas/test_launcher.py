@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
+from typing import Any
 
-from truss_async.replicas.launcher import MarkedLines
+import pytest
+
+from truss_async.replicas.launcher import MarkedLines, by_the_line, fail_on_exits
 
 
 def test_each_line_printed_for_a_request_is_marked_with_its_id() -> None:
@@ -18,3 +22,44 @@ def test_each_line_printed_for_a_request_is_marked_with_its_id() -> None:
     stream.writelines(["done\n"])
     stream.flush()
     assert written.getvalue() == "loading\n\x1dr1\x1done 1\n\x1dr1\x1dtwo\n\x1dr1\x1dthree\ndone\n"
+
+
+def test_a_print_is_one_write() -> None:
+    class Counted(io.FileIO):
+        writes = 0
+
+        def write(self, data: Any) -> int:
+            self.writes += 1
+            return super().write(data)
+
+    raw = Counted(os.devnull, "w")
+    unbuffered = io.TextIOWrapper(raw, write_through=True)
+    stream = MarkedLines(by_the_line(unbuffered), lambda: "r1")
+    for number in range(10):
+        print("one", number, "of", 10, file=stream)
+    assert raw.writes == 10
+    print("half a line", end="", file=stream, flush=True)
+    assert raw.writes == 11
+    unbuffered.close()
+
+
+@pytest.mark.parametrize("way", ["sys.exit(3)", "raise KeyboardInterrupt", "raise GeneratorExit"])
+def test_whatever_ends_the_loading_is_an_error_that_the_server_sees(way: str) -> None:
+    class Wrapper:
+        def _load_impl(self) -> None:
+            exec(f"import sys; {way}")
+
+    fail_on_exits(Wrapper)
+    with pytest.raises(RuntimeError, match="loading ended by "):
+        Wrapper()._load_impl()
+
+
+def test_an_error_of_the_loading_stays_what_it_is() -> None:
+    class Wrapper:
+        def _load_impl(self) -> None:
+            raise ValueError("no weights")
+
+    fail_on_exits(Wrapper)
+    fail_on_exits(object)
+    with pytest.raises(ValueError, match=r"^no weights$"):
+        Wrapper()._load_impl()

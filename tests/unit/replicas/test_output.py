@@ -72,6 +72,31 @@ def test_flood_is_shown_in_part_and_counted() -> None:
     assert logged[-1].message == f"… {extra} lines not shown: more than {MAX_LINES_A_SECOND} a second"
 
 
+def test_a_flood_is_read_in_time_and_leaves_the_event_loop_to_others() -> None:
+    """Written a line at a time, as a print does it: a look for each line would cost more than the line."""
+    looks = 0
+
+    class Stream(asyncio.StreamReader):
+        async def read(self, n: int = -1) -> bytes:
+            nonlocal looks
+            looks += 1
+            return await super().read(n)
+
+    async def main() -> None:
+        output = ServerOutput("replica-1", log=lambda line: None, clock=ManualClock())
+        stream = Stream()
+        draining = asyncio.create_task(output.drain(stream))
+        for number in range(100_000):
+            stream.feed_data(b"line %d\n" % number)
+            await asyncio.sleep(0)
+        stream.feed_eof()
+        await draining
+        assert output.last_line() == "line 99999"
+
+    asyncio.run(main())
+    assert looks < 10_000
+
+
 def test_log_that_nobody_reads_any_more_does_not_stop_the_draining() -> None:
     def closed_pipe(line: ReplicaLogLine) -> None:
         raise BrokenPipeError

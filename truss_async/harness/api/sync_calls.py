@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from ...clock import within
 from ...contract import limits
 from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
-from ...replicas.protocol import ReplicaCall, ReplicaUnreachableError
+from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from .bodies import IncomingBody, caller_left, declared_size, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 CLIENT_CLOSED_REQUEST = 499
 
 WHOLE_BYTES = 1_000_000
-_WITHOUT_BODY = {204, 304}
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HOP_BY_HOP = {
@@ -189,7 +188,7 @@ def _checked_size(answer: ReplicaAnswer, method: str) -> int | None:
             raise _unfit(f"has a header that HTTP does not allow: {name[:40]!a}")
         if name.lower() == b"content-length":
             sizes.append(value)
-    if answer.status in _WITHOUT_BODY:
+    if answer.status in WITHOUT_BODY:
         return 0
     if not sizes:
         return None
@@ -223,7 +222,7 @@ def _passed_back(
 
 
 def _headers_back(answer: ReplicaAnswer) -> list[tuple[bytes, bytes]]:
-    dropped = _NOT_PASSED_BACK | ({"content-length"} if answer.status in _WITHOUT_BODY else set())
+    dropped = _NOT_PASSED_BACK | ({"content-length"} if answer.status in WITHOUT_BODY else set())
     return [
         (name.lower(), value)
         for name, value in answer.headers

@@ -38,6 +38,10 @@ class CallerGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
+EXITS: Final = (SystemExit, KeyboardInterrupt)
+"""What ends a process, and here the event loop of the harness, if it is raised there."""
+
+
 class ModelExitError(BaseException):
     """A hook wanted to end the process; no handler of the server's answers that."""
 

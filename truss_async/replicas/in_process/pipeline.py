@@ -12,6 +12,7 @@ import anyio.to_thread
 from starlette.responses import Response, StreamingResponse
 
 from .answers import (
+    EXITS,
     CallerGoneError,
     MethodMissingError,
     ModelExitError,
@@ -132,7 +133,7 @@ class Pipeline:
             return await anyio.to_thread.run_sync(
                 hook.function, *arguments, limiter=self._threads, abandon_on_cancel=True
             )
-        except (SystemExit, KeyboardInterrupt) as error:
+        except EXITS as error:
             raise ModelExitError from error
         except Exception as error:
             if is_http_exception(error):

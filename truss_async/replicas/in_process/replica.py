@@ -72,7 +72,9 @@ class InProcessReplica:
             return await anyio.to_thread.run_sync(
                 load_model, self._model, self._surroundings, abandon_on_cancel=True
             )
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # sys.exit, too, which would end the harness
             reason = f"{type(error).__name__}: {error}"
             raise ReplicaLoadError(
                 f"the model does not load: {reason}", traceback=model_traceback(error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
 
-from .answers import StreamAnswer, error_headers
+from .answers import EXITS, ModelExitError, StreamAnswer, error_headers
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -110,14 +110,20 @@ async def _send(response: Response, exchange: Exchange, started: asyncio.Future[
         else:
             started.result().feed(message.get("body", b""))
 
-    await response(exchange.scope(), receive, send)
+    try:
+        await response(exchange.scope(), receive, send)
+    except EXITS as error:
+        raise ModelExitError from error
 
 
 async def _iterate(generator: Any) -> AsyncIterator[Any]:
     """A sync generator takes each step in a thread."""
-    if not isinstance(generator, Generator):
-        async for part in generator:
+    try:
+        if not isinstance(generator, Generator):
+            async for part in generator:
+                yield part
+            return
+        while (part := await anyio.to_thread.run_sync(next, generator, _END)) is not _END:
             yield part
-        return
-    while (part := await anyio.to_thread.run_sync(next, generator, _END)) is not _END:
-        yield part
+    except EXITS as error:
+        raise ModelExitError from error
