@@ -109,6 +109,13 @@ def fail_on_exits(wrapper: Any) -> None:
     wrapper._load_impl = load_or_fail
 
 
+def prepare_loading(wrapper: Any, packages_dir: str | None) -> None:
+    fail_on_exits(wrapper)
+    if packages_dir:
+        # The server appends /packages when it loads the model, and not before.
+        call_before(wrapper, "load", functools.partial(sys.path.append, packages_dir))
+
+
 def by_the_line(stream: Any) -> Any:
     """The stream, which passes on whole lines: print alone writes each of its words apart, a system call for each."""
     stream.reconfigure(write_through=False, line_buffering=True)
@@ -150,12 +157,7 @@ def main(settings: dict[str, Any]) -> None:
     dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
     truss_server: Any = importlib.import_module("truss_server")
     truss_server.INFERENCE_SERVER_FAILED_FILE = Path(settings["crash_file"])
-    model_wrapper = importlib.import_module("model_wrapper")
-    fail_on_exits(model_wrapper.ModelWrapper)
-    if settings["packages_dir"]:
-        # The server appends /packages when it loads the model, and not before.
-        append = functools.partial(sys.path.append, settings["packages_dir"])
-        call_before(model_wrapper.ModelWrapper, "load", append)
+    prepare_loading(importlib.import_module("model_wrapper").ModelWrapper, settings["packages_dir"])
     listen_on(socket.socket(fileno=settings["listener_fd"]))
     runpy.run_path(main_file, run_name="__main__")
 
