@@ -79,7 +79,10 @@ class AsyncPredictResult(AnyDepth):
 
 
 class ArtifactReference(BaseModel):
-    """What stands in an output where a file-like part of it was: bytes, an image, a path."""
+    """What stands in an output where a file-like part of it was: bytes, an image, a path.
+
+    ``name`` is that of the file, where an object could not be called so.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,3 +90,4 @@ class ArtifactReference(BaseModel):
     url: str
     content_type: str
     size_bytes: int
+    name: str | None = None

@@ -1,78 +1,67 @@
-"""Any output as JSON, and what of it the Truss server could send itself: its encoder is Python's own, with numpy's."""
+"""An output as JSON: in it nothing is left that JSON does not have, and its files are stored."""
 
-import sys
+from collections.abc import Callable
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
-
-from ..contract.json_text import parse, write
-from ..contract.result_json import without_lone_surrogates
+from ..contract.json_text import write
 from ..errors import OutputError
+from .file_parts import FilePart
+from .output_walk import OutputWalk
+from .places import Place
+from .plain_values import is_plain
 
-_KEYS: Final = (str, int, float, type(None))
-_SENDABLE_KINDS: Final = "biufU"  # numpy's letters: truth values, whole numbers, fractions, text
+_MOST_DIGITS: Final = 4300  # Python writes no longer number, and so does the Truss server
 
 
-def output_json(output: Any) -> bytes:
-    """JSON that any parser reads, NaN and infinities as null: what the Truss server would send, wherever that is valid."""
-    try:
-        return _model_to_json(output) if isinstance(output, BaseModel) else _plain_to_json(output)
-    except ValueError as error:
+class OutputJson:
+    """The JSON of one output that any parser reads, NaN and infinities as null; and what of it the server could send.
+
+    ``output`` is what a caller who wants msgpack is answered.
+    """
+
+    def __init__(self, output: Any, store: Callable[[FilePart, Place], Any]) -> None:
+        self.output = output
+        self.is_sendable = True
+        """Whether the Truss server can send the output that was given, as JSON."""
+        value = output
+        if not is_plain(output):
+            walk = OutputWalk(store)
+            value = walk.walked(output)
+            self.is_sendable = walk.is_sendable and not walk.is_changed
+            if walk.is_changed:
+                self.output = value
         try:
-            return _plain_to_json(without_lone_surrogates(output))
+            self.body = _to_json(value)
+            if not _may_hold_long_number(self.body):
+                return
         except ValueError:
+            pass  # half a character, or an output in itself
+        self.output = OutputWalk(_no_file, is_careful=True).walked(value)
+        self.is_sendable = False
+        try:
+            self.body = _to_json(self.output)
+        except ValueError as error:
             raise OutputError(f"the output cannot become JSON: {error}") from error
 
 
-def plain_json(value: Any) -> Any:
-    """The value as it will be once it has been JSON."""
-    return parse(_plain_to_json(value))
+def _to_json(value: Any) -> bytes:
+    return write(value, by_alias=False, inf_nan_mode="null", fallback=_items)
 
 
-def is_sendable_key(key: object) -> bool:
-    """Whether it may be a key of a dict."""
-    return isinstance(key, _KEYS)
+def _items(array: Any) -> Any:
+    return array.tolist()
 
 
-def is_sendable_value(value: object) -> bool:
-    """Whether it may stand anywhere in an output; containers are not looked into."""
-    if value is None or isinstance(value, str | int | float | dict | list | tuple):
-        return True
-    numpy: Any = sys.modules.get("numpy")  # whoever made an array has imported it
-    if numpy is None:
+def _may_hold_long_number(body: bytes) -> bool:
+    """Whether there are more digits in a row than a number may have; a text of digits may pass for one.
+
+    A row as long as that fills one of the halves that all is cut into.
+    """
+    if len(body) <= _MOST_DIGITS:
         return False
-    if isinstance(value, numpy.ndarray):
-        return value.dtype.kind in _SENDABLE_KINDS
-    return isinstance(value, numpy.integer | numpy.floating)
+    half = _MOST_DIGITS // 2
+    return any(body[at : at + half].isdigit() for at in range(0, len(body) - half, half))
 
 
-def is_sendable_model(model: object) -> bool:
-    """Whether it may be the whole output: the server lets a pydantic model write itself."""
-    if not isinstance(model, BaseModel):
-        return False
-    try:
-        model.model_dump_json()
-    except (PydanticSerializationError, UnicodeEncodeError):
-        return False
-    return True
-
-
-def _encode_numbers(value: Any) -> Any:
-    """Numbers and lists for the arrays and scalars of numpy, and of whatever else has ``tolist``."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is not serialisable")
-
-
-def _model_to_json(model: BaseModel) -> bytes:
-    """By the model's own rules, as the Truss server does it; by ours where those fail, or allow what is no JSON."""
-    try:
-        body = model.model_dump_json().encode()
-    except (PydanticSerializationError, UnicodeEncodeError):
-        return _plain_to_json(model)
-    return _plain_to_json(parse(body)) if b"NaN" in body or b"Infinity" in body else body
-
-
-def _plain_to_json(value: Any) -> bytes:
-    return write(value, by_alias=False, inf_nan_mode="null", fallback=_encode_numbers)
+def _no_file(part: FilePart, place: Place) -> Any:
+    raise TypeError(f"{part} at {place} is stored already")

@@ -15,7 +15,7 @@ from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
 from .destination import Destination, Destinations
-from .output_json import output_json
+from .output_json import OutputJson
 from .output_writer import OutputWriter
 from .responses import STREAM_REFUSED, kind_of, response_content
 from .settings import OutputSettings
@@ -83,7 +83,7 @@ class OutputSaver:
             logger.error("the output of request %s is answered and not saved: %s", request_id, error)
             return output
         if self._settings.respond_with == "reference":
-            return reference.model_dump()
+            return reference.model_dump(exclude_none=True)
         return output if kind == "response" else saved
 
     def save_error(self, request_id: str, detail: ErrorDetail) -> None:
@@ -132,15 +132,9 @@ class OutputSaver:
             self._counters.add("saved")
 
     def _write(self, writer: OutputWriter, output: Any, *, is_binary: bool) -> tuple[Any, ArtifactReference]:
-        artifacts = ArtifactWriter(writer.put_artifact)
-        try:
-            answer = artifacts.replace(output)
-        except RecursionError:
-            raise OutputError(
-                "the output cannot become JSON: it is nested too deeply, or in itself"
-            ) from None
-        body = output_json(answer)
-        if not artifacts.is_sendable and not is_binary:
+        written = OutputJson(output, ArtifactWriter(writer.put_artifact).reference)
+        body, answer = written.body, written.output
+        if not written.is_sendable and not is_binary:
             answer = parse(body)
         if self._settings.format == "result":
             body = self._result(writer.destination.keys.request_id, body)

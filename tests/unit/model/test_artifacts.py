@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import tempfile
 from datetime import datetime, timezone
@@ -11,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from truss_async.contract import ArtifactReference
 from truss_async.errors import OutputError
 from truss_async.model.artifacts import ArtifactWriter
 from truss_async.model.file_parts import FilePart
+from truss_async.model.output_json import OutputJson
 from truss_async.stores import check_artifact_name
 from truss_async.stores.bodies import read_body
 
@@ -54,7 +55,10 @@ class Shelf:
         self.contents: dict[str, bytes] = {}
 
     def replace(self, output: Any) -> Any:
-        return ArtifactWriter(self._put).replace(output)
+        return self.written(output).output
+
+    def written(self, output: Any) -> OutputJson:
+        return OutputJson(output, ArtifactWriter(self._put).reference)
 
     def _put(self, name: str, part: FilePart) -> ArtifactReference:
         self.parts[name] = part
@@ -62,13 +66,9 @@ class Shelf:
         return ArtifactReference(url=f"memory://s/{name}", content_type=part.content_type, size_bytes=1)
 
 
-def reference(name: str, content_type: str) -> dict[str, Any]:
-    return {
-        "type": "artifact",
-        "url": f"memory://s/{name}",
-        "content_type": content_type,
-        "size_bytes": 1,
-    }
+def reference(name: str, content_type: str, original_name: str | None = None) -> dict[str, Any]:
+    told = {"type": "artifact", "url": f"memory://s/{name}", "content_type": content_type, "size_bytes": 1}
+    return told if original_name is None else {**told, "name": original_name}
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,9 @@ def reference(name: str, content_type: str) -> dict[str, Any]:
         "text",
         {"a": [1, 2.5, (True, None)], "b": {"c": []}},
         Page(number=1),
-        Box("x"),
-        [Page(number=1), {"box": Box("x")}],
         np.zeros((2, 2)),
-        Pair(1, Box),
+        {"a": [np.float32(2), np.zeros(2)], 1.5: "x", None: 0, "b": (1,)},
+        Pair(1, 2),
     ],
 )
 def test_an_output_without_artifacts_stays_the_very_same_object(output: Any) -> None:
@@ -99,7 +98,7 @@ def test_each_artifact_is_named_by_its_place() -> None:
             {"image": reference("pages-0-image.png", "image/png")},
             {"image": reference("pages-1-image.png", "image/png")},
         ],
-        "pair": (reference("pair-0.png", "image/png"), 3),
+        "pair": [reference("pair-0.png", "image/png"), 3],
     }
     assert first == {"image": PNG}
 
@@ -203,13 +202,15 @@ def test_temporary_files_and_pipes_are_open_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "is_sendable"),
     [
+        ({"at": {2.5: True, 1: np.int8(4)}}, True),
+        (["\ud83d"], False),
         ({"a": [1, np.float32(2), np.zeros(2), None], 1.5: "x", None: 0}, True),
         (Page(number=1), True),
         ([Page(number=1)], False),
         (Page(number=1, image=np.zeros(2)), False),
-        (Page(number=1, image=PNG), True),
+        (Page(number=1, image=PNG), False),
         (Box("x"), False),
-        ({"box": Box("x", PNG)}, True),
+        ({"box": Box("x", PNG)}, False),
         ({"box": Box("x", PNG), "at": datetime(2026, 1, 1, tzinfo=timezone.utc)}, False),
         ({np.int64(1): 2}, False),
         (np.bool_(True), False),
@@ -218,9 +219,7 @@ def test_temporary_files_and_pipes_are_open_files(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_server_cannot_send_is_known(output: Any, is_sendable: bool) -> None:
-    writer = ArtifactWriter(Shelf()._put)
-    writer.replace(output)
-    assert writer.is_sendable is is_sendable
+    assert Shelf().written(output).is_sendable is is_sendable
 
 
 def test_an_output_that_is_an_artifact_is_called_output() -> None:
@@ -233,14 +232,14 @@ def test_a_path_keeps_its_file_name(tmp_path: Path) -> None:
     shelf = Shelf()
     assert shelf.replace([file, file]) == [
         reference("report.tar.gz", "application/gzip"),
-        reference("report.tar-2.gz", "application/gzip"),
+        reference("report.tar-2.gz", "application/gzip", "report.tar.gz"),
     ]
     assert shelf.parts["report.tar.gz"].body == file
 
 
 @pytest.mark.parametrize(("path", "what"), [("missing.png", "missing"), (".", "a folder")])
 def test_a_path_that_is_no_file_is_refused_by_its_place(tmp_path: Path, path: str, what: str) -> None:
-    with pytest.raises(OutputError, match=rf"the output's part pages\.0 is the path .*, which is {what}"):
+    with pytest.raises(OutputError, match=rf"the output's part pages\[0\] is the path .*, which is {what}"):
         Shelf().replace({"pages": [tmp_path / path]})
     with pytest.raises(OutputError, match=r"^the output is the path"):
         Shelf().replace(tmp_path / path)
@@ -248,7 +247,7 @@ def test_a_path_that_is_no_file_is_refused_by_its_place(tmp_path: Path, path: st
 
 def test_a_pydantic_model_with_an_artifact_becomes_json_all_through() -> None:
     output = [Page(number=1, image={"array": np.arange(2), "nan": float("nan"), "raw": PNG})]
-    assert Shelf().replace(output) == [
+    assert json.loads(Shelf().written(output).body) == [
         {
             "number": 1,
             "read_at": "2026-01-01T00:00:00Z",
@@ -265,21 +264,3 @@ def test_a_dataclass_with_an_artifact_becomes_a_dict() -> None:
     assert Shelf().replace({"box": Box("x", PNG)}) == {
         "box": {"label": "x", "crop": reference("box-crop.png", "image/png")}
     }
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
-def test_an_image_becomes_a_png(mode: str) -> None:
-    shelf = Shelf()
-    assert shelf.replace(Image.new(mode, (3, 2))) == reference("output.png", "image/png")
-    body = shelf.parts["output.png"].body
-    assert isinstance(body, bytes)
-    assert Image.open(io.BytesIO(body)).size == (3, 2)
-
-
-@pytest.mark.parametrize(("mode", "value"), [("F", 0.25), ("I", 100_000)])
-def test_an_image_that_a_png_would_spoil_becomes_a_tiff(mode: str, value: float) -> None:
-    shelf = Shelf()
-    assert shelf.replace(Image.new(mode, (1, 1), value)) == reference("output.tiff", "image/tiff")
-    body = shelf.parts["output.tiff"].body
-    assert isinstance(body, bytes)
-    assert Image.open(io.BytesIO(body)).getpixel((0, 0)) == value

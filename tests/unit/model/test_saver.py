@@ -38,7 +38,9 @@ def body(objects: ObjectStore, key: str) -> bytes:
 
 @pytest.mark.parametrize("output", [object(), {"x": [object()]}, CIRCULAR])
 def test_an_output_that_is_no_json_is_refused_and_leaves_nothing(objects: ObjectStore, output: Any) -> None:
-    with pytest.raises(OutputError, match="the output cannot become JSON"):
+    with pytest.raises(
+        OutputError, match=r"^the output('s part .*)? is (of the type object|nested in itself)"
+    ):
         saver(objects).save("r", output)
     assert list(objects.list()) == []
 

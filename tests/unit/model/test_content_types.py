@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from truss_async.model.file_parts import content_type_of_bytes, content_type_of_name, extension_of
+from truss_async.model.content_types import content_type_of_bytes, content_type_of_name, extension_of
 
 KINDS = [
     (b"\x89PNG\r\n\x1a\n....", "image/png", ".png"),
@@ -11,7 +11,8 @@ KINDS = [
     (b"GIF89a....", "image/gif", ".gif"),
     (b"RIFF\x00\x00\x00\x00WEBP", "image/webp", ".webp"),
     (b"RIFF\x00\x00\x00\x00WAVE", "audio/wav", ".wav"),
-    (b"RIFF\x00\x00\x00\x00AVI ", "application/octet-stream", ".bin"),
+    (b"RIFF\x00\x00\x00\x00AVI ", "video/x-msvideo", ".avi"),
+    (b"RIFF\x00\x00\x00\x00????", "application/octet-stream", ".bin"),
     (b"%PDF-1.7", "application/pdf", ".pdf"),
     (b"PK\x03\x04....", "application/zip", ".zip"),
     (b"\x1f\x8b\x08....", "application/gzip", ".gz"),
