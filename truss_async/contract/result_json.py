@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .deep_json import MAX_DEPTH
 from .results import AsyncPredictResult
 
 
@@ -15,13 +16,31 @@ def result_json(result: AsyncPredictResult, output: bytes) -> bytes:
 
 
 def without_lone_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for half a character, which is no UTF-8 and which a text model may emit."""
+    """The value with U+FFFD for half a character, which is no UTF-8 and which a text model may emit.
+
+    Raises:
+        ValueError: it is nested too deeply, or in itself.
+    """
+    whole: list[Any] = [None]
+    waiting: list[tuple[Any, Any, Any, int]] = [(value, whole, 0, 0)]
+    while waiting:
+        each, into, key, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH:,} levels, or in itself")
+        if isinstance(each, BaseModel):
+            each = each.model_dump()
+        if isinstance(each, dict):
+            into[key] = named = {_whole_text(name): None for name in each}
+            waiting += ((inner, named, _whole_text(name), depth + 1) for name, inner in each.items())
+        elif isinstance(each, list | tuple):
+            into[key] = items = [None] * len(each)
+            waiting += ((inner, items, index, depth + 1) for index, inner in enumerate(each))
+        else:
+            into[key] = _whole_text(each)
+    return whole[0]
+
+
+def _whole_text(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {without_lone_surrogates(key): without_lone_surrogates(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_lone_surrogates(each) for each in value]
-    if isinstance(value, BaseModel):
-        return without_lone_surrogates(value.model_dump())
     return value

@@ -46,7 +46,11 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     if status == _TOO_MANY_REQUESTS:
         return None  # the platform tries again later, without counting an attempt
     code = ErrorCode.MODEL_INVALID_INPUT if status == _UNPROCESSABLE else ErrorCode.MODEL_PREDICT_ERROR
-    return ErrorDetail.of(code, in_words(without_lone_surrogates(said)))
+    try:
+        message = in_words(without_lone_surrogates(said))
+    except ValueError as unfit:
+        message = f"the error cannot become JSON: {unfit}"
+    return ErrorDetail.of(code, message)
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.exceptions import HTTPException
 
+from tests.nesting import nest
 from truss_async.errors import OutputError, OutputStoreError
 from truss_async.model import AsyncOutputModel, failures
 from truss_async.model.failures import error_detail
@@ -85,3 +86,14 @@ def test_a_store_that_hangs_does_not_hold_up_the_exception(
     [thread] = set(threading.enumerate()) - set(before)
     let_go.set()
     thread.join()
+
+
+@pytest.mark.parametrize("depth", [2, 500, 20_000])
+def test_an_error_of_any_depth_or_in_itself_is_told(depth: int) -> None:
+    endless: list[Any] = []
+    endless.append(nest(endless, 7))
+    details: list[Any] = [nest("half \ud83d", depth), endless]
+    for detail in details:
+        told = error_detail(HTTPException(422, detail=detail))
+        assert told is not None
+        assert told.message.startswith('{"a":[') or "cannot become JSON: nested deeper" in told.message

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from tests.nesting import compact, innermost, nest, nested
 from tests.outputs import saver_of as saver
+from truss_async.contract.deep_json import MAX_DEPTH
 from truss_async.errors import InvalidResultError, OutputError
 from truss_async.stores import ObjectStore, OutputStore, object_store
 from truss_async.stores.memory_store import MemoryStore
@@ -49,7 +50,7 @@ class Page(BaseModel):
     value: Any
 
 
-@pytest.mark.parametrize("depth", [199, 200, 254, 255])
+@pytest.mark.parametrize("depth", [199, 200, 254, 255, 900])
 @pytest.mark.parametrize(
     ("inside", "saved"),
     [
@@ -69,7 +70,7 @@ def test_what_is_nested_deeply_is_saved_and_read_back(
     assert innermost(saver(objects, format=form, overwrite=False).save("r", 0), depth) == saved
 
 
-@pytest.mark.parametrize("depth", [200, 255])
+@pytest.mark.parametrize("depth", [200, 255, 1_500, MAX_DEPTH])
 def test_a_response_of_any_depth_is_saved_as_what_it_says(objects: ObjectStore, depth: int) -> None:
     saver(objects).save("r", Response(nested(depth), media_type="application/json"))
     assert OutputStore(objects).get("r").model_dump_json().encode() == body(objects, "r.json")
