@@ -19,11 +19,12 @@ def package(
     *,
     check: Annotated[bool, flag("check", "Only say what would change.")] = False,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Put what a model container needs of this package into a truss, ready for `truss push`.
 
     The copy goes to the folder packages/ of the truss. A requirement on truss-async gives way to the packages
     that it needs; everything else in the config stays as it is. Then says what is still to do.
+    With --check, the exit code is 1 as long as anything is.
 
     Example:
         truss-async package path/to/truss --check
@@ -33,3 +34,4 @@ def package(
         print(json.dumps(asdict(report), default=str))
     else:
         print("\n".join(map(printable, report.lines())))
+    return 1 if check and not report.is_done else 0

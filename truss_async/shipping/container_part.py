@@ -53,7 +53,7 @@ def copy_container_part(destination: Path) -> list[Path]:
         raise HarnessError(
             f"cannot copy {PACKAGE} to {destination}: {error.strerror}; the folder must be writable"
         ) from error
-    return [target / name for name in _source_files()]
+    return [target / name for name in container_files()]
 
 
 def container_part_is_current(destination: Path) -> bool:
@@ -62,13 +62,13 @@ def container_part_is_current(destination: Path) -> bool:
     if target.is_symlink() or not target.is_dir():  # truss ships nothing for a link
         return False
     present = {path.relative_to(target) for path in target.rglob("*") if not path.is_dir()}
-    expected = _source_files()
+    expected = container_files()
     return {name for name in present if "__pycache__" not in name.parts} == set(expected) and all(
         (target / name).read_bytes() == (_SOURCE / name).read_bytes() for name in expected
     )
 
 
-def _source_files() -> list[Path]:
+def container_files() -> list[Path]:
     """The files of the container part, relative to the package, in a fixed order."""
     files: list[Path] = []
     for name in CONTAINER_PART:
@@ -80,7 +80,7 @@ def _source_files() -> list[Path]:
 def _replace(target: Path) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=target.parent))
     fresh, old = scratch / "new", scratch / "old"
-    for name in _source_files():
+    for name in container_files():
         (fresh / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_SOURCE / name, fresh / name)
     if target.exists() or target.is_symlink():

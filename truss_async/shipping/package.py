@@ -46,6 +46,11 @@ class PackageReport:
     replacements: tuple[str, ...]
     lacks: tuple[str, ...]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do, for this command or for the author."""
+        return not self.lacks and not (self.dry_run and (self.copied or self.replaced))
+
     def lines(self) -> list[str]:
         """The report for a person, a plain line each."""
         would = "would be " if self.dry_run else ""

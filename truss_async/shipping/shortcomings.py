@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
+from .container_part import PACKAGE, container_files
 from .dependencies import parse
+from .ignored import IGNORE_FILE, ignored
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -36,6 +38,7 @@ def shortcomings(
     names = None if requirements is None else _names(requirements, libraries)
     return [
         *_model(source),
+        *_left_out(source),
         *_output_url(source, names, libraries),
         *_python_version(source),
         *_missing_dependencies(source, names, needed),
@@ -45,9 +48,37 @@ def shortcomings(
 def _model(source: TrussSource) -> Iterator[str]:
     module = source.model_syntax()
     if module is None:
-        yield f"{source.model_path} is missing or is not valid Python"
+        yield f"{source.model_path} is not valid Python"
     elif not any(_imports_us(node) for node in ast.walk(module)):
         yield f"{source.model_path.name} does not import truss_async: derive Model from AsyncOutputModel to save outputs"
+
+    elif any(_is_generator(node) for node in ast.walk(module)):
+        yield f"predict in {source.model_path.name} is a generator, whose output streams and cannot be saved: return it whole"
+
+
+def _is_generator(node: ast.AST) -> bool:
+    """Whether it is a predict that yields itself, and no function within it."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != "predict":
+        return False
+    pending: list[ast.AST] = list(node.body)
+    while pending:
+        part = pending.pop()
+        if isinstance(part, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            pending += ast.iter_child_nodes(part)
+    return False
+
+
+def _left_out(source: TrussSource) -> Iterator[str]:
+    copy = source.packages_folder / PACKAGE
+    files = [copy.relative_to(source.folder) / name for name in container_files()]
+    ignore_file, left_out = ignored(source.folder, files)
+    if left_out:
+        yield (
+            f"{ignore_file} leaves out {len(left_out)} of {len(files)} files of the copy, {left_out[0]} for one: "
+            f"truss would not ship them; change the pattern, in a {IGNORE_FILE} of the truss's own"
+        )
 
 
 def _output_url(source: TrussSource, names: set[str] | None, libraries: StoreLibraries) -> Iterator[str]:

@@ -85,7 +85,13 @@ def read_truss(folder: Path) -> TrussSource:
         missing = path if folder.is_dir() else folder
         raise HarnessError(f"there is no {missing}: give the folder of a truss, with a config.yaml in it")
     text = read_text(path)
-    return TrussSource(folder, text, parse_config(text, path))
+    source = TrussSource(folder, text, parse_config(text, path))
+    if not source.model_path.is_file():
+        raise HarnessError(
+            f"there is no {source.model_path}: only what a Model class in Python returns can be saved; "
+            "a server in Docker, an engine or a chain's file has none"
+        )
+    return source
 
 
 def parse_config(text: str, path: Path) -> dict[str, Any]:

@@ -148,6 +148,18 @@ def test_a_locked_dependency_file_is_left_alone_and_said_so(make_truss: MakeTrus
         ),
         pytest.param(CONFIG, "class Model: ...\n", "does not import truss_async", id="not our model"),
         pytest.param(CONFIG, "class Model(:\n", "not valid Python", id="broken model"),
+        pytest.param(
+            CONFIG,
+            f"{MODEL}    def predict(self, x):\n        yield x\n",
+            "predict in model.py is a generator",
+            id="generator",
+        ),
+        pytest.param(
+            CONFIG,
+            f"{MODEL}    async def predict(self, x):\n        for y in x:\n            yield y\n",
+            "predict in model.py is a generator",
+            id="async generator",
+        ),
     ],
 )
 def test_what_a_truss_lacks_is_said_in_one_plain_line(
@@ -242,3 +254,47 @@ def test_the_report_tells_what_was_done_and_what_is_left(make_truss: MakeTruss) 
     with (truss / "config.yaml").open("a") as config:
         config.write("python_version: py312\n")
     assert package_truss(truss).lines()[-1] == f"ready: truss push {truss}"
+
+
+def test_a_truss_without_a_model_is_refused(make_truss: MakeTruss) -> None:
+    truss = make_truss()
+    (truss / "model" / "model.py").unlink()
+    with pytest.raises(HarnessError, match=r"there is no .*model/model.py: only what a Model class"):
+        package_truss(truss)
+    assert not (truss / "packages").exists()
+
+
+@pytest.mark.parametrize(
+    ("patterns", "is_left_out"),
+    [
+        ("packages/", True),
+        ("packages", True),
+        ("*.py", True),
+        ("# packages/\n/data/\n", False),
+        ("stores/", True),
+        ("packages/\n!packages/truss_async/**\n", True),
+        ("packages/*\n!packages/truss_async/\n", False),
+        ("", False),
+        ("model", True),
+    ],
+)
+def test_what_truss_would_leave_out_is_said(make_truss: MakeTruss, patterns: str, is_left_out: bool) -> None:
+    truss = make_truss()
+    (truss / ".truss_ignore").write_text(patterns)
+    report = package_truss(truss)
+    assert bool([line for line in report.lacks if f"{truss}/.truss_ignore leaves out" in line]) == is_left_out
+    assert any(line.startswith("ready") for line in report.lines()) != is_left_out
+
+
+def test_what_truss_leaves_out_by_itself_is_said(make_truss: MakeTruss) -> None:
+    truss = make_truss(config=f"{CONFIG}bundled_packages_dir: build\n")
+    assert any("truss/util/.truss_ignore leaves out" in line for line in package_truss(truss).lacks)
+
+
+def test_a_check_is_done_once_nothing_is_left_to_do(make_truss: MakeTruss) -> None:
+    truss = make_truss()
+    assert not package_truss(truss, dry_run=True).is_done
+    assert package_truss(truss).is_done
+    assert package_truss(truss, dry_run=True).is_done
+    (truss / "model" / "model.py").write_text("class Model: ...\n")
+    assert not package_truss(truss, dry_run=True).is_done
