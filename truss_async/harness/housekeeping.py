@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
 FIRST_SLICE = 16
-SLICE_SECONDS = 0.02
+SLICE_SECONDS = 0.01
 NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 

@@ -9,6 +9,7 @@ import pytest_asyncio
 from tests.unit.harness.scripted import settle
 from tests.unit.harness.stage import FULL_DISK, Stage
 from truss_async.harness.housekeeping import STATUS_KEPT, Housekeeping
+from truss_async.harness.request_queue import AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,6 +58,16 @@ async def test_at_the_start_what_fell_due_is_expired_and_forgotten(stage: Housek
     assert calls["expire"].said["now"] == stage.now
     assert calls["forget"].said["over_before"] == stage.now - STATUS_KEPT
     assert await stage.is_at_rest()
+
+
+async def test_what_fell_due_at_one_moment_is_dealt_with_in_slices(stage: HousekeepingStage) -> None:
+    for name in ("expire", "forget"):
+        for _ in range(3):
+            call = await stage.queue.takes(name, expire=[])
+            limit = call.said["limit"]
+            assert 0 < limit <= AT_ONCE
+            call.answer([str(number) for number in range(limit)] if name == "expire" else limit)
+    await stage.queue.takes("next_expiry", forget=0)
 
 
 async def test_when_others_are_looked_after_what_they_queued_expires_too(stage: HousekeepingStage) -> None:

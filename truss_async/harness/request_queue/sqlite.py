@@ -375,6 +375,8 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         )
     connection.create_function("checksum", -1, checksum, deterministic=True)
     connection.create_function("checksum_on", 2, lambda start, body: checksum(body, start=start))
+    if found == 0:  # before anything else is written: pages that are free can be given back then
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ MAX_GROUP = 512
 IDLE_SECONDS = 0.25
 MAX_COMMITS_BEFORE_CHECKPOINT = 1024
 MAX_COPIES = 3
+PAGES_GIVEN_BACK_AT_ONCE = 512
+SPARE_PAGES = 1024
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class DatabaseWriter:
             raise
         self._thread = ThreadPoolExecutor(1, "truss-async-queue") if synchronous == "FULL" else None
         self._file = _file_at(self._path)
-        self._log = WriteAheadLog(path, is_kept=synchronous != "OFF")
+        self._log = WriteAheadLog(path, is_kept=synchronous != "OFF", on_idle=self._give_back_pages)
         self._waiting: list[_Operation] = []
         self._is_busy = False
         self._closed = False
@@ -94,6 +97,16 @@ class DatabaseWriter:
             self._is_busy = True
             loop.call_soon(self._start_group, loop)
         return future
+
+    def _give_back_pages(self) -> None:
+        """Let the file become smaller, a little at each idle moment, but for some pages that will be wanted again."""
+        if self._is_busy or self._closed:
+            return
+        free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+        pages = min(free - SPARE_PAGES, PAGES_GIVEN_BACK_AT_ONCE)
+        if pages > 0 and self._connection.execute("PRAGMA auto_vacuum").fetchone()[0]:
+            given = self._put(partial(_give_back, pages=pages))
+            given.add_done_callback(asyncio.Future.exception)  # there is always a next time
 
     def _start_group(self, loop: asyncio.AbstractEventLoop) -> None:
         group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
@@ -167,12 +180,13 @@ class WriteAheadLog:
     log is cut off, which takes no time; under a load that never pauses, a few last pages are copied then.
     """
 
-    def __init__(self, path: Path, *, is_kept: bool) -> None:
+    def __init__(self, path: Path, *, is_kept: bool, on_idle: Callable[[], None]) -> None:
         # Never used by two threads at once; waits for nobody, for there is always a next time.
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         if not is_kept:
             self._connection.execute("PRAGMA synchronous = OFF")
         self._thread = ThreadPoolExecutor(1, "truss-async-checkpoint")
+        self._on_idle = on_idle
         self._commits = 0
         self._commits_seen = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -203,6 +217,7 @@ class WriteAheadLog:
     def _looked(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         if self._commits == self._commits_seen:
+            self._on_idle()
             self._empty(loop)
         else:
             self._look_again(loop)
@@ -231,6 +246,11 @@ class WriteAheadLog:
             return not self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
         except sqlite3.Error:
             return False
+
+
+def _give_back(connection: sqlite3.Connection, *, pages: int) -> None:
+    for _ in range(pages):  # Python's module makes one step of what gives back several
+        connection.execute("PRAGMA incremental_vacuum(1)")
 
 
 _VANISHED = "the file is not there any more"

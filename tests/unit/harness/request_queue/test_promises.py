@@ -410,3 +410,32 @@ def test_a_closed_queue_says_so(queue: QueueDriver) -> None:
     queue.run(lambda q: q.close())
     with pytest.raises(RequestQueueError, match="closed"):
         queue.enqueue("a")
+
+
+def test_no_more_expire_or_are_forgotten_at_once_than_was_asked_for(queue: QueueDriver) -> None:
+    for number in range(5):
+        queue.enqueue(f"r{number}", expires_in=MINUTE)
+    queue.now += MINUTE
+    expired = [queue.run(lambda q: q.expire(now=queue.now, limit=2)) for _ in range(4)]
+    assert [len(each) for each in expired] == [2, 2, 1, 0]
+    assert queue.run(lambda q: q.counts(DEPLOYMENT)) == QueueCounts(0, 0)
+    assert [queue.run(lambda q: q.forget(over_before=queue.now, limit=3)) for _ in range(3)] == [3, 2, 0]
+
+
+def test_what_is_open_is_counted_as_it_comes_and_goes(queue: QueueDriver) -> None:
+    def counted() -> tuple[QueueCounts, dict[str, int]]:
+        return queue.run(lambda q: q.counts(DEPLOYMENT)), queue.run(lambda q: q.open_by_deployment())
+
+    for name in "abc":
+        queue.enqueue(name)
+    with pytest.raises(RequestQueueError):
+        queue.enqueue("c")
+    assert counted() == (QueueCounts(3, 0), {DEPLOYMENT: 3})
+    queue.claim(2)
+    queue.reopen()
+    queue.take_over()
+    assert counted() == (QueueCounts(1, 2), {DEPLOYMENT: 3})
+    queue.run(lambda q: q.cancel("c", now=queue.now))
+    for name in "ab":
+        queue.finish(name)
+    assert counted() == (QueueCounts(0, 0), {})

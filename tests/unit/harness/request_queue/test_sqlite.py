@@ -1,12 +1,14 @@
 """What is so of the queue in SQLite alone: its file."""
 
 import asyncio
+import contextlib
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from tests.unit.harness.request_queue.storages import SqliteStorage
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.request_queue import AcceptedRequest, RequestQueueError, SqliteRequestQueue
+from truss_async.harness.request_queue.queries import queries
 
 VECTORS = Path(__file__).parents[3] / "vectors"
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -168,3 +171,49 @@ def test_a_commit_is_on_the_disk_when_it_is_asked_for(
             await queue.close()
 
     assert asyncio.run(synchronous()) == level
+
+
+def test_the_file_of_a_queue_that_was_drained_becomes_small_again(
+    queue: QueueDriver, file: SqliteStorage
+) -> None:
+    for number in range(200):
+        queue.enqueue(f"r{number}", model_input=b'"' + b"x" * 100_000 + b'"', webhook=None)
+    queue.run(lambda _: until(lambda: file.path.stat().st_size > 20_000_000))
+    for name in queue.claim(200):
+        queue.finish(name)
+    queue.run(lambda _: until(lambda: file.path.stat().st_size < 6_000_000))
+    queue.enqueue("new")
+    assert queue.claim() == ["new"]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async def look() -> None:
+        while not holds():  # noqa: ASYNC110 (a file tells nobody)
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(look(), 30)
+
+
+FEW = ("owners", "counts", "requests USING INDEX in_progress", "d USING INDEX deliveries_by_time")
+"""Of these there are few, or so many are looked at as are asked for."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name in queries()
+        if not name.startswith(("schema", "migrate", "enqueue", "begin", "be_owner", "keep", "record_d"))
+    ),
+)
+def test_no_query_looks_at_all_requests(queue: QueueDriver, file: SqliteStorage, name: str) -> None:
+    for number in range(20):
+        queue.enqueue(f"r{number}")
+    queue.claim(5)
+    queue.finish("r1")
+    with contextlib.closing(sqlite3.connect(file.path)) as connection:
+        values = dict.fromkeys(re.findall(r":(\w+)", queries()[name]), 1)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {queries()[name]}", values).fetchall()
+    scanned = [step for *_, step in plan if step.startswith("SCAN") and "CONSTANT ROW" not in step]
+    assert [step for step in scanned if not step.removeprefix("SCAN ").startswith(FEW)] == []
+    assert [step for *_, step in plan if "TEMP B-TREE FOR ORDER" in step] == []
