@@ -44,20 +44,17 @@ def image_file(image: Any) -> tuple[bytes, str]:
 
 def _frames(image: Any) -> list[Any]:
     """Each one upright and of a mode that a file can have. The image stands where it stood."""
+    shown = image
+    if hasattr(type(image), "n_frames"):
+        shown = image.copy()  # before its frames are counted, for which some formats read them again
     if getattr(image, "n_frames", 1) == 1:
-        return [_writable(image)]
-    position, shown = image.tell(), image.copy()
+        return [_writable(shown)]
+    position, shown = image.tell(), shown.copy()
     frames = []
     for number in range(image.n_frames):
         image.seek(number)
-        frames.append(image.copy())
+        frames.append(shown if number == position else image.copy())  # it may have been drawn on
     image.seek(position)
-    now = frames[position]
-    if (shown.mode, shown.tobytes()) != (now.mode, now.tobytes()):
-        raise UnfitPartError(
-            f"is one of {image.n_frames} frames and was changed after it was read, which the file that the frames come"
-            " from does not hold: return a copy() of it, or a list of the frames"
-        )
     written = [_writable(each) for each in frames]
     if len({each.mode for each in written}) > 1 and image.format not in _PAGED:
         written = [each.convert("RGBA") for each in written]

@@ -53,7 +53,7 @@ def path_of(file: Any) -> Path | None:
     name = getattr(file, "name", None)
     if isinstance(name, bytes):
         name = os.fsdecode(name)
-    if not isinstance(name, str | os.PathLike):
+    if not isinstance(name, str | os.PathLike) or type(file).__module__ == "tarfile":  # the archive's
         return None
     path = Path(name)
     return path if path.name else None

@@ -50,7 +50,11 @@ def safe_artifact_name(text: str, taken: set[str]) -> str:
     The new name is added to ``taken``.
     """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    base = re.sub(r"\.{2,}", ".", _UNSAFE_RUN.sub("-", ascii_text)).strip(".-") or "artifact"
+    base = re.sub(r"\.{2,}", ".", _UNSAFE_RUN.sub("-", ascii_text)).rstrip(".-")
+    stem, dot, extension = base.rpartition(".")
+    # Of a name in another script only the extension may be left, which is no name.
+    is_extension = dot and not stem.strip(".-") and not text.startswith(".")
+    base = f"artifact.{extension}" if is_extension else base.lstrip(".-") or "artifact"
     taken_names = {name.lower() for name in taken}
     name = next(name for name in _numbered(base) if name.lower() not in taken_names)
     taken.add(name)
