@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from yarl import URL
 
+from ..clock import SYSTEM_CLOCK
 from .protocol import ReplicaUnreachableError
 
 if TYPE_CHECKING:
     from .protocol import ReplicaCall
 
 CONNECT_SECONDS: Final = 10
+IDLE_SECONDS: Final = 4
+"""So long a connection is kept for another call: less than the 5 s after which the Truss server closes it."""
 _NOT_MADE_UP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -31,12 +34,14 @@ class HttpCalls:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 auto_decompress=False,
                 skip_auto_headers=_NOT_MADE_UP,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+        # What was closed meanwhile is noticed by the event loop, and then not used for a call that must not be repeated.
+        await SYSTEM_CLOCK.sleep(0)
         url = URL(predict_url) if call.route is None else URL(f"{base_url}/{call.route}", encoded=True)
         try:
             answer = await self._session.request(
