@@ -18,6 +18,7 @@ DEADLINE_SECONDS = 30
 # Where a thread is made, and why it is none that works on and on unnoticed.
 THREADS = {
     "workers.py": "nothing ends it",
+    "harness/webhook_targets.py": "one piece of work, which is waited for",
     "harness/running.py": "the harness is asked whether it is alive, before and while something is asked of it",
     "model/failures.py": "one piece of work, which is waited for",
     "demo/tether.py": "one piece of work, in a script that loads nothing of the package",

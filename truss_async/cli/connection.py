@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from ..contract.requests import is_loopback
+from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
 from .options import own_option, variable
 from .secret_files import ApiKeyFile, api_key_of

@@ -17,8 +17,8 @@ from ..contract import (
     WebhookStatus,
 )
 from ..contract.json_text import IN_AN_ENVELOPE, parse
-from ..contract.requests import is_loopback
 from ..contract.statuses import QueueStatus
+from ..contract.webhook_urls import is_loopback
 from ..errors import ApiError, SettingsError, explained
 from ..pasted import as_api_key
 from ..timed_http import NoAnswerError, TimedHttp

@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from ..contract.json_text import parse
-from ..contract.requests import is_loopback
 from ..contract.truss_server import error_message
+from ..contract.webhook_urls import is_loopback
 from ..printable import printable
 
 _LONGEST_QUOTE = 300

@@ -1,14 +1,12 @@
 """The body of ``POST …/async_predict``."""
 
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from . import limits
 from .json_text import AnyDepth
+from .webhook_urls import webhook_url
 
 
 class InferenceRetryConfig(BaseModel):
@@ -36,37 +34,14 @@ class InferenceRetryConfig(BaseModel):
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine: localhost, *.localhost, 127.0.0.0/8 or ::1."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def check_webhook_endpoint(value: Any) -> Any:
-    """Allow HTTPS anywhere, plain HTTP only to localhost (platform documentation: async inference, webhooks)."""
+    """Allow what a webhook can be sent to; an empty text stands for none."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise ValueError("must be a URL")
-    _check_endpoint_url(value)
+    webhook_url(value)
     return value
-
-
-@lru_cache(maxsize=1024)
-def _check_endpoint_url(value: str) -> None:
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a valid URL ({error})") from None
-    if not host or any(ord(character) <= 32 for character in value):
-        raise ValueError("is not a valid URL")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        raise ValueError("must use https:// (plain http:// is for localhost only)")
 
 
 class AsyncPredictRequest(AnyDepth):

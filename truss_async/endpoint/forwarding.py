@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..contract.requests import is_loopback
+from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
 from ..timed_http import NoAnswerError, TimedHttp
 

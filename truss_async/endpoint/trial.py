@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.limits import DELIVERY_RETRY_STATUSES, DELIVERY_SCHEDULES, DELIVERY_TIMEOUT_SECONDS
-from ..contract.requests import is_loopback
+from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError, WebhookReceiverError
 from ..timed_http import NoAnswerError, TimedHttp
 from ..webhooks.secrets import as_secrets

@@ -8,16 +8,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import uvicorn
 
 from ..clock import ManualClock
 from ..contract import limits
+from ..contract.webhook_urls import is_loopback
 from ..replicas.host import ReplicaHost
+from ..shortages import raise_file_limit
 from .activity import Activity
 from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
+from .delivery_slots import MAX_IN_FLIGHT
 from .deployment import Deployment, Shared
 from .faults import StoreGates
 from .housekeeping import Housekeeping
@@ -29,6 +31,7 @@ from .scratch_folders import scratch_folder
 from .state import StateFolder
 from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
+from .webhook_targets import webhook_session
 
 if TYPE_CHECKING:
     import socket
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
     from .settings import HarnessSettings
     from .stories import Journal
 
-CONNECT_SECONDS = 10
 GRACEFUL_SHUTDOWN_SECONDS = 5
 SETTLE_DEADLINE_SECONDS = 60
 
@@ -74,6 +76,10 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         HarnessError: a part cannot start.
     """
     settings, clock = given.settings, given.clock
+    if settings.api_key is None and not is_loopback(settings.host):
+        given.report(
+            f"{settings.host} can be reached by others, who may call with any key; set one with --api-key"
+        )
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
     secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
@@ -117,6 +123,7 @@ async def _make_shared(
     parts.push_async_callback(queue.close)
     if given.journal is not None:
         queue = JournalingQueue(queue, given.journal, now=clock.now)
+    files = raise_file_limit()
     activity, metrics = Activity(clock), Metrics(settings.all_deployments)
     gates = StoreGates(
         faults,
@@ -130,11 +137,14 @@ async def _make_shared(
         signing=secrets.signing,
         policy=DeliveryPolicy(limits.DELIVERY_SCHEDULES[settings.webhook_schedule]),
         tls=True if settings.webhook_ca is None else webhook_tls(settings.webhook_ca),
-        session=await parts.enter_async_context(_webhook_session()),
+        session=await parts.enter_async_context(
+            webhook_session(is_guarded=settings.guards_webhooks, files=files)
+        ),
         activity=activity,
         metrics=metrics,
         faults=faults,
         report=report,
+        max_in_flight=min(MAX_IN_FLIGHT, files * 3 // 4),
     )
     host = ReplicaHost(
         workdir=parts.enter_context(scratch_folder()),
@@ -192,6 +202,7 @@ def _make_api(
             on_expiry=housekeeping.note_expiry,
             api_key=given.settings.api_key,
             browsers=_browsers(given.settings),
+            guards_webhooks=given.settings.guards_webhooks,
             report=given.report,
         )
     )
@@ -201,15 +212,6 @@ def _browsers(settings: HarnessSettings) -> Browsers | None:
     if settings.api_key is not None:
         return None  # which no page knows
     return Browsers(bound=settings.host, allowed=settings.allow_hosts)
-
-
-def _webhook_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-        skip_auto_headers=("Accept-Encoding", "User-Agent"),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
 
 
 async def _report_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:

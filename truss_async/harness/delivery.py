@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -15,15 +16,19 @@ import aiohttp
 from ..contract import AsyncPredictResult
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.result_json import result_json
+from ..contract.webhook_urls import webhook_url
 from ..errors import HarnessError
 from ..printable import printable
+from ..shortages import PAUSE_SECONDS, is_shortage
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
-from .delivery_slots import DeliverySlots
+from .delivery_slots import MAX_IN_FLIGHT, DeliverySlots
 from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
+from .webhook_targets import REFUSED, PrivateTargetError, as_given
 
 if TYPE_CHECKING:
+    from ..contract.webhook_urls import WebhookUrl
     from .activity import Activity
     from .decisions import DeliveryPolicy
     from .delivery_slots import Slot
@@ -32,7 +37,12 @@ if TYPE_CHECKING:
     from .request_queue import DueDelivery, RequestQueue
 
 AS_IT_SHOULD_BE = Tampering()
+CLAIMED_AT_ONCE = 256
 LONGEST_URL = 300
+
+
+class UnsendableError(Exception):
+    """A webhook cannot be sent, however often it is tried."""
 
 
 class Delivery:
@@ -53,6 +63,7 @@ class Delivery:
         metrics: Metrics,
         faults: Faults,
         report: Callable[[str], None],
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._queue = queue
         self._signing = signing
@@ -63,11 +74,13 @@ class Delivery:
         self._metrics = metrics
         self._report = report
         self._faulty = FaultyDelivery(faults, activity=activity, timeout_seconds=policy.timeout_seconds)
+        self._is_short = False
         self._awake = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._slots = DeliverySlots(
-            on_turn=lambda request_id, slot: self._start(slot, self._deliver_waiting(request_id)),
+            on_turn=lambda request_id, slot: self._start(slot, request_id, self._deliver_waiting(request_id)),
             on_room=self._awake.set,
+            limit=max_in_flight,
         )
 
     @contextmanager
@@ -85,7 +98,7 @@ class Delivery:
         if slot is None:
             self._awake.set()
         else:
-            self._start(slot, self._deliver(due))
+            self._start(slot, due.request_id, self._deliver(due))
 
     async def take_over(self) -> None:
         """Go on with what others left unsent; there may be more that is due, too."""
@@ -114,29 +127,53 @@ class Delivery:
 
     async def _deliver_due(self) -> float | None:
         """Start what is due; return the seconds until something else is, None when only a wake-up can tell."""
-        while (room := self._slots.room) > 0:
+        while (room := min(self._slots.room, CLAIMED_AT_ONCE)) > 0:
             now = self._activity.now()
             due = await self._queue.claim_deliveries(limit=room, now=now)
             for item in due:
                 # What waits is claimed already, so nobody else looks at it meanwhile.
                 if slot := self._slots.take_or_wait(item.webhook_endpoint, item.request_id):
-                    self._start(slot, self._deliver(item))
+                    self._start(slot, item.request_id, self._deliver(item))
             if len(due) < room:
                 following = await self._queue.next_delivery()
                 return None if following is None else (following - self._activity.now()).total_seconds()
         return None
 
-    def _start(self, slot: Slot, work: Coroutine[Any, Any, None]) -> None:
+    def _start(
+        self, slot: Slot, request_id: str, work: Coroutine[Any, Any, None], *, gives_up: bool = False
+    ) -> None:
         slot.is_used = True
         delivery = self._activity.start(work)
         self._in_flight.add(delivery)
-        delivery.add_done_callback(lambda done: self._landed(slot, done))
+        delivery.add_done_callback(lambda done: self._landed(slot, request_id, done, has_given_up=gives_up))
 
-    def _landed(self, slot: Slot, delivery: asyncio.Task[None]) -> None:
+    def _landed(
+        self, slot: Slot, request_id: str, delivery: asyncio.Task[None], *, has_given_up: bool
+    ) -> None:
         self._in_flight.discard(delivery)
-        if not delivery.cancelled() and (error := delivery.exception()) is not None:
-            self._report(f"a delivery stopped short, and is made again after the next start: {error!r}")
+        error = None if delivery.cancelled() else delivery.exception()
+        if error is not None and not has_given_up:
+            reason = (
+                str(error) if isinstance(error, UnsendableError) else f"the harness itself failed: {error!r}"
+            )
+            self._start(slot, request_id, self._give_up(request_id, reason), gives_up=True)
+            return
+        if error is not None:
+            self._report(f"the webhook of {request_id} is given up at the next start: {error!r}")
         self._slots.give_back(slot)
+
+    async def _give_up(self, request_id: str, reason: str) -> None:
+        """Whatever went wrong with a delivery, it comes to an end."""
+        attempt = DeliveryAttempt(self._activity.now(), 0, None, printable(reason))
+        is_kept = await until_stored(
+            lambda: self._queue.finish_delivery(
+                request_id, attempt, is_delivered=False, now=self._activity.now()
+            ),
+            pause=self._activity.sleep,
+            report=self._report,
+        )
+        if is_kept:
+            self._report(f"webhook of {request_id} failed for good: {attempt.error}")
 
     async def _deliver_waiting(self, request_id: str) -> None:
         due = await until_stored(
@@ -155,23 +192,51 @@ class Delivery:
         )
 
     async def _post(self, due: DueDelivery, tampering: Tampering = AS_IT_SHOULD_BE) -> DeliveryAttempt:
+        try:
+            url = webhook_url(due.webhook_endpoint)
+        except ValueError as error:
+            raise UnsendableError(f"its URL {error}") from error
+        since = self._activity.now()
+        while True:
+            waited = (self._activity.now() - since).total_seconds()
+            attempt = await self._attempt(due, url, tampering, waited_seconds=waited)
+            if attempt is not None:
+                self._is_short = False
+                self._slots.heard(url.origin, answered=attempt.status_code is not None)
+                return attempt
+            await self._activity.sleep(PAUSE_SECONDS)
+
+    async def _attempt(
+        self, due: DueDelivery, url: WebhookUrl, tampering: Tampering, *, waited_seconds: float
+    ) -> DeliveryAttempt | None:
+        """One POST, and what came of it; None when it could not be made for want of something of our own."""
         sent_at = self._activity.now()
         body = self._body(due, time=sent_at - timedelta(seconds=tampering.age_seconds))
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
         if secrets := tampering.secrets(self._signing()):
             headers[SIGNATURE] = signature_header(body, secrets)
+        if url.login is not None:
+            headers["Authorization"] = f"Basic {b64encode(url.login).decode()}"
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds
-            status_code = await self._activity.outside(
-                seconds, self._send(due.webhook_endpoint, body, headers)
-            )
+            status_code = await self._activity.outside(seconds, self._send(url, body, headers))
         except TimeoutError:
             problem = f"no answer within {self._policy.timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
-            problem = str(error) or type(error).__name__
+            if is_shortage(error, waited_seconds=waited_seconds):
+                self._tell_of_shortage(error)
+                return None
+            if isinstance(getattr(error, "os_error", None), PrivateTargetError):
+                raise UnsendableError(f"{url.host}: {REFUSED}") from error
+            problem = printable(str(error) or type(error).__name__)
         latency = self._activity.now() - sent_at
         return DeliveryAttempt(sent_at, latency.total_seconds() * 1000, status_code, problem)
+
+    def _tell_of_shortage(self, error: Exception) -> None:
+        if not self._is_short:
+            self._report(f"webhooks wait for want of something of this machine's own: {error}; see ulimit -n")
+        self._is_short = True
 
     def _body(self, due: DueDelivery, *, time: datetime) -> bytes:
         result = AsyncPredictResult(
@@ -183,9 +248,9 @@ class Delivery:
         )
         return result_json(result, due.data or b"null")
 
-    async def _send(self, endpoint: str, body: bytes, headers: dict[str, str]) -> int:
+    async def _send(self, url: WebhookUrl, body: bytes, headers: dict[str, str]) -> int:
         async with self._session.post(
-            endpoint, data=body, headers=headers, allow_redirects=False, ssl=self._tls
+            as_given(url), data=body, headers=headers, allow_redirects=False, ssl=self._tls
         ) as response:
             return response.status
 

@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from ..contract import limits
 from ..contract.faults import FaultRule
+from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
 from ..pasted import as_api_key, as_meant
 from ..replicas.settings import DeploymentSettings
@@ -102,6 +103,10 @@ class HarnessSettings(DeploymentSettings):
         default=True,
         description="Lead the replicas' own S3 or GCS endpoint through the harness, so that store faults can strike.",
     )
+    allow_private_webhooks: bool = Field(
+        default=False,
+        description="Beyond loopback, too, send webhooks to addresses that are not public: this machine, its networks.",
+    )
     api_key: ApiKey | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )
@@ -127,6 +132,11 @@ class HarnessSettings(DeploymentSettings):
         ge=1,
         description="Requests queued or in progress at once, instead of what --limits says.",
     )
+
+    @property
+    def guards_webhooks(self) -> bool:
+        """Whether webhooks go to public addresses alone: others than who owns this machine may call."""
+        return not (self.allow_private_webhooks or is_loopback(self.host))
 
     @property
     def call_limits(self) -> CallLimits:

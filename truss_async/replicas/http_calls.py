@@ -9,6 +9,8 @@ import aiohttp
 from yarl import URL
 
 from ..clock import SYSTEM_CLOCK
+from ..printable import printable
+from ..shortages import PAUSE_SECONDS, is_shortage
 from .protocol import ReplicaUnreachableError
 
 if TYPE_CHECKING:
@@ -43,13 +45,20 @@ class HttpCalls:
         # What was closed meanwhile is noticed by the event loop, and then not used for a call that must not be repeated.
         await SYSTEM_CLOCK.sleep(0)
         url = URL(predict_url) if call.route is None else URL(f"{base_url}/{call.route}", encoded=True)
-        try:
-            answer = await self._session.request(
-                call.method, url, data=call.body, headers=call.headers, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
-        return HttpAnswer(answer)
+        waited = 0.0
+        while True:
+            try:
+                return HttpAnswer(
+                    await self._session.request(
+                        call.method, url, data=call.body, headers=call.headers, allow_redirects=False
+                    )
+                )
+            except (aiohttp.ClientError, OSError) as error:
+                is_unasked = isinstance(error, aiohttp.ClientConnectorError)
+                if not (is_unasked and is_shortage(error, waited_seconds=waited)):
+                    raise _unreachable(error) from error
+            await SYSTEM_CLOCK.sleep(PAUSE_SECONDS)
+            waited += PAUSE_SECONDS
 
     async def close(self) -> None:
         """Let go of the connections; harmless when done twice."""
@@ -83,4 +92,4 @@ class HttpAnswer:
 
 
 def _unreachable(error: Exception) -> ReplicaUnreachableError:
-    return ReplicaUnreachableError(str(error) or type(error).__name__)
+    return ReplicaUnreachableError(printable(str(error)) or type(error).__name__)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from ..clock import wait_for_event, within
+from ..printable import printable
+from ..shortages import is_shortage
 from .health import INTERVAL_SECONDS, THRESHOLD_SECONDS
 from .output import exception_line
 from .protocol import ReplicaLoadError
@@ -134,7 +136,7 @@ class ServerProcess:
         except asyncio.TimeoutError:
             return "it does not answer"
         except aiohttp.ClientError as error:
-            return str(error) or type(error).__name__
+            return None if is_shortage(error) else printable(str(error)) or type(error).__name__
 
     async def wait_exit(self, watch: Coroutine[Any, Any, str]) -> str:
         """Return why it is over: it ended by itself, or the watch ended, upon which it is killed."""

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from ..shortages import is_shortage
+
 if TYPE_CHECKING:
     from ..clock import Clock
     from .http_calls import HttpAnswer, HttpCalls
@@ -78,8 +80,8 @@ class UrlReplica:
         port = self._parts.port or (443 if self._parts.scheme == "https" else 80)
         try:
             _, writer = await asyncio.open_connection(self._parts.hostname, port)
-        except OSError:
-            return False
+        except OSError as error:
+            return is_shortage(error)  # then nothing is known of the server
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

@@ -14,6 +14,8 @@ from truss_async.harness.request_queue import RequestQueue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from yarl import URL
+
     from truss_async.replicas.protocol import ReplicaCall
 
 ROUNDS = 30
@@ -175,5 +177,5 @@ class ScriptedEndpoints(Script):
     """All webhook endpoints, behind the HTTP session that calls them; the answer is the status."""
 
     @asynccontextmanager
-    async def post(self, url: str, **options: Any) -> AsyncIterator[SimpleNamespace]:
-        yield SimpleNamespace(status=await self.call_of("post", {"url": url, **options}))
+    async def post(self, url: URL, **options: Any) -> AsyncIterator[SimpleNamespace]:
+        yield SimpleNamespace(status=await self.call_of("post", {"url": str(url), **options}))

@@ -15,6 +15,7 @@ from truss_async.contract.faults import FaultRule
 from truss_async.harness.activity import Activity
 from truss_async.harness.decisions import DeliveryPolicy
 from truss_async.harness.delivery import Delivery
+from truss_async.harness.delivery_slots import MAX_IN_FLIGHT
 from truss_async.harness.faults import Faults
 from truss_async.harness.metrics import Metrics
 from truss_async.harness.request_queue import AcceptedRequest, DueDelivery, RequestQueue, RequestQueueError
@@ -40,7 +41,7 @@ DEADLINE_SECONDS = 5
 class Stage:
     """A queue, endpoints and a delivery; a test starts the part that it is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self.clock = ManualClock()
         self.activity = Activity(self.clock)
         self.reports: list[str] = []
@@ -59,6 +60,7 @@ class Stage:
             metrics=self.metrics,
             faults=self.faults,
             report=self.reports.append,
+            max_in_flight=max_in_flight,
         )
 
     @property

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from tests.unit.harness.stage import ENDPOINT, FULL_DISK, OTHER, Stage, due
 from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from truss_async.errors import WebhookVerificationError
-from truss_async.harness.delivery_slots import MAX_IN_FLIGHT, MAX_IN_FLIGHT_PER_ENDPOINT
+from truss_async.harness.delivery import CLAIMED_AT_ONCE
+from truss_async.harness.delivery_slots import MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.request_queue import DeliveryAttempt, RequestQueueError
+from truss_async.shortages import PAUSE_SECONDS, PORTS_RETURN_SECONDS
 from truss_async.webhooks import verify_webhook
 
 if TYPE_CHECKING:
@@ -25,13 +28,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
-ALL = list(range(MAX_IN_FLIGHT))
+FEW = 20
 PER_ENDPOINT = list(range(MAX_IN_FLIGHT_PER_ENDPOINT))
 
 
 def endpoint_of(number: int) -> str:
-    """So many share a server as may be sent to it at once."""
-    return f"https://{number // MAX_IN_FLIGHT_PER_ENDPOINT}.example/hook"
+    """Each of a server of its own."""
+    return f"https://{number}.example/hook"
 
 
 class DeliveryStage(Stage):
@@ -69,6 +72,15 @@ class DeliveryStage(Stage):
 @pytest_asyncio.fixture
 async def stage() -> AsyncIterator[DeliveryStage]:
     made = DeliveryStage()
+    async with made.running(made.delivery):
+        (await made.queue.takes("release_deliveries")).answer(0)
+        yield made
+
+
+@pytest_asyncio.fixture
+async def narrow() -> AsyncIterator[DeliveryStage]:
+    """It sends a few at once."""
+    made = DeliveryStage(max_in_flight=FEW)
     async with made.running(made.delivery):
         (await made.queue.takes("release_deliveries")).answer(0)
         yield made
@@ -231,9 +243,10 @@ async def test_each_attempt_is_counted_with_its_status_and_how_long_it_took(stag
 # When it is sent.
 
 
-async def test_what_is_due_is_claimed_until_nothing_is_left(stage: DeliveryStage) -> None:
-    claim = await stage.claims([due(str(number), endpoint_of(number)) for number in ALL[:-1]])
-    assert (claim.said["limit"], claim.said["now"]) == (MAX_IN_FLIGHT, stage.now)
+async def test_what_is_due_is_claimed_in_parts_until_nothing_is_left(stage: DeliveryStage) -> None:
+    claim = await stage.claims([due(str(number)) for number in range(CLAIMED_AT_ONCE)])
+    assert (claim.said["limit"], claim.said["now"]) == (CLAIMED_AT_ONCE, stage.now)
+    await stage.claims([due("last")])
     assert stage.queue.open == ["next_delivery"]
 
 
@@ -340,35 +353,35 @@ async def test_a_delivery_that_waited_in_vain_leaves_its_slot_to_the_next(stage:
     assert stage.reports == []
 
 
-async def test_when_all_slots_are_taken_nothing_is_claimed_until_one_is_free(stage: DeliveryStage) -> None:
-    await stage.claims([due(str(number), endpoint_of(number)) for number in ALL])
-    assert stage.endpoints.open == ["post"] * MAX_IN_FLIGHT
-    assert not stage.hand_over(due("beyond", OTHER))
+async def test_when_all_slots_are_taken_nothing_is_claimed_until_one_is_free(narrow: DeliveryStage) -> None:
+    await narrow.claims([due(str(number), endpoint_of(number)) for number in range(FEW)])
+    assert narrow.endpoints.open == ["post"] * FEW
+    assert not narrow.hand_over(due("beyond", OTHER))
     await settle()
-    assert stage.queue.open == []
-    await stage.posts()
-    assert stage.queue.open == ["finish_delivery"]
-    (await stage.queue.takes("finish_delivery")).answer(True)
-    claim = await stage.claims([due("beyond", OTHER)])
+    assert narrow.queue.open == []
+    await narrow.posts()
+    assert narrow.queue.open == ["finish_delivery"]
+    (await narrow.queue.takes("finish_delivery")).answer(True)
+    claim = await narrow.claims([due("beyond", OTHER)])
     assert claim.said["limit"] == 1
-    assert stage.queue.open == []
+    assert narrow.queue.open == []
 
 
-async def test_what_is_being_kept_has_its_slot_and_is_not_claimed_for(stage: DeliveryStage) -> None:
-    await stage.begins()
-    with stage.delivery.slot_for(OTHER) as slot:
+async def test_what_is_being_kept_has_its_slot_and_is_not_claimed_for(narrow: DeliveryStage) -> None:
+    await narrow.begins()
+    with narrow.delivery.slot_for(OTHER) as slot:
         assert slot is not None
-        stage.delivery.deliver(due(), None)
-        assert (await stage.claims()).said["limit"] == MAX_IN_FLIGHT - 1
+        narrow.delivery.deliver(due(), None)
+        assert (await narrow.claims()).said["limit"] == FEW - 1
 
 
-async def test_what_was_claimed_is_sent_though_results_with_slots_came_first(stage: DeliveryStage) -> None:
-    claim = await stage.queue.takes("claim_deliveries")
-    for number in ALL:
-        assert stage.hand_over(due(f"first-{number}", endpoint_of(number)))
+async def test_what_was_claimed_is_sent_though_results_with_slots_came_first(narrow: DeliveryStage) -> None:
+    claim = await narrow.queue.takes("claim_deliveries")
+    for number in range(FEW):
+        assert narrow.hand_over(due(f"first-{number}", endpoint_of(number)))
     claim.answer([due("claimed", OTHER)])
     await settle()
-    assert stage.endpoints.open == ["post"] * (MAX_IN_FLIGHT + 1)
+    assert narrow.endpoints.open == ["post"] * (FEW + 1)
 
 
 # When the queue or the code fails.
@@ -425,16 +438,119 @@ async def test_a_full_disk_delays_the_turn_of_what_waits(stage: DeliveryStage) -
     assert stage.endpoints.open == ["post"]
 
 
-async def test_a_delivery_that_breaks_is_told_of_and_leaves_its_slot_to_the_next(
-    stage: DeliveryStage,
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://" + "a" * 64 + ".example.com",
+        "https://a..example.com",
+        "https://./",
+        "no url",
+        "https://[::1",
+        "",
+    ],
+)
+async def test_what_cannot_be_sent_has_failed_at_once(stage: DeliveryStage, endpoint: str) -> None:
+    """As one that an older version accepted."""
+    await stage.begins([due(endpoint=endpoint)])
+    finished = await stage.queue.takes("finish_delivery")
+    attempt = finished.said["attempt"]
+    assert (finished.said["is_delivered"], attempt.status_code) == (False, None)
+    assert attempt.error.startswith("its URL ")
+    finished.answer(True)
+    await settle()
+    assert (stage.endpoints.open, len(stage.reports)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("a \ud800bug"), UnicodeError("label empty or too long"), ValueError(), MemoryError()],
+)
+async def test_whatever_goes_wrong_a_delivery_ends_is_told_of_and_leaves_its_slot_to_the_next(
+    stage: DeliveryStage, error: Exception
 ) -> None:
     await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
-    await stage.posts(RuntimeError("a bug"))
-    turn = await stage.queue.takes("claimed_delivery", finish_delivery=True, deliver_later=True)
-    turn.answer(due("64"))
+    await stage.posts(error)
+    finished = await stage.queue.takes("finish_delivery")
+    assert finished.said["request_id"] == "0"
+    told = finished.said["attempt"].error
+    assert told.startswith(f"the harness itself failed: {type(error).__name__}(")
+    told.encode()
+    finished.answer(True)
+    (await stage.queue.takes("claimed_delivery")).answer(due("64"))
     await settle()
     assert stage.endpoints.open == ["post"] * MAX_IN_FLIGHT_PER_ENDPOINT
-    assert [line for line in stage.reports if "a bug" in line]
+    assert [line for line in stage.reports if told in line]
+
+
+@pytest.mark.parametrize("name", ["claimed_delivery", "finish_delivery", "deliver_later"])
+async def test_an_error_of_the_queue_that_nobody_thought_of_ends_the_delivery_too(
+    stage: DeliveryStage, name: str
+) -> None:
+    await stage.begins([due(str(number)) for number in range(MAX_IN_FLIGHT_PER_ENDPOINT + 1)])
+    await stage.posts(503 if name == "deliver_later" else 200)
+    (await stage.queue.takes(name, finish_delivery=True)).fail(TypeError("odd"))
+    finished = await stage.queue.takes("finish_delivery")
+    assert "TypeError('odd')" in finished.said["attempt"].error
+    finished.fail(TypeError("again"))
+    await settle()
+    assert [line for line in stage.reports if "again" in line]
+    assert stage.endpoints.open.count("post") == MAX_IN_FLIGHT_PER_ENDPOINT - 1
+
+
+# Want of something of our own, and servers that do not answer.
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL])
+async def test_want_of_something_of_our_own_is_no_attempt_and_is_told_of_once(
+    stage: DeliveryStage, number: int
+) -> None:
+    await stage.begins([due("r1"), due("r2")])
+    for _ in range(3):
+        for _ in range(2):
+            await stage.posts(aiohttp.ClientOSError(number, "none left"))
+        assert (stage.queue.open, stage.endpoints.open) == ([], [])
+        await stage.pass_time(PAUSE_SECONDS)
+    assert len(stage.reports) == 1
+    await stage.posts(200)
+    attempt = (await stage.queue.takes("finish_delivery")).said["attempt"]
+    assert (attempt.sent_at, attempt.status_code) == (stage.now, 200)
+    assert stage.counted("baseten_async_webhook_requests_total") == 1
+
+
+async def test_an_address_that_cannot_be_used_for_long_is_a_failed_attempt(stage: DeliveryStage) -> None:
+    await stage.begins([due()])
+    for _ in range(int(PORTS_RETURN_SECONDS / PAUSE_SECONDS)):
+        await stage.posts(aiohttp.ClientOSError(errno.EADDRNOTAVAIL, "no such address"))
+        await stage.pass_time(PAUSE_SECONDS)
+    await stage.posts(aiohttp.ClientOSError(errno.EADDRNOTAVAIL, "no such address"))
+    assert "no such address" in (await stage.queue.takes("deliver_later")).said["attempt"].error
+
+
+async def test_servers_that_hang_delay_no_other_however_much_waits_for_them(stage: DeliveryStage) -> None:
+    """A thousand servers at once; of none is it known whether it answers."""
+    hanging, good = "https://hangs-{}.example/", "https://good-{}.example/"
+    waiting = [due(f"h{n}", hanging.format(n % 900)) for n in range(9000)]
+    waiting += [due(f"g{n}", good.format(n % 100)) for n in range(1000)]
+    while waiting:
+        part, waiting = waiting[:CLAIMED_AT_ONCE], waiting[CLAIMED_AT_ONCE:]
+        await stage.claims(part)
+    by_id = {f"g{n}": due(f"g{n}", good.format(n % 100)) for n in range(1000)}
+    by_id |= {f"h{n}": due(f"h{n}", hanging.format(n % 900)) for n in range(9000)}
+    began, delivered = stage.now, 0
+    while delivered < 1000:
+        await settle()
+        for post in await stage.endpoints.takes_all("post"):
+            if "good" in post.said["url"]:
+                post.answer(200)
+        await settle()
+        assert "finish_delivery" in stage.queue.open, f"{delivered} of 1000"
+        for finished in await stage.queue.takes_all("finish_delivery"):
+            finished.answer(True)
+            delivered += 1
+        await settle()
+        for turn in await stage.queue.takes_all("claimed_delivery"):
+            turn.answer(by_id[turn.said["request_id"]])
+    assert stage.now == began
 
 
 # What others own.

@@ -10,9 +10,11 @@ from starlette.responses import Response
 from ...contract import AsyncPredictAccepted, CancelAnswer
 from ...contract.limits import STATUS_KEPT_SECONDS
 from ...contract.statuses import QueueStatus
+from ...contract.webhook_urls import webhook_url
 from ..request_queue import AcceptedRequest, NewRequest
+from ..webhook_targets import PrivateTargetError, check_target
 from .bodies import declared_size, parse_async_request, read_body
-from .refusals import unknown
+from .refusals import bad_request, unknown
 
 if TYPE_CHECKING:
     from ...contract import AsyncRequestStatus
@@ -32,6 +34,8 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     parts.limiters.submits.check()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = await parse_async_request(body)
+    if parts.guards_webhooks and asked.webhook_endpoint is not None:
+        _check_target(asked.webhook_endpoint)
     now = parts.clock.now()
     new = NewRequest(
         request_id=call.request_id,
@@ -49,6 +53,13 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     deployment.note_queued()
     parts.on_expiry(new.expires_at)
     return AsyncPredictAccepted(request_id=new.request_id)
+
+
+def _check_target(webhook_endpoint: str) -> None:
+    try:
+        check_target(webhook_url(webhook_endpoint))
+    except PrivateTargetError as error:
+        raise bad_request(f"webhook_endpoint: {error}") from None
 
 
 async def queue_status(parts: ApiParts, call: IncomingCall) -> QueueStatus:

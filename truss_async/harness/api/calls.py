@@ -51,6 +51,7 @@ class ApiParts:
     on_expiry: Callable[[datetime], None]
     api_key: str | None
     browsers: Browsers | None
+    guards_webhooks: bool
     report: Callable[[str], None]
 
 

@@ -64,7 +64,7 @@ ON_REQUEST = (
 
 _OWN = (
     Operation("GET", "/healthz", own_calls.health, Health, is_open=True),
-    Operation("GET", "/metrics", own_calls.metrics, _TEXT, media_type="text/plain", is_open=True),
+    Operation("GET", "/metrics", own_calls.metrics, _TEXT, media_type="text/plain", refusals=(401,), is_open=True),
     Operation("GET", "/_harness/openapi.json", _openapi, _OBJECT),
     Operation("GET", "/_harness/requests/{request_id}", own_calls.request_record, RequestRecord, refusals=(404,)),
     Operation(

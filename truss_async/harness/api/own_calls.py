@@ -28,6 +28,7 @@ from ...errors import SettingsError
 from ..deployment import health_of
 from ..faults import UnknownFaultError, parse_rule
 from ..webhook_secrets import SecretRotatedError, UnknownSecretError
+from .access import check_authorization
 from .async_calls import known, told
 from .bodies import parse, parse_object, read_body
 from .refusals import bad_request, unknown
@@ -49,8 +50,10 @@ async def health(parts: ApiParts, _: IncomingCall) -> Health:
     return health_of(parts.deployments)
 
 
-async def metrics(parts: ApiParts, _: IncomingCall) -> Response:
-    """The platform's metrics."""
+async def metrics(parts: ApiParts, call: IncomingCall) -> Response:
+    """The platform's metrics; where there is a key, it is needed."""
+    if parts.api_key is not None:
+        check_authorization(call.request.headers.get("authorization"), api_key=parts.api_key)
     for deployment in parts.deployments:
         await deployment.note_moment()
     return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
