@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 1.0
 _MIN_GONE = 64
+_HARDLY_SET = timedelta(
+    seconds=1
+)  # clocks are kept right in small steps, and nobody wants the times of a request to shake
+_COUNTS_SLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -34,6 +38,9 @@ class Clock(Protocol):
 
         The processes of one machine have them in common, from its start on.
         """
+
+    def time_of_day(self, moment: datetime) -> datetime:
+        """What people call a moment of this clock by the time that the machine shows now."""
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a coroutine."""
@@ -61,6 +68,9 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def time_of_day(self, moment: datetime) -> datetime:
+        return moment
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
 
@@ -72,6 +82,10 @@ class SystemClock:
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> NoReturn:
         raise RuntimeError("this is real time, which cannot be moved; ask for a virtual clock")
+
+    def elapsed(self) -> float:
+        """As ``monotonic``, and what the machine slept counts, too, where it can tell."""
+        return time.clock_gettime(_COUNTS_SLEEP)
 
 
 SYSTEM_CLOCK = SystemClock()
@@ -87,6 +101,43 @@ def stopwatch_of(clock: TellsTime) -> Callable[[], float]:
     """How durations are measured beside that clock: by its own ``monotonic``; by the system's, where it has none."""
     own: Callable[[], float] = getattr(clock, "monotonic", SYSTEM_CLOCK.monotonic)
     return own
+
+
+class SteadyClock:
+    """Another clock, by which moments stay as far apart as they are, though somebody sets the machine's time.
+
+    It goes on from what that clock showed when it was made, and passes while the machine sleeps.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._elapsed: Callable[[], float] = getattr(clock, "elapsed", clock.monotonic)
+        self._start = clock.now()
+        self._began = self._elapsed()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._elapsed() - self._began)
+
+    def time_of_day(self, moment: datetime) -> datetime:
+        set_by = self._clock.now() - self.now()
+        return moment if abs(set_by) < _HARDLY_SET else moment + set_by
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        return self._clock.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Callable[[], object]:
+        return self._clock.call_later(seconds, callback)
+
+    def block(self, seconds: float) -> None:
+        self._clock.block(seconds)
+
+
+def steady(clock: Clock) -> Clock:
+    """The clock, if nobody can set it but whoever moves it; else one that goes by it and is never set."""
+    return clock if isinstance(clock, ManualClock) else SteadyClock(clock)
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +165,9 @@ class ManualClock:
     def monotonic(self) -> float:
         with self._lock:
             return (self._now - self._start).total_seconds()
+
+    def time_of_day(self, moment: datetime) -> datetime:
+        return moment
 
     def attend(self, settle: Callable[[float], None]) -> Callable[[], None]:
         """Have it called before time moves and after each wake-up: it returns once all that follows is done, having

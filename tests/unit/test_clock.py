@@ -1,11 +1,22 @@
+import ast
 import asyncio
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from truss_async.clock import SYSTEM_CLOCK, ManualClock, stopwatch_of, wait_for_event, within
+import truss_async
+from truss_async.clock import (
+    SYSTEM_CLOCK,
+    ManualClock,
+    SystemClock,
+    steady,
+    stopwatch_of,
+    wait_for_event,
+    within,
+)
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -34,6 +45,41 @@ def test_durations_are_measured_apart_from_the_time_of_day() -> None:
 
     began = SYSTEM_CLOCK.monotonic()
     assert began <= stopwatch_of(OnlyTells())() <= SYSTEM_CLOCK.monotonic()
+
+
+def test_a_steady_clock_passes_though_somebody_sets_the_time() -> None:
+    class SetClock(SystemClock):
+        offset = timedelta()
+
+        def now(self) -> datetime:
+            return super().now() + self.offset
+
+    clock = SetClock()
+    by = steady(clock)
+    first = by.now()
+    assert abs(first - clock.now()) < timedelta(seconds=30)
+    for hours in (1, -5):
+        clock.offset += timedelta(hours=hours)
+        assert timedelta() <= by.now() - first < timedelta(seconds=30)
+        assert abs(by.time_of_day(by.now()) - clock.now()) < timedelta(seconds=30)
+    assert by.monotonic() <= SYSTEM_CLOCK.monotonic()
+    hand = ManualClock()
+    assert steady(hand) is hand
+    assert hand.time_of_day(START) == START == SYSTEM_CLOCK.time_of_day(START)
+
+
+def test_a_steady_clock_does_not_shake_when_the_machine_keeps_its_time_right() -> None:
+    class Kept(SystemClock):
+        offset = timedelta()
+
+        def now(self) -> datetime:
+            return super().now() + self.offset
+
+    clock = Kept()
+    by = steady(clock)
+    clock.offset = timedelta(milliseconds=300)
+    moment = by.now()
+    assert by.time_of_day(moment) == moment
 
 
 def test_time_is_never_moved_back() -> None:
@@ -208,3 +254,23 @@ def test_many_abandoned_sleeps_leave_the_others_in_order() -> None:
 def test_real_time_cannot_be_moved() -> None:
     with pytest.raises(RuntimeError, match="real time, which cannot be moved; ask for a virtual clock"):
         SYSTEM_CLOCK.advance(seconds=1)
+
+
+# A moment of people's: "the results of the last 7 days".
+BY_THE_TIME_OF_DAY = {"cli/results.py"}
+
+
+def test_no_duration_is_measured_by_the_time_of_day() -> None:
+    package = Path(truss_async.__file__).parent
+    measured = {
+        str(file.relative_to(package))
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.BinOp) and any(map(is_now, (node.left, node.right)))
+    }
+    # A harness goes by a clock that nobody sets.
+    assert {file for file in measured if not file.startswith("harness/")} == {*BY_THE_TIME_OF_DAY, "clock.py"}
+
+
+def is_now(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".now")

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -205,12 +204,12 @@ class S3Server:
     def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        deadline = self._clock.now() + timedelta(seconds=self._start_seconds)
+        deadline = self._clock.monotonic() + self._start_seconds
         # A stranger on a port that we lost may take our call and never answer.
         client = self.client(attempts=1, read_seconds=2)
         problem = "it was not asked"
         while process.poll() is None:
-            if self._clock.now() > deadline:
+            if self._clock.monotonic() > deadline:
                 raise HarnessError(
                     f"the S3 server did not answer within {self._start_seconds:g} s ({problem}); "
                     f"its last words: {_last_words(log)}"

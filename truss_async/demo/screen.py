@@ -32,12 +32,12 @@ class Screen:
 
     def __init__(self, *, clock: Clock, console: Console | None = None) -> None:
         self._clock = clock
-        self._start = clock.now()
+        self._began = clock.monotonic()
         self._console = console or _console()
 
     def say(self, line: str) -> None:
         """One more line; safe from any thread."""
-        seconds = (self._clock.now() - self._start).total_seconds()
+        seconds = self._clock.monotonic() - self._began
         self._console.print(
             f"[dim]{seconds:6.1f} s[/dim]  {escape(printable(line))}", highlight=False, soft_wrap=True
         )

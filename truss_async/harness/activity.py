@@ -26,7 +26,7 @@ class _Rest:
 
     due: datetime | None
     event: asyncio.Event | None = None
-    asked_at: datetime | None = None
+    asked_at: float | None = None
 
     def is_over(self, now: datetime) -> bool:
         return (self.due is not None and self.due <= now) or (self.event is not None and self.event.is_set())
@@ -52,6 +52,10 @@ class Activity:
     def now(self) -> datetime:
         """The present moment, in UTC."""
         return self._clock.now()
+
+    def time_of_day(self, moment: datetime) -> datetime:
+        """What people, and receivers of webhooks, call that moment."""
+        return self._clock.time_of_day(moment)
 
     def start(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
         """A task, at work from now on."""
@@ -80,7 +84,7 @@ class Activity:
         """
         if not self._is_counted:
             return await within(seconds, call, clock=self._clock)
-        with self._rest(_Rest(self._after(seconds), asked_at=SYSTEM_CLOCK.now())):
+        with self._rest(_Rest(self._after(seconds), asked_at=SYSTEM_CLOCK.monotonic())):
             return await within(seconds, call, clock=self._clock)
 
     def settle_from_thread(
@@ -127,7 +131,7 @@ class Activity:
         asked = [rest.asked_at for rest in self._rests if rest.asked_at is not None]
         if not asked:
             return 0
-        waited = (SYSTEM_CLOCK.now() - max(asked)).total_seconds()
+        waited = SYSTEM_CLOCK.monotonic() - max(asked)
         return max(0.0, patience_seconds - waited)
 
     @contextmanager

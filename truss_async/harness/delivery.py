@@ -211,7 +211,8 @@ class Delivery:
     ) -> DeliveryAttempt | None:
         """One POST, and what came of it; None when it could not be made for want of something of our own."""
         sent_at = self._activity.now()
-        body = self._body(due, time=sent_at - timedelta(seconds=tampering.age_seconds))
+        time = self._activity.time_of_day(sent_at) - timedelta(seconds=tampering.age_seconds)
+        body = self._body(due, time=time)
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
         if secrets := tampering.secrets(self._signing()):
             headers[SIGNATURE] = signature_header(body, secrets)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SUSPECTS_WAIT = timedelta(minutes=1)
 """For so long, what was run when the process ended lets everything else go first."""
+LONGEST_BACKOFF = timedelta(milliseconds=limits.MAX_MAX_DELAY_MS)
 
 
 class Dispatcher:
@@ -105,7 +106,9 @@ class Dispatcher:
                 heapq.heappush(self._suspects, entry)
                 self._suspects_due = now + SUSPECTS_WAIT
             else:
-                self._schedule(waiting.request_id, waiting.priority, waiting.next_attempt_at or now)
+                # No wait is longer, unless the machine's time was set back meanwhile.
+                at = min(waiting.next_attempt_at or now, now + LONGEST_BACKOFF)
+                self._schedule(waiting.request_id, waiting.priority, at)
         self.note_queued()
 
     def drop(self) -> None:

@@ -62,7 +62,7 @@ class OutputWriter:
         self._counters = counters
         self._clock = clock
         self._jitter = jitter
-        self._started_at = clock.now()
+        self._began = clock.monotonic()
         self.has_spilled = False
         self.has_artifacts = False
 
@@ -127,7 +127,7 @@ class OutputWriter:
     def _delay_after(self, error: OutputStoreError, attempts_made: int) -> float | None:
         if not error.passes:
             return None
-        elapsed = (self._clock.now() - self._started_at).total_seconds()
+        elapsed = self._clock.monotonic() - self._began
         return retry_delay(
             self._policy, attempts_made=attempts_made, elapsed_seconds=elapsed, jitter=self._jitter()
         )

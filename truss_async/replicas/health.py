@@ -83,7 +83,7 @@ async def watch_health(
     failed_checks = 0
     has_traffic = True
     while True:
-        began = clock.now()
+        began = clock.monotonic()
         problem = await check(policy.interval_seconds)
         failed_checks = 0 if problem is None else failed_checks + 1
         verdict = judge_health(policy, failed_checks=failed_checks)
@@ -92,5 +92,5 @@ async def watch_health(
         if has_traffic != (verdict == "serves"):
             has_traffic = not has_traffic
             on_traffic(has_traffic)
-        took = (clock.now() - began).total_seconds()
+        took = clock.monotonic() - began
         await clock.sleep(max(0.0, policy.interval_seconds - took))

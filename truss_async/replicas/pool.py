@@ -255,10 +255,10 @@ class ReplicaPool:
                 failures += 1
                 self._load_failed(replica, error, delay=restart_delay(failures))
             else:
-                ready_at = self._clock.now()
+                ready_at = self._clock.monotonic()
                 self._became_ready(replica)
                 reason = await replica.wait_exit(on_traffic=functools.partial(self._set_traffic, replica))
-                stable = (self._clock.now() - ready_at).total_seconds() >= STABLE_AFTER_SECONDS
+                stable = self._clock.monotonic() - ready_at >= STABLE_AFTER_SECONDS
                 failures = 1 if stable else failures + 1
                 self._went_away(replica, reason, delay=restart_delay(failures))
             await replica.stop()

@@ -82,13 +82,13 @@ class VenvCache:
             yield lock.fileno()
 
     async def _make(self, venv: Path, lines: Sequence[str], constraints: str, lock_fd: int) -> None:
-        began = self._clock.now()
+        began = self._clock.monotonic()
         names = [found[0] for line in lines if (found := _NAME.match(line))]  # a URL may hold a password
         self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(names)}")
         if self._uv is None or not await self._made_by_uv(self._uv, venv, lines, constraints, lock_fd):
             await self._fill(venv, pip_installer(venv), lines, constraints, lock_fd)
         (venv / ".complete").touch()
-        seconds = (self._clock.now() - began).total_seconds()
+        seconds = self._clock.monotonic() - began
         self._report(f"installed in {seconds:.0f} s, kept in {venv}")
 
     async def _made_by_uv(

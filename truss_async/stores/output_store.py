@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
-from ..clock import SYSTEM_CLOCK
+from ..clock import SYSTEM_CLOCK, steady
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, UnsafeObjectKeyError
 from .credentials import NO_CREDENTIALS
@@ -111,10 +111,10 @@ class OutputStore:
             TimeoutError: there is neither result nor failure within ``timeout_seconds``.
             RequestFailedError, InvalidResultError: as ``get``.
         """
-        start = clock.now()
+        clock = steady(clock)
+        start = first_seen_at = clock.now()
         pause = pauses()
         failure: RequestFailedError | None = None
-        first_seen_at = start
         is_first_look = True
         while True:
             now = clock.now()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from ...contract import AsyncPredictAccepted, CancelAnswer
@@ -17,9 +18,12 @@ from .bodies import declared_size, parse_async_request, read_body
 from .refusals import bad_request, unknown
 
 if TYPE_CHECKING:
+    from ...clock import Clock
     from ...contract import AsyncRequestStatus
     from ..request_queue import RequestRecord
     from .calls import ApiParts, IncomingCall
+
+Facts = TypeVar("Facts", bound=BaseModel)
 
 STATUS_KEPT = timedelta(seconds=STATUS_KEPT_SECONDS)
 
@@ -77,7 +81,7 @@ async def queue_status(parts: ApiParts, call: IncomingCall) -> QueueStatus:
 async def status(parts: ApiParts, call: IncomingCall) -> Response:
     """Where an async request stands."""
     parts.limiters.status_calls.check()
-    return told((await known(parts, call.values["request_id"])).status)
+    return told((await known(parts, call.values["request_id"])).status, clock=parts.clock)
 
 
 async def cancel(parts: ApiParts, call: IncomingCall) -> CancelAnswer:
@@ -103,7 +107,14 @@ async def known(parts: ApiParts, request_id: str) -> RequestRecord:
     return record
 
 
-def told(status: AsyncRequestStatus) -> Response:
-    """The status, with the id of what is served: a model's or a chain's."""
+def at_time_of_day(facts: Facts, *, clock: Clock) -> Facts:
+    """The same, with the moments in it as people call them."""
+    moments = {name: clock.time_of_day(value) for name, value in facts if isinstance(value, datetime)}
+    return facts.model_copy(update=moments)
+
+
+def told(status: AsyncRequestStatus, *, clock: Clock) -> Response:
+    """The status, with the id of what is served, a model's or a chain's, and its moments as people call them."""
+    status = at_time_of_day(status, clock=clock)
     other = "chain_id" if status.chain_id is None else "model_id"
     return Response(status.model_dump_json(exclude={other}), media_type="application/json")

@@ -29,7 +29,7 @@ from ..deployment import health_of
 from ..faults import UnknownFaultError, parse_rule
 from ..webhook_secrets import SecretRotatedError, UnknownSecretError
 from .access import check_authorization
-from .async_calls import known, told
+from .async_calls import at_time_of_day, known, told
 from .bodies import parse, parse_object, read_body
 from .refusals import bad_request, unknown
 
@@ -69,9 +69,13 @@ async def request_record(parts: ApiParts, call: IncomingCall) -> Response:
             inference_attempts=record.attempts,
             started_at=record.started_at,
             finished_at=record.finished_at,
-            deliveries=[DeliveryOutcome(**asdict(sent)) for sent in record.deliveries],
+            deliveries=[
+                at_time_of_day(DeliveryOutcome(**asdict(sent)), clock=parts.clock)
+                for sent in record.deliveries
+            ],
             faults=parts.faults.strikes(record.status.request_id),
-        )
+        ),
+        clock=parts.clock,
     )
 
 
@@ -83,12 +87,14 @@ async def deliveries(parts: ApiParts, call: IncomingCall) -> DeliveryAttempts:
     else:
         await known(parts, request_id)
         recorded = await parts.queue.deliveries(request_id)
-    return DeliveryAttempts(deliveries=[_delivery(item) for item in recorded])
+    return DeliveryAttempts(
+        deliveries=[at_time_of_day(_delivery(item), clock=parts.clock) for item in recorded]
+    )
 
 
 async def clock(parts: ApiParts, _: IncomingCall) -> ClockReading:
     """What the clock shows."""
-    return ClockReading(now=parts.clock.now())
+    return ClockReading(now=parts.clock.time_of_day(parts.clock.now()))
 
 
 async def advance_clock(parts: ApiParts, call: IncomingCall) -> ClockReading:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ...clock import SYSTEM_CLOCK, ManualClock
@@ -78,9 +77,9 @@ class RequestHandle:
         Raises:
             HarnessError: it is not over by then, or cannot be, since the harness is paused.
         """
-        deadline = SYSTEM_CLOCK.now() + timedelta(seconds=timeout_seconds)
+        deadline = SYSTEM_CLOCK.monotonic() + timeout_seconds
         while not self._story.is_over:
-            remaining = (deadline - SYSTEM_CLOCK.now()).total_seconds()
+            remaining = deadline - SYSTEM_CLOCK.monotonic()
             if self._is_paused() and not self._story.status.is_final:
                 raise HarnessError(f"the harness is paused: resume() it first\n\n{self.story}")
             if remaining <= 0:
