@@ -35,17 +35,18 @@ def lost_pages(path: Path, aside: Path) -> int:
     was = _extent(path)
     if was is None or was.pages == was.copied == 0:
         return 0
-    readable = _readable_pages(path)
-    if readable >= was.pages:
+    is_empty = path.stat().st_size == 0  # then SQLite would throw the log away
+    readable = 0 if is_empty else _readable_pages(path)
+    if readable >= was.pages and not is_empty:
         return 0
     if log.exists():
         copy = Path(f"{aside}-wal")
         shutil.copyfile(log, copy)
         copy.chmod(0o600)
-    if readable < was.copied:
+    if readable < was.copied or is_empty:
         log.unlink(missing_ok=True)
         Path(f"{path}-shm").unlink(missing_ok=True)
-    return was.pages - max(readable, was.copied)
+    return was.pages if is_empty else was.pages - max(readable, was.copied)
 
 
 def _extent(path: Path) -> _Extent | None:

@@ -71,6 +71,7 @@ def salvage(
     with closing(sqlite3.connect(path, isolation_level=None)) as damaged:
         damaged.text_factory = lambda text: text.decode("utf-8", "replace")
         damaged.row_factory = sqlite3.Row
+        damaged.execute("PRAGMA writable_schema = ON")  # read what is there, also of a file that was cut off
         with suppress(sqlite3.Error):
             damaged.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         damaged.execute("SELECT name FROM sqlite_master").fetchall()

@@ -343,7 +343,7 @@ class SqliteRequestQueue:
         lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
         self._report(
             f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
-            f"{lost if salvaged.lost else ''}; what was damaged is kept as {aside}; look at the disk"
+            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
         )
 
     def _report_lost_log(self) -> None:

@@ -137,6 +137,16 @@ def test_a_log_that_was_cut_off_is_told_of_with_where_what_is_left_is_kept(
         assert 0 < len(opened.claim_all()) < REQUESTS
 
 
+def test_a_database_that_is_gone_from_beside_its_log_is_told_of(killed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    shutil.copytree(killed, folder)
+    (folder / "queue.sqlite3").write_bytes(b"")
+    opened = Opened(folder)
+    with opened.driver:
+        assert "are lost" in opened.reports[0]
+    assert (folder / "queue-damaged-1.sqlite3-wal").stat().st_size > 0
+
+
 def test_a_kill_that_damages_nothing_is_not_taken_for_damage(killed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "whole"
     shutil.copytree(killed, folder)
