@@ -15,7 +15,7 @@ from ...contract import WebhookStatus
 from . import damage
 from .checksums import checksum, head_checksum, result_checksum
 from .lost_log import lost_pages
-from .protocol import AT_ONCE, DamagedQueueError, RequestQueueError
+from .protocol import AT_ONCE, DamagedQueueError, RequestQueueError, VanishedQueueError
 from .queries import queries
 from .rows import (
     errors_json,
@@ -83,6 +83,7 @@ class SqliteRequestQueue:
         self._last_order = 0
         self._now = micros(now)
         self._mending = asyncio.Lock()
+        self._is_told = False
         # NORMAL: what is committed survives the process, not the machine.
         self._synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
         try:
@@ -291,6 +292,9 @@ class SqliteRequestQueue:
         try:
             return await writer.run(operation)
         except RequestQueueError as error:
+            if isinstance(error, VanishedQueueError) and not self._is_told:
+                self._is_told = True
+                self._report(str(error))
             if not isinstance(error, DamagedQueueError) and writer is self._writer:
                 raise
             await self._mend(writer, error)

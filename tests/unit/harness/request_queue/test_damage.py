@@ -317,5 +317,9 @@ def test_what_is_taken_away_while_the_queue_is_open_is_noticed_before_anything_i
         shutil.rmtree(folder) if what == "the folder" else (folder / "queue.sqlite3").unlink()
         if what.endswith("there"):
             (folder / "queue.sqlite3").touch()
-        with pytest.raises(VanishedQueueError, match=r"is not there any more; .*put the state folder back"):
-            driver.enqueue("b")
+        for name in "bc":
+            with pytest.raises(
+                VanishedQueueError, match=r"is not there any more; .*put the state folder back"
+            ):
+                driver.enqueue(name)
+    assert len(opened.reports) == 1
