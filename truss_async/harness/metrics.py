@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode
+from .series import Family, Histogram, Value
 
 if TYPE_CHECKING:
     from ..replicas.settings import DeploymentSettings
 
-Key = TypeVar("Key")
-
-_DEPLOYMENT = ("model_id", "model_name", "deployment_id", "environment", "rollout_phase")
-_INFERENCE = (*_DEPLOYMENT, "status", "is_async")
-_WEBHOOK = (*_DEPLOYMENT, "status")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200, 3600, 86400, 259200)
 _BYTES = tuple(4.0**power for power in range(3, 14))  # 64 B … 64 MiB
 NO_ANSWER = "error"
@@ -38,24 +33,11 @@ def status_of(error_code: str | None) -> int:
     return 200 if error_code is None else _STATUS_OF_FAILURE.get(ErrorCode(error_code), 500)
 
 
-class _Kept(dict[Key, tuple[Counter, Histogram]]):
-    """Series by their labels: looking them up in the registry costs more than counting."""
-
-    def __init__(self, make: Callable[[Key], tuple[Counter, Histogram]]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: Key) -> tuple[Counter, Histogram]:
-        self[key] = made = self._make(key)
-        return made
-
-
 class Metrics:
     """The metrics of all deployments; each harness has a registry of its own."""
 
     def __init__(self, deployments: Iterable[DeploymentSettings]) -> None:
-        self._registry = CollectorRegistry()
-        self._families = _Families(self._registry)
+        self._families = _Families()
         self._of = {
             each.deployment_id: DeploymentMetrics(
                 self._families,
@@ -77,48 +59,48 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it as Prometheus reads it."""
-        return generate_latest(self._registry)
+        return "".join(line for family in self._families.all for line in family.lines()).encode()
 
 
 class _Families:
     """Every metric, before it is told apart by deployment."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def histogram(
-            name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...] = _SECONDS
-        ) -> Histogram:
-            return Histogram(name, text, labels, registry=registry, buckets=buckets)
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, _DEPLOYMENT, registry=registry)
-
-        self.requests = Counter(
-            "baseten_inference_requests", "Inference requests that are over.", _INFERENCE, registry=registry
+    def __init__(self) -> None:
+        self.all: list[Family[Value] | Family[Histogram]] = []
+        self.requests = self._value(
+            "baseten_inference_requests_total", "counter", "Inference requests that are over."
         )
-        self.response_time = histogram(
+        self.response_time = self._histogram(
             "baseten_end_to_end_response_time_seconds",
             "From the arrival of a request to the end of inference.",
-            _INFERENCE,
         )
-        self.webhooks = Counter(
-            "baseten_async_webhook_requests", "Delivery attempts.", _WEBHOOK, registry=registry
+        self.webhooks = self._value("baseten_async_webhook_requests_total", "counter", "Delivery attempts.")
+        self.webhook_latency = self._histogram(
+            "baseten_async_webhook_latency_seconds", "How long a delivery attempt took."
         )
-        self.webhook_latency = histogram(
-            "baseten_async_webhook_latency_seconds", "How long a delivery attempt took.", _WEBHOOK
+        self.time_in_queue = self._histogram(
+            "baseten_time_in_async_queue_seconds", "From acceptance to the first inference attempt."
         )
-        self.time_in_queue = histogram(
-            "baseten_time_in_async_queue_seconds",
-            "From acceptance to the first inference attempt.",
-            _DEPLOYMENT,
+        self.request_size = self._histogram("baseten_request_size_bytes", "Size of a request.", _BYTES)
+        self.response_size = self._histogram("baseten_response_size_bytes", "Size of an output.", _BYTES)
+        self.queue_size = self._value("baseten_async_queue_size", "gauge", "Async requests that wait.")
+        self.concurrent = self._value(
+            "baseten_concurrent_requests", "gauge", "Requests that the model works on."
         )
-        self.request_size = histogram("baseten_request_size_bytes", "Size of a request.", _DEPLOYMENT, _BYTES)
-        self.response_size = histogram(
-            "baseten_response_size_bytes", "Size of an output.", _DEPLOYMENT, _BYTES
+        self.active = self._value("baseten_replicas_active", "gauge", "Replicas that take requests.")
+        self.starting = self._value(
+            "baseten_replicas_starting", "gauge", "Replicas that do not take requests yet."
         )
-        self.queue_size = gauge("baseten_async_queue_size", "Async requests that wait.")
-        self.concurrent = gauge("baseten_concurrent_requests", "Requests that the model works on.")
-        self.active = gauge("baseten_replicas_active", "Replicas that take requests.")
-        self.starting = gauge("baseten_replicas_starting", "Replicas that do not take requests yet.")
+
+    def _value(self, name: str, type_name: str, text: str) -> Family[Value]:
+        family = Family(Value, name, type_name, text)
+        self.all.append(family)
+        return family
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...] = _SECONDS) -> Family[Histogram]:
+        family = Family(Histogram, name, "histogram", text, buckets=buckets)
+        self.all.append(family)
+        return family
 
 
 class DeploymentMetrics:
@@ -127,22 +109,21 @@ class DeploymentMetrics:
     def __init__(self, families: _Families, **labels: str) -> None:
         self._families = families
         self._labels = {**labels, "rollout_phase": "stable"}
-        self._inference = _Kept(self._inference_series)
-        self._deliveries = _Kept(self._delivery_series)
-        self._time_in_queue = families.time_in_queue.labels(**self._labels)
-        self._request_size = families.request_size.labels(**self._labels)
-        self._response_size = families.response_size.labels(**self._labels)
-        self._gauges = [
-            family.labels(**self._labels)
-            for family in (families.queue_size, families.concurrent, families.active, families.starting)
-        ]
+        self._inference: dict[tuple[int, bool], tuple[Value, Histogram]] = {}
+        self._deliveries: dict[int | None, tuple[Value, Histogram]] = {}
 
     def inference_over(
         self, *, status: int, is_async: bool, took: timedelta, response_bytes: int | None
     ) -> None:
         """A request was answered, or an async one has its result."""
+        if (status, is_async) not in self._inference:
+            labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
+            self._inference[status, is_async] = (
+                self._families.requests.of(labels),
+                self._families.response_time.of(labels),
+            )
         requests, response_time = self._inference[status, is_async]
-        requests.inc()
+        requests.value += 1
         response_time.observe(took.total_seconds())
         if response_bytes is not None:
             self._response_size.observe(response_bytes)
@@ -157,8 +138,14 @@ class DeploymentMetrics:
 
     def delivery_attempted(self, *, status_code: int | None, took_seconds: float) -> None:
         """A webhook was sent."""
+        if status_code not in self._deliveries:
+            labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
+            self._deliveries[status_code] = (
+                self._families.webhooks.of(labels),
+                self._families.webhook_latency.of(labels),
+            )
         attempts, latency = self._deliveries[status_code]
-        attempts.inc()
+        attempts.value += 1
         latency.observe(took_seconds)
 
     def at_this_moment(
@@ -167,13 +154,22 @@ class DeploymentMetrics:
         """What is so now, to be shown next."""
         values = (queue_size, concurrent_requests, replicas_active, replicas_starting)
         for gauge, value in zip(self._gauges, values, strict=True):
-            gauge.set(value)
+            gauge.value = value
 
-    def _inference_series(self, key: tuple[int, bool]) -> tuple[Counter, Histogram]:
-        status, is_async = key
-        labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
-        return self._families.requests.labels(**labels), self._families.response_time.labels(**labels)
+    @cached_property
+    def _gauges(self) -> list[Value]:
+        known = self._families
+        families = (known.queue_size, known.concurrent, known.active, known.starting)
+        return [family.of(self._labels) for family in families]
 
-    def _delivery_series(self, status_code: int | None) -> tuple[Counter, Histogram]:
-        labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
-        return self._families.webhooks.labels(**labels), self._families.webhook_latency.labels(**labels)
+    @cached_property
+    def _time_in_queue(self) -> Histogram:
+        return self._families.time_in_queue.of(self._labels)
+
+    @cached_property
+    def _request_size(self) -> Histogram:
+        return self._families.request_size.of(self._labels)
+
+    @cached_property
+    def _response_size(self) -> Histogram:
+        return self._families.response_size.of(self._labels)
