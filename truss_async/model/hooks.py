@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from ..errors import OutputError, OutputStoreError
+from ..errors import OutputStoreError, TrussAsyncError
 from ..printable import printable_logger
 from .failures import record_failure
 from .preparation import saver_of
@@ -139,14 +139,15 @@ def _leave_predict(model: object, output: Any, request: "Request | None", served
 
 
 def save_for(model: object, output: Any, served: ServedRequest) -> Any:
-    if isinstance(output, CarriedResponse):
+    if type(output) is CarriedResponse:
         output = output.response
     try:
         saver = saver_of(model)
         answer = saver.save(served.request_id, output, is_binary=served.is_binary)
-    except (OutputStoreError, OutputError) as error:
-        logger.error("the output of request %s is not saved: %s", served.request_id, error)
-        if isinstance(error, OutputError):
+    except Exception as error:
+        told = error if isinstance(error, TrussAsyncError) else type(error).__name__
+        logger.error("the output of request %s is not saved: %s", served.request_id, told)
+        if not isinstance(error, OutputStoreError):
             record_failure(model, served, error)
         raise
     if served.caller_has_gone:

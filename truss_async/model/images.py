@@ -7,13 +7,14 @@ from typing import Any, Final
 from .places import UnfitPartError
 
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
-_TIFF_MODES: Final = frozenset({"I", "F", "LAB", "CMYK", "YCbCr", "I;16B"})  # a PNG does not hold these
+_TIFF_MODES: Final = frozenset({"I", "F", "LAB", "CMYK", "I;16B"})  # a PNG does not hold these
 _CONVERTED_MODES: Final = {
     "PA": "RGBA",
     "La": "LA",
     "RGBa": "RGBA",
     "RGBX": "RGB",
     "HSV": "RGB",  # no format holds it
+    "YCbCr": "RGB",  # not every reader of TIFF finds all of it
     "I;16L": "I;16",
     "I;16N": "I;16",
 }

@@ -30,7 +30,9 @@ def is_open_file(value: object) -> bool:
 
 def bare_file(file: Any) -> Any:
     """The file of bytes below a temporary file and a text, when what was written to it has arrived there."""
-    if not file.closed and callable(flush := getattr(file, "flush", None)):
+    if inspect.iscoroutinefunction(getattr(type(file), "read", None)):
+        raise UnfitPartError("is an asynchronous file: return what it holds, or its path")
+    if not closed_state(file) and callable(flush := getattr(file, "flush", None)):
         flush()
     if isinstance(file, tempfile._TemporaryFileWrapper):
         file = file.file
@@ -99,8 +101,6 @@ def rewound(file: Any) -> BinaryIO:
 
 def _check_kind(file: Any) -> None:
     """Refuse what may never end."""
-    if inspect.iscoroutinefunction(file.read):
-        raise UnfitPartError("is an asynchronous file: return what it holds, or its path")
     if isinstance(getattr(file, "raw", file), socket.SocketIO):
         raise UnfitPartError("is a socket, which need not end: return the bytes of it that you mean")
     if not is_of_the_system(file):

@@ -82,6 +82,8 @@ def key_text(key: Any) -> str:
         if math.isfinite(key):
             return float.__repr__(key)
         return "NaN" if math.isnan(key) else "Infinity" if key > 0 else "-Infinity"
+    if isinstance(key, datetime | timedelta):
+        return str(written(key))
     try:
         (text,) = from_json(to_json({key: None}, fallback=_number_of))
     except ValueError:
@@ -93,8 +95,13 @@ def key_text(key: Any) -> str:
 
 def written(value: Any) -> Any:
     """What the value is in JSON, if it is a single one that has a form there."""
-    if isinstance(value, datetime | timedelta) and value != value:  # NaT of pandas
-        return None
+    if isinstance(value, datetime | timedelta):
+        if value != value:  # NaT of pandas
+            return None
+        if getattr(value, "nanosecond", 0) or getattr(
+            value, "nanoseconds", 0
+        ):  # of pandas, finer than Python's
+            return str(value.isoformat())  # type: ignore[union-attr]
     pandas = sys.modules.get("pandas")  # whoever made such a value has imported it
     if pandas is not None and value is pandas.NA:
         return None

@@ -1,8 +1,8 @@
 """What kind of thing a model has returned, and what a ready-made response says."""
 
-import inspect
 import sys
 from pathlib import Path
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Final, Literal, TypeAlias
 
 from ..contract.json_text import parse_leniently
@@ -21,10 +21,11 @@ that there is no moment at which it could be saved."""
 
 def kind_of(output: Any) -> Kind:
     """What the model has returned."""
-    if inspect.isgenerator(output) or inspect.isasyncgen(output):
+    kind = type(output)  # not what it says it is: that may raise
+    if issubclass(kind, GeneratorType | AsyncGeneratorType):
         return "stream"
     responses = sys.modules.get("starlette.responses")  # whoever made one has imported it
-    if responses is None or not isinstance(output, responses.Response):
+    if responses is None or not issubclass(kind, responses.Response):
         return "data"
     if hasattr(output, "body_iterator"):
         return "stream"

@@ -7,11 +7,13 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from tests.nesting import nest
-from truss_async.errors import OutputError, OutputStoreError
+from truss_async.errors import OutputError, OutputStoreError, RequestFailedError
 from truss_async.model import AsyncOutputModel, failures
 from truss_async.model.failures import error_detail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.model.conftest import MakeRequest
     from truss_async.stores import OutputStore
 
@@ -97,3 +99,45 @@ def test_an_error_of_any_depth_or_in_itself_is_told(depth: int) -> None:
         told = error_detail(HTTPException(422, detail=detail))
         assert told is not None
         assert told.message.startswith('{"a":[') or "cannot become JSON: nested deeper" in told.message
+
+
+class Raises:
+    def tolist(self) -> Any:
+        raise RuntimeError("it was on another device")
+
+
+class Hides:
+    @property
+    def __class__(self) -> Any:
+        raise LookupError("no class")
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        pass
+
+
+class Returning(AsyncOutputModel):
+    def predict(self, model_input: Any) -> Any:
+        return model_input
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: {"boxes": [Raises()]},
+            "the output's part boxes[0] cannot be read: RuntimeError: it was on another device",
+        ),
+        (lambda: {"boxes": Hides()}, "the output's part boxes cannot be read: LookupError: no class"),
+    ],
+)
+def test_what_an_output_raises_is_recorded(
+    store: OutputStore, make_request: MakeRequest, make: Callable[[], Any], told: str
+) -> None:
+    model: Any = Returning()
+    request = make_request("r")
+    with pytest.raises((OutputError, LookupError)):
+        model.postprocess(model.predict(make(), request), request)
+    with pytest.raises(RequestFailedError) as caught:
+        store.get("r")
+    assert told in str(caught.value)

@@ -43,7 +43,6 @@ def noise(mode: str) -> Any:
         ("RGB", "image/png"),
         ("RGBA", "image/png"),
         ("CMYK", "image/tiff"),
-        ("YCbCr", "image/tiff"),
         ("LAB", "image/tiff"),
     ],
 )
@@ -133,3 +132,10 @@ def test_a_colour_profile_is_kept() -> None:
         image.info["icc_profile"] = profile
         seen, _ = as_file(image)
         assert seen.info["icc_profile"] == profile
+
+
+@pytest.mark.parametrize("mode", ["HSV", "YCbCr"])
+def test_what_no_file_holds_is_stored_in_its_colours(mode: str) -> None:
+    image = noise("RGB").convert(mode)
+    seen, content_type = as_file(image)
+    assert (content_type, seen.mode, seen.tobytes()) == ("image/png", "RGB", image.convert("RGB").tobytes())
