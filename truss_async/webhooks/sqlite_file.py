@@ -26,6 +26,7 @@ class SqliteFile:
     """Runs each operation in a transaction of its own: all of it is stored, or nothing.
 
     Readable by its owner only, for it may hold model outputs. When somebody removes the file, it is created again.
+    ``upgrade`` is done before the schema, which creates what is not there.
 
     Raises:
         WebhookReceiverError: from every method, when the file cannot be read or written.
@@ -33,9 +34,16 @@ class SqliteFile:
 
     _open: _OpenFile | None
 
-    def __init__(self, path: str | Path, *, schema: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        schema: Sequence[str],
+        upgrade: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         self.path = Path(path)
         self._schema = schema
+        self._upgrade = upgrade
         self._forget_connection()
         in_forked_process(self._forget_connection)
         self.run(lambda connection: None)
@@ -66,8 +74,12 @@ class SqliteFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             fresh = _OpenFile(self.path)
+            fresh.connection.execute("BEGIN IMMEDIATE")
+            if self._upgrade is not None:
+                self._upgrade(fresh.connection)
             for statement in self._schema:
                 fresh.connection.execute(statement)
+            fresh.connection.execute("COMMIT")
             self._open = fresh
         return self._open.connection
 

@@ -41,7 +41,7 @@ class FailedResult:
 # stopwatch starts anew with the machine, which also ends whoever held a claim: see _RESUME.
 _SCHEMA: Final = (
     """
-    CREATE TABLE IF NOT EXISTS inbox (
+    CREATE TABLE IF NOT EXISTS results (
         request_id TEXT PRIMARY KEY,
         state TEXT NOT NULL CHECK (state IN ('waiting', 'handled', 'failed')),
         body BLOB,                  -- until it is handled
@@ -54,51 +54,52 @@ _SCHEMA: Final = (
         error TEXT,
         forget_at REAL              -- time of day: of a handled one
     )""",
-    "CREATE INDEX IF NOT EXISTS inbox_due ON inbox (state, due_at)",
-    "CREATE INDEX IF NOT EXISTS inbox_forget ON inbox (forget_at)",
+    "CREATE INDEX IF NOT EXISTS results_due ON results (state, due_at)",
+    "CREATE INDEX IF NOT EXISTS results_forget ON results (forget_at)",
 )
-# What an earlier version kept in a table of another form, by the time of day: whatever waited then is due.
-_OLD_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'results'"
-_TAKE_OVER: Final = """
-INSERT OR IGNORE INTO inbox (request_id, state, body, received_at, noted_at, due_at, attempts, error, forget_at)
-SELECT request_id, state, body, received_at, :now, :now, attempts, error, CASE state WHEN 'handled' THEN due_at END
-FROM results"""
+# An earlier version measured by the time of day: whatever waited then is due.
+_UPGRADE: Final = (
+    "ALTER TABLE results ADD COLUMN noted_at REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE results ADD COLUMN forget_at REAL",
+    "UPDATE results SET forget_at = due_at WHERE state = 'handled'",
+    "UPDATE results SET due_at = 0, claimed_until = 0, owner = NULL",
+)
 # The stopwatch stood lower: the machine was started anew, and nobody knows how much of a wait had passed.
 _RESUME: Final = """
-UPDATE inbox SET noted_at = :now, due_at = :now, claimed_until = 0, owner = NULL
+UPDATE results SET noted_at = :now, due_at = :now, claimed_until = 0, owner = NULL
 WHERE state = 'waiting' AND noted_at > :now"""
 # The time of day alone would forget too early once it was set forward, the stopwatch once the machine was started anew.
 _FORGET: Final = """
-DELETE FROM inbox
+DELETE FROM results
 WHERE forget_at <= :time_of_day AND state = 'handled' AND (noted_at > :now OR noted_at + :remember <= :now)"""
 _ADD: Final = """
-INSERT INTO inbox (request_id, state, body, received_at, noted_at, due_at)
+INSERT INTO results (request_id, state, body, received_at, noted_at, due_at)
 VALUES (:request_id, 'waiting', :body, :time_of_day, :now, :now) ON CONFLICT (request_id) DO NOTHING"""
 _NEXT: Final = """
-SELECT request_id, body, attempts FROM inbox
+SELECT request_id, body, attempts FROM results
 WHERE state = 'waiting' AND due_at <= :now AND claimed_until <= :now ORDER BY due_at LIMIT 1"""
 # The attempt is counted before it is made: one that ends the process counts, too.
 _CLAIM: Final = """
-UPDATE inbox SET owner = :owner, claimed_until = :until, noted_at = :now, attempts = attempts + 1
+UPDATE results SET owner = :owner, claimed_until = :until, noted_at = :now, attempts = attempts + 1
 WHERE request_id = :request_id"""
 _RENEW: Final = """
-UPDATE inbox SET claimed_until = :until, noted_at = :now
+UPDATE results SET claimed_until = :until, noted_at = :now
 WHERE request_id = :request_id AND owner = :owner AND state = 'waiting'"""
 _FINISH: Final = """
-UPDATE inbox SET state = 'handled', body = NULL, error = NULL, owner = NULL, noted_at = :now, forget_at = :forget_at
+UPDATE results SET state = 'handled', body = NULL, error = NULL, owner = NULL, noted_at = :now, forget_at = :forget_at
 WHERE request_id = :request_id"""
 _PUT_OFF: Final = """
-UPDATE inbox SET owner = NULL, claimed_until = 0, due_at = :due_at, noted_at = :now, error = :error
+UPDATE results SET owner = NULL, claimed_until = 0, due_at = :due_at, noted_at = :now, error = :error
 WHERE request_id = :request_id AND owner = :owner AND state = 'waiting'"""
 _GIVE_UP: Final = """
-UPDATE inbox SET state = 'failed', owner = NULL, claimed_until = 0, error = :error
+UPDATE results SET state = 'failed', owner = NULL, claimed_until = 0, error = :error
 WHERE request_id = :request_id AND owner = :owner AND state = 'waiting'"""
 _FAILED: Final = """
-SELECT request_id, received_at, attempts, error, body FROM inbox WHERE state = 'failed' ORDER BY received_at, rowid"""
+SELECT request_id, received_at, attempts, error, body FROM results WHERE state = 'failed' ORDER BY received_at, rowid"""
 _RETRY: Final = """
-UPDATE inbox SET state = 'waiting', attempts = 0, due_at = :now, noted_at = :now
+UPDATE results SET state = 'waiting', attempts = 0, due_at = :now, noted_at = :now
 WHERE request_id = :request_id AND state = 'failed'"""
-_COUNT_WAITING: Final = "SELECT count(*) FROM inbox WHERE state = 'waiting'"
+_COUNT_WAITING: Final = "SELECT count(*) FROM results WHERE state = 'waiting'"
 
 
 class StoredResults:
@@ -108,18 +109,14 @@ class StoredResults:
     """
 
     def __init__(self, path: str | Path, *, clock: TellsTime) -> None:
-        self._file = SqliteFile(path, schema=_SCHEMA)
+        self._file = SqliteFile(path, schema=_SCHEMA, upgrade=_upgrade)
         self._clock = clock
         self._stopwatch = stopwatch_of(clock)
         self._file.run(self._resume)
 
     def _resume(self, connection: sqlite3.Connection) -> None:
         """Make due what waited for a moment that nobody can tell any more."""
-        now = {"now": self._stopwatch()}
-        if connection.execute(_OLD_TABLE).fetchone():
-            connection.execute(_TAKE_OVER, now)
-            connection.execute("DROP TABLE results")
-        connection.execute(_RESUME, now)
+        connection.execute(_RESUME, {"now": self._stopwatch()})
 
     def add(self, request_id: str, body: bytes) -> bool:
         """Store it, so that it survives a power cut; False when it was there already, handled or not."""
@@ -194,3 +191,11 @@ class StoredResults:
 
     def _time_of_day(self) -> float:
         return self._clock.now().timestamp()
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring the table of an earlier version into the form of this one."""
+    columns = {row["name"] for row in connection.execute("PRAGMA table_info(results)")}
+    if columns and "noted_at" not in columns:
+        for statement in _UPGRADE:
+            connection.execute(statement)

@@ -118,7 +118,7 @@ def test_what_was_signed_is_what_is_stored_and_the_handler_gets_all_of_it(
     assert inbox.accept(parse_result(body))
     handler.wait_for(1)
     with closing(sqlite3.connect(path)) as stored:
-        assert stored.execute("SELECT body FROM inbox").fetchall() == [(body,)]
+        assert stored.execute("SELECT body FROM results").fetchall() == [(body,)]
     handled = handler.calls[0]
     assert handled.as_received() == body
     if kind == "a new field":
@@ -292,7 +292,7 @@ def test_a_generator_that_a_handler_returns_does_not_count_as_handled(
 def stored_error(inbox: ResultInbox) -> str | None:
     """Of the one result that is there."""
     error = inbox._results._file.run(
-        lambda connection: connection.execute("SELECT error FROM inbox").fetchone()[0]
+        lambda connection: connection.execute("SELECT error FROM results").fetchone()[0]
     )
     assert error is None or isinstance(error, str)
     return error
@@ -404,7 +404,7 @@ def test_whatever_a_handler_raises_its_result_stays_and_the_next_one_is_handled(
     handler.wait_for(1)
     until(lambda: not busy(inbox))
     assert inbox.count_waiting() == 1
-    query = "SELECT error FROM inbox WHERE request_id = 'bad'"
+    query = "SELECT error FROM results WHERE request_id = 'bad'"
     assert inbox._results._file.run(lambda connection: connection.execute(query).fetchone()[0]) == told
 
 
@@ -423,7 +423,7 @@ def test_a_handler_that_fails_is_called_again_after_a_while(open_inbox: Callable
 
 def busy(inbox: ResultInbox) -> bool:
     """Whether somebody has claimed something."""
-    query = "SELECT count(*) FROM inbox WHERE owner IS NOT NULL AND state = 'waiting'"
+    query = "SELECT count(*) FROM results WHERE owner IS NOT NULL AND state = 'waiting'"
     count = inbox._results._file.run(lambda connection: connection.execute(query).fetchone()[0])
     return bool(count)
 
