@@ -6,11 +6,13 @@ import io
 import json
 import logging
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import truss_async
 from truss_async.printable import LONGEST_LINE, escaped, printable, printable_logger
 
 TRICKS = ["\x1b[2J", "\x9b31m", "\r", "\x00", "\x7f", "\u202e", "\u2066", "\u200f", "\u061c", "\u2028", "\ud800", "\ufeff", "\U000e0041"]  # fmt: skip
@@ -92,3 +94,9 @@ def test_what_a_logger_of_ours_says_is_printable_and_so_is_the_traceback() -> No
     assert lines[0] == r"cannot reach https://***@h/: \u001b[31mno"
     assert lines[1] == "it failed"
     assert lines[-1] == r"ValueError: \u001b]0;title\u0007"
+
+
+def test_every_logger_of_the_package_says_printable_lines() -> None:
+    package = Path(truss_async.__file__).parent
+    texts = {file: file.read_text(encoding="utf-8") for file in package.rglob("*.py")}
+    assert [str(file) for file, text in texts.items() if "logging.getLogger(__name__)" in text] == []

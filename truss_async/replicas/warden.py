@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import subprocess
 import sys
@@ -11,10 +10,12 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from ..printable import printable_logger
+
 _PROGRAM: Final = Path(__file__).with_name("warden_process.py")
 _MOST_DEATHS: Final = 20
 
-_LOG: Final = logging.getLogger(__name__)
+_LOG: Final = printable_logger(__name__)
 
 
 class Warden:
