@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from ...contract.faults import FaultKind
+from ..delivery_slots import origin_of
 from ..request_queue import DeliveryAttempt
 from .decisions import Occasion, Tampering
 
 if TYPE_CHECKING:
     from ...contract.faults import FaultRule
     from ..activity import Activity
+    from ..delivery_slots import Origin
     from ..request_queue import DueDelivery
     from .rules import Faults
 
@@ -33,7 +34,7 @@ class FaultyDelivery:
         self._faults = faults
         self._activity = activity
         self._timeout = timedelta(seconds=timeout_seconds)
-        self._held: dict[str, asyncio.Event] = {}
+        self._held: dict[Origin, asyncio.Event] = {}
 
     @property
     def is_armed(self) -> bool:
@@ -47,7 +48,10 @@ class FaultyDelivery:
         if rule is not None and rule.kind is FaultKind.WEBHOOK_REORDERED:
             await self._hold(due, seconds=rule.length_seconds)
         made = await post(due, Tampering()) if rule is None else await self._struck(due, post, rule)
-        if made.error != NEVER_SENT and (held := self._held.pop(_server(due), None)) is not None:
+        if (
+            made.error != NEVER_SENT
+            and (held := self._held.pop(origin_of(due.webhook_endpoint), None)) is not None
+        ):
             held.set()
         if rule is None:
             return made
@@ -72,7 +76,9 @@ class FaultyDelivery:
 
     async def _hold(self, due: DueDelivery, *, seconds: float) -> None:
         """Wait until another webhook was sent to the same server."""
-        await self._activity.wait(self._held.setdefault(_server(due), asyncio.Event()), seconds=seconds)
+        await self._activity.wait(
+            self._held.setdefault(origin_of(due.webhook_endpoint), asyncio.Event()), seconds=seconds
+        )
 
     async def _outwait(self, made: DeliveryAttempt) -> DeliveryAttempt:
         """The attempt as it would be, had the answer taken longer than it may."""
@@ -80,7 +86,3 @@ class FaultyDelivery:
         await self._activity.sleep(left.total_seconds())
         problem = f"no answer within {self._timeout.total_seconds():g} s"
         return replace(made, latency_ms=self._timeout.total_seconds() * 1000, status_code=None, error=problem)
-
-
-def _server(due: DueDelivery) -> str:
-    return urlsplit(due.webhook_endpoint).netloc
