@@ -25,6 +25,7 @@ from ..stores import object_store
 from ..stores.probe import check_writable
 from ..webhooks import WebhookReceiver
 from .options import WEBHOOK_SECRET, AsJson, flag, own_option
+from .secret_files import WebhookSecretFile, webhook_secrets_of
 
 DEFAULT_PORT = 8099
 # All of them are in what is kept.
@@ -67,6 +68,7 @@ class Checks:
         WEBHOOK_SECRET,
         Parameter(help="Accept only what this secret signed; may be given more than once."),
     ] = ()
+    webhook_secret_file: WebhookSecretFile = None
     tolerance: Annotated[
         float,
         own_option(
@@ -80,6 +82,10 @@ class Checks:
         ),
         Parameter(negative="", show_default=False),
     ] = ()
+
+    def secrets(self) -> tuple[str, ...]:
+        """All that were given, newest first."""
+        return webhook_secrets_of(self.webhook_secret_file, given=self.webhook_secret)
 
 
 NOTHING_SAID = Checks()
@@ -121,7 +127,7 @@ def listen(
         truss-async submit 1 --webhook-endpoint http://localhost:8099
     """
     logging.basicConfig(format="truss-async: %(message)s")
-    certificate = tls.certificate(host)
+    certificate, secrets = tls.certificate(host), checks.secrets()
     arrivals: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
     keeper = _keeper(keep)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -129,7 +135,7 @@ def listen(
     with nullcontext() if forward is None else closing(Forwarder(forward)) as forwarder:
         intake = Intake(keeper, forwarder=forwarder, report=arrivals.put)
         receiver = WebhookReceiver(
-            secrets=checks.webhook_secret,
+            secrets=secrets,
             host=host,
             port=port,
             on_delivery=intake.take,
@@ -139,7 +145,7 @@ def listen(
             tls=certificate.context if certificate else None,
         )
         with receiver:
-            _print_start(receiver.url, certificate, is_verified=bool(checks.webhook_secret), as_json=as_json)
+            _print_start(receiver.url, certificate, is_verified=bool(secrets), as_json=as_json)
             _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
 
 

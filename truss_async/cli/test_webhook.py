@@ -12,6 +12,7 @@ from ..client.refusals import one_line
 from ..endpoint.trial import EndpointTrial, Row
 from ..printable import printable
 from .options import WEBHOOK_SECRET, AsJson, own_option
+from .secret_files import WebhookSecretFile, webhook_secrets_of
 
 _WIDTH = 80
 _INDENT = " " * 9
@@ -26,6 +27,7 @@ def test_webhook(
         WEBHOOK_SECRET,
         Parameter(help="A secret that the endpoint holds; may be given more than once, newest first."),
     ] = (),
+    webhook_secret_file: WebhookSecretFile = None,
     webhook_ca: Annotated[
         Path | None,
         own_option(
@@ -44,7 +46,8 @@ def test_webhook(
         truss-async test-webhook https://localhost:8099 --webhook-ca ca.pem --json
     """
     rows: list[Row] = []
-    for row in EndpointTrial(url, secrets=webhook_secret, ca_file=webhook_ca).run():
+    secrets = webhook_secrets_of(webhook_secret_file, given=webhook_secret)
+    for row in EndpointTrial(url, secrets=secrets, ca_file=webhook_ca).run():
         rows.append(row)
         if not as_json:
             print(_shown(row), flush=True)

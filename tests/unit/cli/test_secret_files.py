@@ -48,9 +48,20 @@ def test_a_file_that_holds_no_key_is_named(tmp_path: Path, content: bytes, reaso
     assert str(tmp_path / "key") in str(caught.value)
 
 
-@pytest.mark.parametrize("option", ["--api-key-file", "--webhook-secret-file"])
-def test_a_file_that_is_not_there_is_one_line(command_line: CommandLine, option: str) -> None:
-    outcome = command_line.run("serve", "truss", option, "absent")
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("serve", "truss"), "--api-key-file"),
+        (("serve", "truss"), "--webhook-secret-file"),
+        (("listen", "--port", "0"), "--webhook-secret-file"),
+        (("test-webhook", "http://127.0.0.1:9"), "--webhook-secret-file"),
+        (("status", "f00"), "--api-key-file"),
+    ],
+)
+def test_a_file_that_is_not_there_is_one_line(
+    command_line: CommandLine, command: tuple[str, ...], option: str
+) -> None:
+    outcome = command_line.run(*command, option, "absent")
     assert (outcome.code, outcome.error_line) == (
         2,
         f"{option}: cannot read absent: No such file or directory",
