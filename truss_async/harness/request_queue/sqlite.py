@@ -196,6 +196,7 @@ class SqliteRequestQueue:
         return bool(await self._run("cancel", _erase_input, request_id=request_id, now=micros(now)))
 
     async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
+        await self._writer.calm()
         return await self._run("expire", _erase_input, now=micros(now), limit=limit)
 
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
@@ -203,6 +204,7 @@ class SqliteRequestQueue:
             connection.executemany(_SQL["forget_deliveries"], [{"seq": row["seq"]} for row in rows])
             return len(rows)
 
+        await self._writer.calm()
         return await self._run("forget", forget_deliveries, over_before=micros(over_before), limit=limit)
 
     async def next_expiry(self) -> datetime | None:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 MAX_GROUP = 512
 IDLE_SECONDS = 0.25
 MAX_COMMITS_BEFORE_CHECKPOINT = 1024
+MAX_LOG_BYTES = 16 * 1024 * 1024
 MAX_COPIES = 3
 PAGES_GIVEN_BACK_AT_ONCE = 512
 SPARE_PAGES = 1024
@@ -76,6 +77,10 @@ class DatabaseWriter:
         if self._closed:
             raise RequestQueueError("the request queue is closed")
         return await self._put(operation)
+
+    async def calm(self) -> None:
+        """Wait until the log is not large, nor being emptied: for what can wait for a moment, and may be much."""
+        await self._log.emptied()
 
     async def close(self) -> None:
         """Finish what waits, empty the log, close the database. Harmless when done twice."""
@@ -186,6 +191,7 @@ class WriteAheadLog:
         if not is_kept:
             self._connection.execute("PRAGMA synchronous = OFF")
         self._thread = ThreadPoolExecutor(1, "truss-async-checkpoint")
+        self._file = path.with_name(f"{path.name}-wal")
         self._on_idle = on_idle
         self._commits = 0
         self._commits_seen = 0
@@ -199,6 +205,14 @@ class WriteAheadLog:
             self._empty(loop)
         elif self._timer is None:
             self._look_again(loop)
+
+    async def emptied(self) -> None:
+        """Begin to empty it if it is large, and wait for as long as it is being emptied."""
+        with contextlib.suppress(OSError):
+            if self._file.stat().st_size > MAX_LOG_BYTES:
+                self._empty(asyncio.get_running_loop())
+        if self._emptying is not None and not self._emptying.done():
+            await asyncio.wait([self._emptying])
 
     async def close(self) -> None:
         """Empty it for the last time."""
