@@ -23,13 +23,19 @@ def is_own_name(host: str, *, allowed: Collection[str] = ()) -> bool:
 
     A page that a stranger's name server has led to this machine calls it by a name of the stranger's.
     """
-    if "." not in host or host.endswith(_OWN_ENDINGS) or host in {host_of(each) for each in allowed}:
+    if "." not in host or host.endswith(_OWN_ENDINGS) or any(_is_meant(host, each) for each in allowed):
         return True
     try:
         ip_address(host)
     except ValueError:
         return False
     return True
+
+
+def _is_meant(host: str, allowed: str) -> bool:
+    """``*.example.com`` is every name below it."""
+    name = host_of(allowed)
+    return host.endswith(name[1:]) and len(host) >= len(name) if name.startswith("*.") else host == name
 
 
 def refusal_of_a_page(headers: Mapping[str, str], *, allowed: Collection[str] = ()) -> str | None:

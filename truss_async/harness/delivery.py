@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from .request_queue import DueDelivery, RequestQueue
 
 AS_IT_SHOULD_BE = Tampering()
+_NOT_PROVEN = 401
+_MOST_REASON_BYTES = 2000
+_LONGEST_REASON = 300
+_REASON_SECONDS = 1.0
 CLAIMED_AT_ONCE = 256
 LONGEST_URL = 300
 
@@ -221,7 +227,7 @@ class Delivery:
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds
-            status_code = await self._activity.outside(seconds, self._send(url, body, headers))
+            status_code, problem = await self._activity.outside(seconds, self._send(url, body, headers))
         except TimeoutError:
             problem = f"no answer within {self._policy.timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
@@ -249,11 +255,13 @@ class Delivery:
         )
         return result_json(result, due.data or b"null")
 
-    async def _send(self, url: WebhookUrl, body: bytes, headers: dict[str, str]) -> int:
+    async def _send(self, url: WebhookUrl, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
         async with self._session.post(
             as_given(url), data=body, headers=headers, allow_redirects=False, ssl=self._tls
         ) as response:
-            return response.status
+            if response.status != _NOT_PROVEN:
+                return response.status, None
+            return response.status, f"it answered {response.status}: {await _reason(response)}"
 
     async def _record(self, due: DueDelivery, attempt: DeliveryAttempt) -> None:
         attempts = due.attempts_made + 1
@@ -271,6 +279,19 @@ class Delivery:
             self._report(
                 f"webhook of {due.request_id} failed for good after {attempts} attempts: {endpoint}: {reason}"
             )
+
+
+async def _reason(response: aiohttp.ClientResponse) -> str:
+    """Why a receiver refuses, in its own words, if it says so soon: most of all, that it goes by another clock."""
+    body = b""
+    with contextlib.suppress(asyncio.TimeoutError, aiohttp.ClientError):
+        body = await asyncio.wait_for(response.content.read(_MOST_REASON_BYTES), _REASON_SECONDS)
+    said: object = body.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, RecursionError):
+        content = json.loads(body)
+        if isinstance(content, dict):
+            said = content.get("error", content.get("detail", said))
+    return printable(str(said).strip() or "it does not say why", limit=_LONGEST_REASON)
 
 
 def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -99,7 +99,7 @@ class WebhookReceiver:
         self._on_delivery = on_delivery
         self._scripted = deque(respond_with)
         self._tolerance_seconds = tolerance_seconds
-        self._allow_hosts = tuple(allow_hosts)
+        self._allow_hosts = (host, *allow_hosts)
         self._clock = clock
         self._deliveries: deque[Delivery] = deque(maxlen=keep)
         self._changed = threading.Condition()

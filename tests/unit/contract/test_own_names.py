@@ -61,6 +61,9 @@ def test_any_other_name_may_be_a_strangers(host: str) -> None:
 
 def test_an_allowed_name_is_one_whatever_its_case_and_port() -> None:
     assert is_own_name("tunnel.example", allowed=["Tunnel.Example:443"])
+    assert is_own_name("a.tunnel.example", allowed=["*.tunnel.example"])
+    for host in ("tunnel.example", ".tunnel.example", "eviltunnel.example"):
+        assert not is_own_name(host, allowed=["*.tunnel.example"])
 
 
 @pytest.mark.parametrize(
