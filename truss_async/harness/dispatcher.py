@@ -212,7 +212,14 @@ class Dispatcher:
             outcome = failure(ErrorCode.INTERNAL_SERVER_ERROR, "the harness itself failed", retry=True)
             keeping = self._activity.start(self._keep(request, outcome))
             self._attempts.add(keeping)
-            keeping.add_done_callback(self._attempts.discard)
+            keeping.add_done_callback(lambda done: self._kept(request, done))
+
+    def _kept(self, request: ClaimedRequest, keeping: asyncio.Task[None]) -> None:
+        self._attempts.discard(keeping)
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            self._report(
+                f"request {request.request_id} stays in progress until the next start, for its failure cannot be kept: {error!r}"
+            )
 
     async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:
         try:

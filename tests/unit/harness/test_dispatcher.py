@@ -714,9 +714,13 @@ async def test_a_result_whose_recording_breaks_is_told_of_and_recorded_as_failed
 ) -> None:
     await stage.runs(stage.claimed(max_attempts=1), OK)
     (await stage.queue.takes("finish", claim=[])).fail(RuntimeError("a bug"))
-    finish = (await stage.queue.takes("finish")).said
-    assert (finish["status"], finish["errors"][0].code) == (RequestStatus.FAILED, "INTERNAL_SERVER_ERROR")
+    finish = await stage.queue.takes("finish")
+    assert finish.said["status"] is RequestStatus.FAILED
+    assert finish.said["errors"][0].code == "INTERNAL_SERVER_ERROR"
     assert [line for line in stage.reports if "r1" in line and "a bug" in line]
+    finish.fail(RuntimeError("another bug"))
+    await settle()
+    assert [line for line in stage.reports if "r1" in line and "another bug" in line]
 
 
 # The end.
