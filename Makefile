@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel check format bench clean
+.PHONY: help install demo serve test test-wheel coverage check format bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -50,12 +50,15 @@ dist/wheel: $(shell find truss_async -type f -not -name '*.pyc') pyproject.toml 
 	@rm -rf $@
 	@$(BIN)/python -m build --wheel --no-isolation --outdir $@ >/dev/null
 
-check: install ## What CI runs: format, lint, types, import contracts, tests
+coverage: install ## Run all tests, and hold how much of the package they reach
+	@$(BIN)/python -m pytest --cov
+
+check: install ## What CI runs: format, lint, types, import contracts, tests with their coverage
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory coverage
 
 format: install ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
@@ -65,6 +68,6 @@ bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove what was made: .venv, caches, state, demo output
-	rm -rf $(VENV) .truss-async demo-output dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .truss-async demo-output dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	rm -rf example_truss/packages
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

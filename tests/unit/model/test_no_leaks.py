@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -35,9 +36,15 @@ class Model(AsyncOutputModel):
 
 @pytest.fixture
 def traced() -> Iterator[None]:
+    # What measures coverage, or debugs, keeps some memory for each thread.
+    trace, trace_of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
     tracemalloc.start()
     yield
     tracemalloc.stop()
+    sys.settrace(trace)
+    threading.settrace(trace_of_threads)
 
 
 def serve(model: Any, make_request: MakeRequest, numbers: Iterable[int]) -> None:

@@ -56,8 +56,9 @@ spill.upload(name, spill.read(name), open_store=object_store)
     ],
 )
 def test_a_kill_loses_no_spilled_output_and_leaves_no_half_of_one_to_upload(
-    tmp_path: Path, fatal_change: int, is_kept: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fatal_change: int, is_kept: bool
 ) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it would change names, too
     folder, store = tmp_path / "spill", object_store((tmp_path / "store").as_uri())
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), store.url, str(fatal_change)],

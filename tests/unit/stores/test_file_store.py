@@ -100,7 +100,8 @@ except OutputStoreError as error:
     assert files_below(root) == []
 
 
-def test_forbidden_folder_is_said_with_the_remedy(root: Path) -> None:
+def test_forbidden_folder_is_said_with_the_remedy(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # that user may not write its file either
     root.mkdir(parents=True)
     root.chmod(0o500)
     program = """
