@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.timed_http import NoAnswerError, TimedHttp
@@ -165,3 +167,15 @@ def test_a_forked_process_has_connections_of_its_own() -> None:
         command = [sys.executable, "-W", "ignore", "-c", FORKING, url]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert shown == "2 2\n"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["", "http:", "http://127.0.0.1:1", "http://127.0.0.1:1/", "https://[::1]:1/"]),
+)
+def test_whatever_the_url_is_there_is_an_answer_or_a_reason(text: str, start: str) -> None:
+    url = start + (text if start.endswith("/") or not start else f"/{text}")
+    with closing(http(20)) as client, pytest.raises(NoAnswerError) as caught:
+        client.send("POST", url if "://" not in text else start)
+    assert str(caught.value)

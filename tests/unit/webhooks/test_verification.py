@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -520,3 +520,53 @@ def test_the_public_names_are_these() -> None:
         "verify_webhook",
         "verify_wsgi",
     ]
+
+
+BLANKS = st.text(" \t", max_size=3)
+NOISE = st.sampled_from(["v1=" + "0" * 64, "v2=ff", "v1=", "", "x", "v1=\u00e9"])
+
+
+@st.composite
+def genuine_headers(draw: st.DrawFn) -> Any:
+    """The signature among others, with a name in any case, as text or bytes, in a mapping, a list or an iterator."""
+    values = draw(st.lists(NOISE, max_size=4))
+    values.insert(draw(st.integers(0, len(values))), SIGNED.signature_header)
+    value = ",".join(draw(BLANKS) + each + draw(BLANKS) for each in values)
+    name = "".join(draw(st.sampled_from([each.lower(), each.upper()])) for each in HEADER)
+    others = draw(
+        st.dictionaries(st.text("abcXYZ-", min_size=1, max_size=8), st.text(max_size=8), max_size=4)
+    )
+    pairs: list[Any] = [*others.items(), (name, draw(st.sampled_from([value, [value], (value,)])))]
+    if draw(st.booleans()) and value.isascii() and isinstance(pairs[-1][1], str):
+        pairs[-1] = (name.encode(), value.encode())
+    pairs = draw(st.permutations(pairs))
+    return draw(st.sampled_from([pairs, dict(pairs), iter(pairs), tuple(pairs)]))
+
+
+@given(genuine_headers())
+def test_a_genuine_signature_is_found_in_headers_of_any_shape(headers: Any) -> None:
+    assert verify(SIGNED, headers=headers).time == SIGNED.time
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.binary(max_size=50), ANYTHING, ANYTHING, ANYTHING, ANYTHING)
+def test_whatever_is_given_nothing_but_a_verdict_comes_out(
+    body: bytes, headers: Any, secrets: Any, now: Any, tolerance: Any
+) -> None:
+    for changes in (
+        {"body": body, "headers": headers, "secrets": secrets},
+        {"now": now, "tolerance": tolerance},
+        {"headers": headers, "secrets": secrets, "now": now},
+    ):
+        with suppress(WebhookVerificationError):
+            verify_webhook(
+                **{"body": SIGNED.body, "headers": SIGNED.headers, "secrets": SIGNED.secrets, **changes}
+            )
