@@ -19,6 +19,8 @@ DEADLINE_SECONDS = 30
 THREADS = {
     "workers.py": "nothing ends it",
     "harness/webhook_targets.py": "one piece of work, which is waited for",
+    "harness/scratch_folders.py": "one piece of work, which is waited for",
+    "replicas/warden.py": "one piece of work: it waits for the end of one process",
     "harness/running.py": "the harness is asked whether it is alive, before and while something is asked of it",
     "model/failures.py": "one piece of work, which is waited for",
     "demo/tether.py": "one piece of work, in a script that loads nothing of the package",
