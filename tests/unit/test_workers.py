@@ -22,6 +22,9 @@ THREADS = {
     "harness/scratch_folders.py": "one piece of work, which is waited for",
     "replicas/warden.py": "one piece of work: it waits for the end of one process",
     "harness/running.py": "the harness is asked whether it is alive, before and while something is asked of it",
+    "harness/scratch_folders.py": "one piece of work, which is waited for",
+    "harness/webhook_targets.py": "one piece of work; whatever comes of it reaches whoever waits",
+    "replicas/warden.py": "waits for one process, and says so when it can start no other",
     "model/failures.py": "one piece of work, which is waited for",
     "demo/tether.py": "one piece of work, in a script that loads nothing of the package",
 }

@@ -75,8 +75,13 @@ class Warden:
             self._deaths += 1
             if self._deaths > _MOST_DEATHS:
                 _LOG.error("what ends replicas when this process is killed does not run (status %s)", status)
-            else:
+                return
+            try:
                 self._start()
+            except (OSError, RuntimeError) as error:  # no process, no pipe, no thread more
+                _LOG.error(
+                    "what ends replicas when this process is killed cannot be started again: %s", error
+                )
 
     def _dismiss(self) -> None:
         if self._process is not None and self._process.stdin is not None:
