@@ -18,9 +18,6 @@ DEADLINE_SECONDS = 30
 # Where a thread is made, and why it is none that works on and on unnoticed.
 THREADS = {
     "workers.py": "nothing ends it",
-    "harness/webhook_targets.py": "one piece of work, which is waited for",
-    "harness/scratch_folders.py": "one piece of work, which is waited for",
-    "replicas/warden.py": "one piece of work: it waits for the end of one process",
     "harness/running.py": "the harness is asked whether it is alive, before and while something is asked of it",
     "harness/scratch_folders.py": "one piece of work, which is waited for",
     "harness/webhook_targets.py": "one piece of work; whatever comes of it reaches whoever waits",
