@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..errors import SettingsError
 from ..stores import ObjectStore, check_request_id
 from ..stores.keys import check_object_key
-from ..stores.layout import OutputKeys
+from ..stores.layout import OutputKeys, layout_of
 from ..stores.probe import check_writable
 from ..stores.templates import REQUEST_ID, render
 from .settings import OutputSettings
@@ -51,6 +52,14 @@ class Destinations:
         if write:
             check_writable(destination.objects)
         return destination.objects.url
+
+    def holds(self, store_url: str, *, now: datetime) -> bool:
+        """Whether outputs go to that store, on one day or another, from this deployment or another."""
+        try:
+            root = layout_of(self._settings.url, self._settings.key, values={})[0]
+        except SettingsError:  # not even the bucket is the same for all
+            root = render(self._settings.url, values=self._values, now=now)
+        return f"{store_url}/".startswith(f"{self.open_store(root).url}/")
 
     def _store(self, now: datetime) -> ObjectStore:
         url = render(self._settings.url, values=self._values, now=now)

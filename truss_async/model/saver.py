@@ -14,7 +14,7 @@ from ..stores.compression import decompressed
 from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .artifacts import ArtifactWriter
 from .counters import SaveCounters, SaveCounts
-from .destination import Destination, Destinations
+from .destination import Destinations
 from .output_json import OutputJson
 from .output_writer import OutputWriter
 from .responses import STREAM_REFUSED, kind_of, response_content
@@ -72,9 +72,7 @@ class OutputSaver:
         writer = self._writer(request_id, self._settings.timeout_seconds)
         try:
             with self._counted(writer):
-                saved, reference = self._earlier(writer.destination) or self._write(
-                    writer, content, is_binary=is_binary
-                )
+                saved, reference = self._earlier(writer) or self._write(writer, content, is_binary=is_binary)
         except OutputStoreError as error:
             # An artifact that is not stored would be lost: what is answered in its place only refers to it.
             is_answered_whole = kind == "response" or not writer.has_artifacts
@@ -141,8 +139,8 @@ class OutputSaver:
         try:
             return answer, writer.put_result(body, only_if_absent=not self._settings.overwrite)
         except ObjectExistsError:
-            # Another attempt at the request was first, since we looked.
-            if (earlier := self._earlier(writer.destination)) is None:
+            # Another attempt at the request was first.
+            if (earlier := self._earlier(writer, is_there=True)) is None:
                 raise
             return earlier
 
@@ -156,15 +154,25 @@ class OutputSaver:
         )
         return result_json(result, output)
 
-    def _earlier(self, destination: Destination) -> tuple[Any, ArtifactReference] | None:
-        """The output that an earlier attempt at this request has saved, where the first one is to stay."""
+    def _earlier(
+        self, writer: OutputWriter, *, is_there: bool = False
+    ) -> tuple[Any, ArtifactReference] | None:
+        """The output that an earlier attempt at this request has saved, where the first one is to stay.
+
+        One that cannot be read counts only if ``is_there``: else the store decides when the next is written.
+        """
         if self._settings.overwrite:
             return None
+        destination = writer.destination
         url = destination.url_of(destination.keys.result)
         try:
-            with destination.objects.open(destination.keys.result) as file:
-                stored = file.read()
+            stored = writer.read_result()
         except ObjectNotFoundError:
+            return None
+        except OutputStoreError as error:
+            if is_there:
+                raise
+            logger.warning("%s; whether there is an output already shows when it is written", error)
             return None
         reference = ArtifactReference(url=url, content_type=RESULT_CONTENT_TYPE, size_bytes=len(stored))
         try:

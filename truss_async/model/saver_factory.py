@@ -32,7 +32,11 @@ def make_saver(
     )
     spill_folder = None
     if settings.on_failure == "spill":
-        spill_folder = SpillFolder.prepared(settings.spill_dir, clock=SYSTEM_CLOCK)
+        spill_folder = SpillFolder.prepared(
+            settings.spill_dir,
+            clock=SYSTEM_CLOCK,
+            is_ours=lambda url: destinations.holds(url, now=SYSTEM_CLOCK.now()),
+        )
     _check(destinations, settings)
     return OutputSaver(settings, destinations=destinations, clock=SYSTEM_CLOCK, spill_folder=spill_folder)
 

@@ -96,18 +96,23 @@ class Uploader:
         """How many could be uploaded. After a failure, the rest of that request waits: a result is never first."""
         uploaded = 0
         failed: set[str] = set()
-        for name in self._folder.waiting():
-            spilled = None
+        waiting = {name: note for name in self._folder.waiting() if (note := self._folder.read(name))}
+        versions: dict[tuple[str, str], list[str]] = {}
+        for name, spilled in waiting.items():
+            versions.setdefault((spilled.store_url, spilled.key), []).append(name)
+        for name, spilled in waiting.items():
+            *earlier, latest = versions[spilled.store_url, spilled.key]
+            if spilled.request_id in failed or (name != latest and not spilled.only_if_absent):
+                continue
             try:
-                spilled = self._folder.read(name)
-                if spilled is None or spilled.request_id in failed:
-                    continue
                 self._folder.upload(name, spilled, open_store=self._open_store)
+                for replaced in () if spilled.only_if_absent else earlier:
+                    self._folder.discard(replaced)
             except ObjectNotFoundError:
                 continue  # another process that shares the folder was first
             except OutputStoreError as error:
                 logger.warning("what was spilled cannot be uploaded yet: %s", error)
-                if spilled is None or error.passes:
+                if error.passes:
                     break
                 failed.add(spilled.request_id)
             except (TrussAsyncError, OSError, RuntimeError) as error:

@@ -58,8 +58,10 @@ class FileStore:
 
     has_conditional_puts: Final = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, private: bool = False) -> None:
+        """``private``: this user alone can read what is written."""
         self._root = root
+        self._mode = stat.S_IRUSR | stat.S_IWUSR if private else None
         self._url = f"file://{quote(str(root))}"
 
     @property
@@ -83,7 +85,7 @@ class FileStore:
             self._folder(key, create=True) as folder,
         ):
             # What a kill leaves behind is never taken for an object: no key has a part that starts with a dot.
-            write_whole_in(folder, _name(key), source, only_if_absent=only_if_absent)
+            write_whole_in(folder, _name(key), source, mode=self._mode, only_if_absent=only_if_absent)
 
     def open(self, key: str) -> BinaryIO:
         check_object_key(key)

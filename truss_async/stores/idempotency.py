@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from .protocol import ObjectStore
 
 ATTEMPT_ID_METADATA: Final = "attempt-id"
+ATTEMPT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def with_attempt_id(metadata: Mapping[str, str]) -> dict[str, str]:

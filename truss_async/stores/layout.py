@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from ..errors import SettingsError, UnsafeObjectKeyError
+from .idempotency import ATTEMPT_ID
 from .keys import check_artifact_name, check_object_key, check_request_id, is_artifact_name
 from .templates import DATE, REQUEST_ID, Field, check_key, check_url, date_pattern, filled_in, pieces_of
 
@@ -24,7 +25,10 @@ _RECENTLY: Final = tuple(timedelta(hours=hours) for hours in (0, 1, 24, 48))
 
 @dataclass(frozen=True)
 class OutputKeys:
-    """The keys of what is kept of one request. Error and artifacts lie beside the result, so that none replaces another."""
+    """The keys of what is kept of one request. Error and artifacts lie beside the result, so that none replaces another.
+
+    Of the attempts at a request, one has the plain keys for its artifacts, and each other a folder of its own below.
+    """
 
     request_id: str
     result: str
@@ -39,8 +43,9 @@ class OutputKeys:
         parent, slash, _ = self.result.rpartition("/")
         return f"{parent}{slash}{self.request_id}/"
 
-    def artifact(self, name: str) -> str:
-        return self.folder + check_artifact_name(name)
+    def artifact(self, name: str, *, attempt_id: str = "") -> str:
+        """The key of an artifact; with an attempt id, one that no other attempt at the request writes."""
+        return self.folder + (f"{attempt_id}/" if attempt_id else "") + check_artifact_name(name)
 
 
 def default_keys(request_id: str) -> OutputKeys:
@@ -106,6 +111,9 @@ class KeyLayout:
 
     def _is_artifact(self, key: str, request_id: str) -> bool:
         folder, _, name = key.rpartition("/")
+        outer, _, inner = folder.rpartition("/")
+        if inner != request_id and ATTEMPT_ID.fullmatch(inner):
+            folder = outer
         if not f"/{folder}".endswith(f"/{request_id}") or not is_artifact_name(name):
             return False
         found = self._folder.fullmatch(folder.removesuffix(request_id))

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from ..clock import SYSTEM_CLOCK, steady
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, UnsafeObjectKeyError
 from .credentials import NO_CREDENTIALS
 from .keys import check_artifact_name
-from .layout import DEFAULT_KEY, layout_of
+from .layout import DEFAULT_KEY, OutputKeys, layout_of
 from .options import NO_OPTIONS
 from .polling import as_utc, is_last_word, pauses
 from .presigning import DEFAULT_EXPIRY
 from .request_keys import RequestKeys
-from .result_objects import ResultInfo, parse_output, parse_result, request_failure
+from .result_objects import ResultInfo, parse_output, parse_result, references_in, request_failure
 from .urls import object_store
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from .credentials import StoreCredentials
     from .layout import KeyLayout
     from .options import StoreOptions
-    from .protocol import ObjectInfo, ObjectStore
+    from .protocol import ObjectStore
 
 Format: TypeAlias = Literal["result", "raw"]
-
-UNKNOWN_CONTENT_TYPE: Final = "application/octet-stream"
 
 
 class OutputStore:
@@ -163,17 +161,25 @@ class OutputStore:
                 self._objects.delete(key)
 
     def artifacts(self, request_id: str) -> tuple[ArtifactReference, ...]:
-        """The artifacts of the request, in the order of their names; none when nothing is known of it."""
-        return tuple(self._reference(info) for info in self._request_keys(request_id).artifacts())
+        """The artifacts that the result of the request refers to, in the order of their names; none without a result.
+
+        Never one that another attempt at the request has left.
+        """
+        try:
+            key, result = self._found(request_id, may_list=True)
+        except (ObjectNotFoundError, RequestFailedError):
+            return ()
+        folder = OutputKeys(request_id, key).folder
+        found: dict[str, ArtifactReference] = {}
+        for reference in references_in(result.data):
+            # Beside the result, wherever that lies by now: a bucket may have been copied, or got another name.
+            artifact_key = folder + reference.url.rpartition(f"/{request_id}/")[2]
+            if self._layout.kind_of(artifact_key, request_id) == "artifact":
+                found[artifact_key] = reference.model_copy(update={"url": self._url_of(artifact_key)})
+        return tuple(sorted(found.values(), key=lambda each: each.url.rpartition("/")[2]))
 
     def artifact(self, request_id: str, name: str) -> ArtifactReference:
-        """The artifact of the request that has this name; ObjectNotFoundError when there is none.
-
-        Where the request id alone tells its key, the store is not asked; then ``size_bytes`` is 0.
-        """
-        if self._layout.is_fixed:
-            key = self._layout.keys_of(request_id, now=self._clock.now()).artifact(name)
-            return ArtifactReference(url=self._url_of(key), content_type=UNKNOWN_CONTENT_TYPE, size_bytes=0)
+        """The artifact of the request that has this name; ObjectNotFoundError when there is none."""
         for each in self.artifacts(request_id):
             if each.url.rpartition("/")[2] == check_artifact_name(name):
                 return each
@@ -218,11 +224,15 @@ class OutputStore:
         return RequestKeys(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)
 
     def _look(self, request_id: str, *, may_list: bool) -> AsyncPredictResult:
+        return self._found(request_id, may_list=may_list)[1]
+
+    def _found(self, request_id: str, *, may_list: bool) -> tuple[str, AsyncPredictResult]:
+        """The key of the result, and the result."""
         keys = self._request_keys(request_id, may_list=may_list)
         absent: ObjectNotFoundError | None = None
         for key in keys.result_keys():
             try:
-                return self._read(key, request_id)
+                return key, self._read(key, request_id)
             except ObjectNotFoundError as error:
                 absent = absent or error
         for key in keys.error_keys():
@@ -256,11 +266,3 @@ class OutputStore:
 
     def _url_of(self, key: str) -> str:
         return f"{self.url}/{key}"
-
-    def _reference(self, info: ObjectInfo) -> ArtifactReference:
-        known = info if info.content_type else self._objects.head(info.key)
-        return ArtifactReference(
-            url=f"{self.url}/{info.key}",
-            content_type=known.content_type or UNKNOWN_CONTENT_TYPE,
-            size_bytes=info.size_bytes,
-        )

@@ -40,27 +40,17 @@ class RequestKeys:
         """Where its error may be, the latest first."""
         return self._keys("error", [keys.error for keys in self._likely])
 
-    def artifacts(self) -> list[ObjectInfo]:
-        """Its artifacts, in the order of their names."""
-        if not self._layout.is_fixed:
-            return sorted(self._listed("artifact"), key=lambda info: info.key)
-        found = [info for info in self._below_folder() if self._layout.kind_of(info.key, self._request_id)]
-        return sorted(found, key=lambda info: info.key)
-
     def all_keys(self) -> list[str]:
-        """Every key that holds something of it, or may."""
+        """Every key that holds something of it, or may, whichever attempt wrote it."""
         if not self._layout.is_fixed:
             return [info.key for kind in ("result", "error", "artifact") for info in self._listed(kind)]
-        folder = [info.key for info in self._below_folder()]
+        folder = [info.key for info in self._objects.list(self._likely[0].folder)]
         return [*self.result_keys(), *self.error_keys(), *folder]
 
     def _keys(self, kind: Kind, likely: list[str]) -> Iterator[str]:
         yield from likely
         if self._may_list:
             yield from (info.key for info in self._listed(kind) if info.key not in likely)
-
-    def _below_folder(self) -> list[ObjectInfo]:
-        return [*self._objects.list(self._likely[0].folder)]
 
     def _listed(self, kind: Kind) -> list[ObjectInfo]:
         return self._all_listed[kind]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ..contract import AsyncPredictResult
+from ..contract import ArtifactReference, AsyncPredictResult
 from ..contract.json_text import parse
 from ..errors import InvalidResultError, RequestFailedError
 from .compression import decompressed
@@ -63,6 +64,25 @@ def _decompressed(body: bytes, url: str) -> bytes:
         raise InvalidResultError(
             f"{url} cannot be decompressed; it is cut off or was not written by this package"
         ) from None
+
+
+def references_in(output: Any) -> Iterator[ArtifactReference]:
+    """What stands in an output, which is JSON of any depth, in the place of its artifacts."""
+    left = [output]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            try:
+                reference = (
+                    ArtifactReference.model_validate(value) if value.get("type") == "artifact" else None
+                )
+            except ValidationError:
+                reference = None
+            if reference is not None:
+                yield reference
+            left += value.values()
 
 
 def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:

@@ -313,8 +313,9 @@ def test_output_store_finds_lists_and_removes_what_was_saved(store: ObjectStore)
     earliest = SYSTEM_CLOCK.now() - timedelta(seconds=5)
     moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
     page = put_artifact(outputs, "r1", "page.png", b"a page", content_type="image/png")
-    result = AsyncPredictResult(request_id="r1", time=moment, data={"ä": "ö"})
+    result = AsyncPredictResult(request_id="r1", time=moment, data={"ä": page})
     put_result(outputs, result)
+    result.data = {"ä": page.model_dump()}
     failed = AsyncPredictResult(
         request_id="r2", time=moment, errors=[ErrorDetail(code="MODEL_PREDICT_ERROR", message="größer")]
     )

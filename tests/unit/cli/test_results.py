@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.outputs import put_artifact, put_error, put_foreign, put_result
+from tests.outputs import put_error, put_foreign, put_result, saver_of
 from tests.unit.cli.conftest import CommandLine
 from truss_async.contract import AsyncPredictResult, ErrorDetail
+from truss_async.model.file_parts import FilePart
 from truss_async.stores import OutputStore
 
 LONG_AGO = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -30,8 +31,18 @@ def store(command_line: CommandLine) -> OutputStore:
     store = OutputStore.from_url(url)
     put_result(store, RESULT)
     put_error(store, FAILED)
-    put_artifact(store, "r1", "page.png", b"\x89PNG\r\n", content_type="image/png")
     return store
+
+
+@pytest.fixture
+def page(store: OutputStore) -> None:
+    """A result with an artifact, of the request ``p1``."""
+    save_pages(store, "page.png")
+
+
+def save_pages(store: OutputStore, *names: str) -> None:
+    pages = [FilePart(b"\x89PNG\r\n", "image/png", name) for name in names]
+    saver_of(store).save("p1", {"pages": pages})
 
 
 @pytest.mark.parametrize("command", ["get", "wait"])
@@ -126,30 +137,34 @@ def test_list_is_narrowed(command_line: CommandLine, arguments: list[str], expec
     assert (outcome.code, len(outcome.stdout.splitlines())) == (0, expected)
 
 
-def test_open_writes_the_artifact_to_a_file_of_its_name(command_line: CommandLine) -> None:
-    outcome = command_line.run("results", "open", "r1")
+def test_open_writes_the_artifact_to_a_file_of_its_name(command_line: CommandLine, page: None) -> None:
+    outcome = command_line.run("results", "open", "p1")
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "page.png\n", "")
     assert (command_line.folder / "page.png").read_bytes() == b"\x89PNG\r\n"
 
 
 @pytest.mark.parametrize("output", ["new.png", "old.png", "folder", "folder/new.png", "link.png"])
-def test_open_writes_where_it_is_told(command_line: CommandLine, store: OutputStore, output: str) -> None:
+def test_open_writes_where_it_is_told(
+    command_line: CommandLine, store: OutputStore, page: None, output: str
+) -> None:
     folder = command_line.folder
     (folder / "folder").mkdir()
     (folder / "old.png").write_bytes(b"something longer, of old")
     (folder / "link.png").symlink_to("old.png")
-    outcome = command_line.run("results", "open", "r1", "page.png", "--output", output, "--json")
+    outcome = command_line.run("results", "open", "p1", "page.png", "--output", output, "--json")
     assert outcome.code == 0
     facts = json.loads(outcome.stdout)
-    assert (facts["url"], facts["size_bytes"]) == (f"{store.url}/r1/page.png", 6)
+    assert (facts["url"], facts["size_bytes"]) == (f"{store.url}/p1/page.png", 6)
     assert (folder / facts["path"]).read_bytes() == b"\x89PNG\r\n"
     assert (folder / "link.png").is_symlink()
     assert not [*folder.rglob("*.part")]
 
 
 @pytest.mark.parametrize("output", [["--output", "-"], ["--output=-"]])
-def test_open_to_standard_output_writes_the_bytes_alone(command_line: CommandLine, output: list[str]) -> None:
-    with command_line.started("results", "open", "r1", *output) as process:
+def test_open_to_standard_output_writes_the_bytes_alone(
+    command_line: CommandLine, page: None, output: list[str]
+) -> None:
+    with command_line.started("results", "open", "p1", *output) as process:
         assert isinstance(process.stdout, io.TextIOWrapper)
         assert process.stdout.buffer.read() == b"\x89PNG\r\n"
         assert process.wait(60) == 0
@@ -159,13 +174,13 @@ def test_open_to_standard_output_writes_the_bytes_alone(command_line: CommandLin
     ("arguments", "code", "message"),
     [
         (["r9"], 1, "there are no artifacts of r9 in file:///"),
-        (["r1", "absent.png"], 1, "there is no object file:///"),
-        (["r1", "--output", "absent/page.png"], 2, "--output: there is no folder absent"),
-        (["r1", "--output", "/dev/null"], 2, "--output: /dev/null is not a file"),
+        (["p1", "absent.png"], 1, "there is no artifact absent.png of p1 in file:///"),
+        (["p1", "--output", "absent/page.png"], 2, "--output: there is no folder absent"),
+        (["p1", "--output", "/dev/null"], 2, "--output: /dev/null is not a file"),
     ],
 )
 def test_open_that_fails_is_one_line(
-    command_line: CommandLine, arguments: list[str], code: int, message: str
+    command_line: CommandLine, page: None, arguments: list[str], code: int, message: str
 ) -> None:
     outcome = command_line.run("results", "open", *arguments)
     assert (outcome.code, outcome.stdout) == (code, "")
@@ -174,10 +189,10 @@ def test_open_that_fails_is_one_line(
 
 
 def test_open_asks_which_of_several(command_line: CommandLine, store: OutputStore) -> None:
-    put_artifact(store, "r1", "a.png", b"a", content_type="image/png")
-    outcome = command_line.run("results", "open", "r1")
+    save_pages(store, "page.png", "a.png")
+    outcome = command_line.run("results", "open", "p1")
     assert outcome.code == 2
-    assert outcome.error_line == "request r1 has 2 artifacts; give the NAME of one: a.png, page.png"
+    assert outcome.error_line == "request p1 has 2 artifacts; give the NAME of one: a.png, page.png"
 
 
 def test_rm_removes_all_of_the_requests(command_line: CommandLine, store: OutputStore) -> None:
@@ -198,7 +213,13 @@ def test_rm_with_one_bad_request_id_removes_nothing(command_line: CommandLine, s
 def test_result_under_a_template_is_found_with_the_models_own_settings(command_line: CommandLine) -> None:
     folder = command_line.folder / "dated" / "2020" / "01" / "31" / "r1"
     folder.mkdir(parents=True)
-    (folder / "out.json").write_text('{"text": "hello"}')
+    page = {
+        "type": "artifact",
+        "url": "s3://moved/r1/r1/page.png",
+        "content_type": "image/png",
+        "size_bytes": 3,
+    }
+    (folder / "out.json").write_text(json.dumps({"page": page}))
     (folder / "r1").mkdir()
     (folder / "r1" / "page.png").write_bytes(b"png")
     root = (command_line.folder / "dated").as_uri()
@@ -208,7 +229,7 @@ def test_result_under_a_template_is_found_with_the_models_own_settings(command_l
         TRUSS_ASYNC_OUTPUT_FORMAT="raw",
     )
     outcome = command_line.run("results", "get", "r1", "--json")
-    assert (outcome.code, json.loads(outcome.stdout)["data"]) == (0, {"text": "hello"})
+    assert (outcome.code, json.loads(outcome.stdout)["data"]) == (0, {"page": page})
     assert "r1" in command_line.run("results", "list").stdout
     assert command_line.run("results", "open", "r1", "page.png", "--output=-").stdout == "png"
     outcome = command_line.run("results", "get", "r2")

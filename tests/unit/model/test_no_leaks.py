@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import tracemalloc
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from truss_async.model import AsyncOutputModel
+from truss_async.stores import OutputStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 THREADS = 64
 FIRST = 1_000
-REQUEST_IDS = 50  # each is saved many times, so that what is stored does not grow
+REQUEST_IDS = 50
 
 
 class Model(AsyncOutputModel):
@@ -59,6 +61,9 @@ def serve(model: Any, make_request: MakeRequest, numbers: Iterable[int]) -> None
     with ThreadPoolExecutor(THREADS) as pool:
         for done in pool.map(one, numbers):
             assert done is None
+    store = OutputStore.from_url(os.environ["TRUSS_ASYNC_OUTPUT_URL"])
+    for number in range(REQUEST_IDS):  # what is stored grows with each attempt at a request
+        store.delete(f"r{number}")
 
 
 @pytest.mark.parametrize(("kind", "saves"), [("memory", 10_000), ("file", 2_000)])

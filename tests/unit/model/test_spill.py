@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truss_async.clock import SYSTEM_CLOCK
+from truss_async.model.counters import SaveCounters
+from truss_async.model.destination import Destinations
+from truss_async.model.settings import OutputSettings
 from truss_async.model.spill import SpillFolder
+from truss_async.model.uploader import Uploader
 from truss_async.stores import object_store
 
 if TYPE_CHECKING:
@@ -80,3 +85,65 @@ def test_a_kill_loses_no_spilled_output_and_leaves_no_half_of_one_to_upload(
     if is_kept:
         with store.open("r.json") as file:
             assert file.read() == BODY
+
+
+def spill(folder: SpillFolder, store_url: str) -> str:
+    """Keep an object that is to go there; return its name."""
+    before = set(folder.waiting())
+    folder.add(b"{}", store_url=store_url, key="r.json", request_id="r", content_type="application/json")
+    (name,) = set(folder.waiting()) - before
+    return name
+
+
+def test_what_names_another_store_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = OutputSettings(url="memory://spill-test/ours/{date}")
+    destinations = Destinations(settings, environment=None, open_store=object_store)
+
+    def is_ours(url: str) -> bool:
+        return destinations.holds(url, now=SYSTEM_CLOCK.now())
+
+    folder = SpillFolder(tmp_path, clock=SYSTEM_CLOCK, is_ours=is_ours)
+    ours = spill(folder, "memory://spill-test/ours/2026-01-01")
+    others = [
+        spill(folder, url)
+        for url in (
+            "memory://spill-test",
+            "memory://spill-test/ours-too",
+            "memory://other/ours",
+            "file:///etc",
+        )
+    ]
+    assert [name for name in folder.waiting() if folder.read(name)] == [ours]
+    assert folder.waiting() == [ours]
+    assert caplog.text.count("is left alone: it belongs to") == len(others)
+    assert len([*tmp_path.glob("*.json")]) == 1 + len(others)
+
+
+@pytest.mark.parametrize("part", [".json", ".body"])
+@pytest.mark.parametrize("planted", ["by another user", "as a link"])
+def test_what_another_user_has_planted_is_left_alone(tmp_path: Path, part: str, planted: str) -> None:
+    store = object_store((tmp_path / "store").as_uri())
+    folder = SpillFolder(tmp_path / "spill", clock=SYSTEM_CLOCK)
+    name = spill(folder, store.url)
+    file = tmp_path / "spill" / f"{name}{part}"
+    if planted == "as a link":
+        file.symlink_to(file.rename(tmp_path / "elsewhere"))
+    elif os.geteuid() == 0:
+        os.chown(file, 12345, 12345)
+    else:
+        folder._own_id += 1  # the other way round
+    uploader = Uploader(folder, open_store=object_store, counters=SaveCounters(), clock=SYSTEM_CLOCK)
+    assert uploader._upload_waiting() == 0
+    assert folder.waiting() == []
+    assert file.exists()
+    assert [*store.list()] == []
+
+
+def test_what_is_spilled_can_be_read_by_this_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        spill(SpillFolder(tmp_path / "spill", clock=SYSTEM_CLOCK), "memory://x")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "spill").iterdir()}
+    assert modes == {0o600}

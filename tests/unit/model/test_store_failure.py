@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,12 +121,13 @@ def test_a_spilled_output_is_uploaded_when_the_store_is_back(tmp_path: Path) -> 
     it.store.failures = 5  # the save's first write, and some uploads
     answer = it.saver.save("r", {"image": b"GIF89a", "report": tmp_path / "report.txt"})
     it.wait_for_uploads()
-    assert answer["image"]["url"] == f"{it.store.url}/r/image.gif"
     assert OutputStore(it.store).get("r").data == answer
-    assert it.store.written == ["r/image.gif", "r/report.txt", "r.json"]
-    assert it.store.refused == ["r/image.gif"] * 5
-    assert it.body("r/report.txt") == b"a report"
-    info = it.store.head("r/image.gif")
+    own = f"r/{it.store.head('r.json').metadata['attempt-id']}"  # what is there already cannot be known
+    assert answer["image"]["url"] == f"{it.store.url}/{own}/image.gif"
+    assert it.store.written == [f"{own}/image.gif", f"{own}/report.txt", "r.json"]
+    assert it.store.refused == ["r/image.gif", *[f"{own}/image.gif"] * 4]
+    assert it.body(f"{own}/report.txt") == b"a report"
+    info = it.store.head(f"{own}/image.gif")
     assert (info.content_type, info.metadata["request-id"]) == ("image/gif", "r")
     assert info.metadata == it.store.head("r.json").metadata
     assert it.saver.counts == SaveCounts(spilled=1, uploaded=3)
@@ -154,6 +156,22 @@ def test_what_a_process_has_left_is_found_by_the_next(tmp_path: Path) -> None:
     after.wait_for_uploads()
     assert store.written == ["a.json", "b.json"]
     assert after.saver.counts == SaveCounts(uploaded=2)
+
+
+def test_what_is_spilled_keeps_its_order_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    class SetBack(ImpatientClock):
+        hours = 0
+
+        def now(self) -> datetime:
+            return super().now() - timedelta(hours=self.hours)
+
+    clock = SetBack()
+    folder = SpillFolder(tmp_path, clock=clock)
+    for key in ("r/page.png", "r.json"):
+        folder.add(b"", store_url="memory://x", key=key, request_id="r", content_type="image/png")
+        clock.hours += 1
+    notes = [folder.read(name) for name in folder.waiting()]
+    assert [note and note.key for note in notes] == ["r/page.png", "r.json"]
 
 
 def test_a_request_that_cannot_be_uploaded_does_not_hold_up_others(tmp_path: Path) -> None:
@@ -208,6 +226,7 @@ def test_whatever_a_store_raises_the_uploader_goes_on(
 
 def test_an_output_that_cannot_even_be_spilled_fails_its_request(tmp_path: Path) -> None:
     it = bench(on_failure="spill", spill_dir=tmp_path / "file")
+    (tmp_path / "file").rmdir()
     (tmp_path / "file").touch()
     it.store.failures, it.store.lasts = 1, True
     with pytest.raises(OutputStoreError, match="/file/"):
@@ -230,9 +249,8 @@ def test_the_default_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest
     SpillFolder.prepared(None, clock=ImpatientClock())
     [folder] = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
-    folder.rmdir()
-    folder.symlink_to(tmp_path)
-    with pytest.raises(SettingsError, match="belongs to another user"):
+    folder.chmod(0o1777)
+    with pytest.raises(SettingsError, match="can be written by everybody"):
         SpillFolder.prepared(None, clock=ImpatientClock())
 
 

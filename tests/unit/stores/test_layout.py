@@ -194,6 +194,11 @@ def test_a_key_tells_its_request_whatever_the_date(
     assert writing.kind_of(keys.result, request_id) == "result"
     assert writing.kind_of(keys.error, request_id) == "error"
     assert writing.kind_of(keys.artifact(name), request_id) == "artifact"
+    assert writing.kind_of(keys.artifact(name, attempt_id="0a" * 16), request_id) == "artifact"
+    assert (
+        writing.kind_of(keys.artifact(name, attempt_id="0a" * 16), "0a" * 16) is None
+        or request_id == "0a" * 16
+    )
     assert keys.result.startswith(writing.prefix(request_id[:2]))
 
 

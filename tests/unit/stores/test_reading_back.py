@@ -12,7 +12,7 @@ import pytest
 
 from tests.outputs import put_artifact, put_error, put_foreign, put_result
 from truss_async.clock import ManualClock
-from truss_async.contract import ArtifactReference, AsyncPredictResult, ErrorDetail
+from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.errors import (
     InvalidResultError,
     ObjectNotFoundError,
@@ -26,7 +26,6 @@ from truss_async.stores.polling import LONGEST_PAUSE_SECONDS, is_last_word, paus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 BOOM = ErrorDetail(code="MODEL_PREDICT_ERROR", message="boom")
@@ -255,7 +254,7 @@ def test_delete_takes_all_of_one_request(store: OutputStore, objects: MemoryStor
 
 @pytest.mark.parametrize("request_id", ["../r1", "", "r1/", "r1.json"])
 def test_unsafe_request_id_reads_and_removes_nothing(store: OutputStore, request_id: str) -> None:
-    put_artifact(store, "r1", "page.png", b"png", content_type="image/png")
+    put_result(store, result_of("r1", {"page": b"png"}))
     operations: list[Callable[[str], object]] = [store.get, store.wait, store.delete, store.artifacts]
     for operation in operations:
         with pytest.raises(UnsafeObjectKeyError):
@@ -263,27 +262,37 @@ def test_unsafe_request_id_reads_and_removes_nothing(store: OutputStore, request
     assert len(store.artifacts("r1")) == 1
 
 
-def test_artifacts_are_listed_as_they_are_referred_to(store: OutputStore, objects: MemoryStore) -> None:
+def test_artifacts_are_those_that_the_result_refers_to(store: OutputStore, objects: MemoryStore) -> None:
     put = [
         put_artifact(store, "r1", name, name.encode(), content_type="image/png")
-        for name in ("b.png", "a.png")
+        for name in ("b.png", "a.png", "of-another-attempt.png")
     ]
     put_artifact(store, "r10", "c.png", b"", content_type="image/png")
-    put_result(store, result_of("r1"))
+    elsewhere = {**put[2].model_dump(), "url": f"{store.url}/r10/c.png"}
+    no_reference = {**put[2].model_dump(), "size_bytes": "many"}
+    data = {"pages": [put[0], {"type": "artifact", "deep": [[put[1]]]}, put[0], elsewhere, no_reference]}
+    put_result(store, result_of("r1", data))
     for strange in ("r1/", "r1/.hidden", "r1/deep/d.png", "r1/ä.png"):
         put_raw(objects, strange)
-    assert store.artifacts("r1") == tuple(reversed(put))
+    assert store.artifacts("r1") == (put[1], put[0])
+    assert store.artifact("r1", "a.png") == put[1]
     with store.open_artifact(store.artifacts("r1")[0]) as file:
         assert file.read() == b"a.png"
+    with pytest.raises(ObjectNotFoundError, match=r"there is no artifact of-another-attempt\.png of r1"):
+        store.artifact("r1", "of-another-attempt.png")
     assert store.artifacts("unknown") == ()
 
 
-def test_artifact_of_no_known_type_is_bytes(tmp_path: Path) -> None:
-    store = OutputStore.from_url(tmp_path.as_uri())
-    put_artifact(store, "r1", "data", b"12", content_type="image/png")
-    assert store.artifacts("r1") == (
-        ArtifactReference(url=f"{store.url}/r1/data", content_type="application/octet-stream", size_bytes=2),
-    )
+def test_artifacts_are_found_where_outputs_were_copied_to(store: OutputStore, objects: MemoryStore) -> None:
+    put_result(store, result_of("r1", {"page": b"png"}))
+    copied = MemoryStore(uuid.uuid4().hex)
+    for info in objects.list():
+        with objects.open(info.key) as file:
+            copied.put(info.key, file, content_type=info.content_type or "")
+    (reference,) = OutputStore(copied).artifacts("r1")
+    assert reference.url.startswith(f"{copied.url}/r1/")
+    with OutputStore(copied).open_artifact(reference) as file:
+        assert file.read() == b"png"
 
 
 def test_compressed_result_takes_the_place_of_a_plain_one_and_back(
