@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
-from truss_async.errors import OutputStoreError
+from truss_async.errors import OutputError, OutputStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +51,9 @@ class Turns:
                 act()
             except Killed:
                 pass
+            except OutputError as error:  # the walk of an output takes it for one of the output's own
+                if not isinstance(error.__cause__, Killed):
+                    raise
             finally:
                 with self._changed:
                     self._running.discard(name)
