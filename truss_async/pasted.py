@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Final
 
 from .errors import SettingsError
@@ -38,3 +40,14 @@ def as_api_key(text: str) -> str:
             "the API key is empty, or holds a character that is not ASCII, which no API key has"
         )
     return meant
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """SettingsError when one of the variables, which a library reads by itself, holds more than what was meant."""
+    for name in names:
+        value = os.environ.get(name, "")
+        if as_meant(value, what=name) != value:
+            raise SettingsError(
+                f"{name} has white space, quotes or invisible characters round its value, which would be taken for "
+                "part of it; take them away"
+            )

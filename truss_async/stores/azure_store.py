@@ -32,6 +32,7 @@ from azure.storage.blob import (
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import MissingExtraError, OutputStoreError, SettingsError
+from ..pasted import as_meant, check_variables
 from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_answer_that_passes, is_conflict
 from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
@@ -237,11 +238,15 @@ def _account(credentials: StoreCredentials) -> tuple[str | None, str]:
     """A connection string, or else the name or URL of the account: from the secrets, or else the environment."""
     given = credentials.azure_storage_connection_string, credentials.azure_storage_account
     if not any(given):
-        given = os.environ.get("AZURE_STORAGE_CONNECTION_STRING"), os.environ.get("AZURE_STORAGE_ACCOUNT")
+        given = _variable("AZURE_STORAGE_CONNECTION_STRING"), _variable("AZURE_STORAGE_ACCOUNT")
     connection_string, account = given
     if not connection_string and not account:
         raise SettingsError(f"no Azure storage account is named: {NO_ACCOUNT}")
     return connection_string, account or ""
+
+
+def _variable(name: str) -> str:
+    return as_meant(os.environ.get(name, ""), what=name)
 
 
 def _tier(storage_class: str | None) -> StandardBlobTier | None:
@@ -260,6 +265,7 @@ def _own_chain() -> Any:
     except ModuleNotFoundError as error:
         purpose = "azure:// without a connection string"
         raise MissingExtraError("azure-identity", extra="azure", purpose=purpose) from error
+    check_variables(["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID"])
     return DefaultAzureCredential()
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Final
 
 from ..errors import SettingsError
+from ..pasted import as_meant
+
+_DOCUMENTS: Final = ("gcp_service_account_json",)
 
 
 @dataclass(frozen=True)
 class StoreCredentials:
-    """What a store signs in with. The names are those of the Truss secrets that may hold them."""
+    """What a store signs in with. The names are those of the Truss secrets that may hold them.
+
+    What comes along when one of them is pasted is taken away; nothing but that is the same as none.
+    """
 
     aws_access_key_id: str | None = field(default=None, repr=False)
     aws_secret_access_key: str | None = field(default=None, repr=False)
@@ -22,6 +29,11 @@ class StoreCredentials:
     azure_storage_account: str | None = None
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None:
+                meant = as_meant(value, what=each.name, may_have_lines=each.name in _DOCUMENTS)
+                object.__setattr__(self, each.name, meant or None)
         if bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
             given, missing = "aws_access_key_id", "aws_secret_access_key"
             if not self.aws_access_key_id:
@@ -42,11 +54,10 @@ def _secret_or_none(secrets: Mapping[str, str], name: str) -> str | None:
     # which is no KeyError and lives in a module whose name depends on the server's version. So the exception is known
     # by its name; anything else (a secret that cannot be read) is a fault that nobody should miss.
     try:
-        value = secrets[name]
+        return secrets[name]
     except KeyError:
         return None
     except Exception as error:
         if type(error).__name__ != "SecretNotFound":
             raise
         return None
-    return value.strip() or None

@@ -18,6 +18,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google_crc32c import Checksum
 
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError, StoreCredentialsError
+from ..pasted import check_variables
 from .bodies import opened_body
 from .clients import ClientCache
 from .gcs_errors import CREDENTIALS_REMEDY, FAILURES, gcs_failure
@@ -41,6 +42,8 @@ _CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeou
 def make_gcs_client(credentials: StoreCredentials) -> storage.Client:
     """A client that is safe to share between threads; STORAGE_EMULATOR_HOST is honoured."""
     given = credentials.gcp_service_account_json
+    if not given:
+        check_variables(["GOOGLE_APPLICATION_CREDENTIALS"])
     try:
         return _signed_in_client(given) if given else storage.Client(project=None)
     except GoogleAuthError as error:

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 
 from ..errors import SettingsError
+from ..pasted import check_variables
 from .bodies import Crc32, DigestedFile, opened_body
 from .clients import ClientCache
 from .idempotency import is_own_write, with_attempt_id
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .options import StoreOptions
     from .protocol import Body
 
+_KEY_VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _CLIENT: Final = Config(
     connect_timeout=5,
     # A server that hangs must not hold an output for long past its time; the plugin retries by itself.
@@ -48,6 +50,8 @@ _CLIENT: Final = Config(
 
 def make_s3_client(credentials: StoreCredentials) -> S3Client:
     """A client that is safe to share between threads."""
+    if not credentials.aws_access_key_id:
+        check_variables(_KEY_VARIABLES)
     session = boto3.session.Session(
         aws_access_key_id=credentials.aws_access_key_id,
         aws_secret_access_key=credentials.aws_secret_access_key,

@@ -7,7 +7,8 @@ import pytest
 from truss.templates.shared.secrets_resolver import SecretsResolver
 
 from truss_async.errors import SettingsError
-from truss_async.stores import NO_CREDENTIALS, StoreCredentials
+from truss_async.stores import NO_CREDENTIALS, StoreCredentials, object_store
+from truss_async.stores.azure_store import make_azure_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,3 +58,51 @@ def test_repr_shows_no_secret() -> None:
     assert "aws_region='hunter2-aws_region'" in shown
     for name in ("access_key", "session_token", "service_account"):
         assert name not in shown
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(StoreCredentials)])
+@pytest.mark.parametrize("pasted", ["{}\n", "{}\r\n", ' "{}" ', "'{}'", "\ufeff{}", "\u200b{}"])
+def test_pasted_credential_is_what_was_meant(pasted: str, name: str) -> None:
+    secrets = {"aws_access_key_id": "a", "aws_secret_access_key": "b", name: pasted.format("meant")}
+    assert getattr(StoreCredentials.from_secrets(secrets), name) == "meant"
+
+
+def test_credential_with_a_line_break_inside_is_named_and_not_quoted() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^azure_storage_connection_string holds a line break"
+    ) as refused:
+        StoreCredentials(azure_storage_connection_string="AccountKey=hun\nter2")
+    assert "ter2" not in str(refused.value)
+    key = '{"type":\n "service_account"}'
+    assert StoreCredentials(gcp_service_account_json=f"{key}\n").gcp_service_account_json == key
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("s3://bucket", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket", "AWS_SESSION_TOKEN"),
+        ("gs://bucket", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("azure://container", "AZURE_CLIENT_SECRET"),
+    ],
+)
+def test_variable_that_a_library_reads_is_named_when_it_holds_more_than_was_meant(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "account")
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
+    monkeypatch.setenv(name, "hunter2\n")
+    with pytest.raises(SettingsError, match=f"^{name} has white space") as refused:
+        object_store(url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("pasted", ["{}\n", '"{}"', "\ufeff{}"])
+def test_pasted_connection_string_in_the_environment_is_what_was_meant(
+    pasted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meant = "DefaultEndpointsProtocol=https;AccountName=name;AccountKey=a2V5;EndpointSuffix=core.windows.net"
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", pasted.format(meant))
+    client = make_azure_client(NO_CREDENTIALS)
+    assert client.account_name == "name"
+    assert client.credential.account_key == "a2V5"
