@@ -180,8 +180,9 @@ class OutputStore:
 
     def artifact(self, request_id: str, name: str) -> ArtifactReference:
         """The artifact of the request that has this name; ObjectNotFoundError when there is none."""
+        check_artifact_name(name)
         for each in self.artifacts(request_id):
-            if each.url.rpartition("/")[2] == check_artifact_name(name):
+            if each.url.rpartition("/")[2] == name:
                 return each
         raise ObjectNotFoundError(f"there is no artifact {name} of {request_id} in {self.url}")
 
