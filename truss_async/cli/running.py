@@ -1,6 +1,9 @@
 """From arguments to an exit code: 0, 1 when something failed, 2 when it was called wrongly."""
 
+import codecs
 import contextlib
+import io
+import json
 import os
 import shlex
 import sys
@@ -14,11 +17,13 @@ from ..printable import printable
 from .app import make_app, select_command
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
+_AS_JSON = "truss_async.as_json"
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command. What goes wrong is one line on stderr, with a traceback above it only when asked for."""
+    _write_what_cannot_be_encoded_as_json()
     tokens, debug = _take_debug(arguments)
     try:
         code = _call(tokens)
@@ -32,6 +37,19 @@ def run(arguments: Sequence[str]) -> int:
         code, line = explanation
         _print_error(line)
     return code
+
+
+def _write_what_cannot_be_encoded_as_json() -> None:
+    """Let a standard output that is not UTF-8 take any text, and JSON stay JSON: U+00E9 is written ``\\u00e9`` there."""
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error(_AS_JSON, escape)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_AS_JSON)
 
 
 def _call(tokens: list[str]) -> int:

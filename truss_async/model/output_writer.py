@@ -10,7 +10,7 @@ from ..contract import ArtifactReference
 from ..errors import ObjectExistsError, OutputStoreError, UnsafeObjectKeyError
 from ..printable import printable_logger
 from ..stores.bodies import opened_body
-from ..stores.compression import compressed
+from ..stores.compression import compressed, compression_for
 from ..stores.idempotency import ATTEMPT_ID_METADATA, with_attempt_id
 from ..stores.result_objects import RESULT_CONTENT_TYPE
 from .counters import SaveCounters
@@ -108,9 +108,10 @@ class OutputWriter:
         return self._patiently(read)
 
     def _put_json(self, key: str, body: bytes, *, only_if_absent: bool = False) -> ArtifactReference:
-        encoding = {} if self._compression == "none" else {"content_encoding": self._compression}
+        compression = compression_for(body, self._compression)
+        encoding = {} if compression == "none" else {"content_encoding": compression}
         described = self._described(RESULT_CONTENT_TYPE, **encoding)
-        return self._put(key, compressed(body, self._compression), only_if_absent=only_if_absent, **described)
+        return self._put(key, compressed(body, compression), only_if_absent=only_if_absent, **described)
 
     def _put(self, key: str, body: "Body", **described: Any) -> ArtifactReference:
         reference = self._reference(key, body, described["content_type"])

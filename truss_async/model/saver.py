@@ -178,7 +178,7 @@ class OutputSaver:
         try:
             said = parse(decompressed(stored), max_depth=IN_AN_ENVELOPE)
             data = said if self._settings.format == "raw" else said["data"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, InvalidResultError) as error:
             raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
         logger.info(
             "request %s has an output already, which stays and is answered", destination.keys.request_id

@@ -60,6 +60,8 @@ def parse_output(body: bytes, *, url: str) -> Any:
 def _decompressed(body: bytes, url: str) -> bytes:
     try:
         return decompressed(body)
+    except InvalidResultError as error:
+        raise InvalidResultError(f"{url} is not read: {error}; download it, and unpack it by hand") from None
     except ValueError:
         raise InvalidResultError(
             f"{url} cannot be decompressed; it is cut off or was not written by this package"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.outputs import put_error, put_foreign, put_result, saver_of
-from tests.unit.cli.conftest import CommandLine
+from tests.unit.cli.conftest import COMMAND, DEADLINE_SECONDS, CommandLine
 from truss_async.contract import AsyncPredictResult, ErrorDetail
 from truss_async.model.file_parts import FilePart
 from truss_async.stores import OutputStore
@@ -246,3 +247,21 @@ def test_json_on_a_terminal_plays_no_tricks_there(
     outcome = command_line.run("results", "get", "r1", "--json")
     assert "\x9b" not in outcome.stdout
     assert AsyncPredictResult.model_validate_json(outcome.stdout) == RESULT
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_json_stays_json_on_an_output_that_is_not_utf_8(
+    command_line: CommandLine, store: OutputStore, encoding: str
+) -> None:
+    data = {"text": "größer → 日本 😀 é"}
+    put_result(store, RESULT.model_copy(update={"data": data}))
+    command_line.set(PYTHONIOENCODING=encoding)
+    for options in ((), ("--json",)):
+        done = subprocess.run(
+            [COMMAND, "results", "get", "r1", *options],
+            capture_output=True,
+            check=True,
+            timeout=DEADLINE_SECONDS,
+        )
+        text = done.stdout.decode(encoding)
+        assert data["text"] in json.dumps(json.loads(text[text.index("{") :]), ensure_ascii=False)
