@@ -100,6 +100,9 @@ class AzureStore:
     def url(self) -> str:
         return self._url
 
+    def forget_client(self) -> None:
+        AZURE_CLIENTS.forget(self._client)
+
     def put(
         self,
         key: str,

@@ -33,3 +33,8 @@ class ClientCache(Generic[Client]):
             if client is None:
                 client = self._clients[credentials, read] = self._make(credentials)
             return client
+
+    def forget(self, client: Client) -> None:
+        """Make another one for the next who asks; whoever has this one may go on using it."""
+        with self._lock:
+            self._clients = {key: each for key, each in self._clients.items() if each is not client}

@@ -76,6 +76,9 @@ class GcsStore:
     def url(self) -> str:
         return self._url
 
+    def forget_client(self) -> None:
+        GCS_CLIENTS.forget(self._client)
+
     def put(
         self,
         key: str,

@@ -109,6 +109,9 @@ class S3Store:
     def url(self) -> str:
         return self._url
 
+    def forget_client(self) -> None:
+        S3_CLIENTS.forget(self._client)
+
     def put(
         self,
         key: str,

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from ..errors import MissingExtraError, SettingsError
+from .renewal import RenewingStore
 
 if TYPE_CHECKING:
     from .credentials import StoreCredentials
@@ -49,6 +50,8 @@ class Scheme:
         except ModuleNotFoundError as error:
             purpose = f"an output store on {self.name}://"
             raise MissingExtraError(self.library, extra=self.extra, purpose=purpose) from error
+        if self.cloud:
+            return RenewingStore(lambda: opener(host, path, credentials, options))
         opened: ObjectStore = opener(host, path, credentials, options)
         return opened
 
