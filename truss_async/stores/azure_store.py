@@ -36,6 +36,7 @@ from ..pasted import as_meant, check_variables
 from .azure_errors import NO_ACCOUNT, azure_failure, is_absent, is_answer_that_passes, is_conflict
 from .bodies import DigestedFile, opened_body
 from .clients import ClientCache
+from .endpoints import check_endpoint
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .presigning import expiry_seconds
@@ -90,6 +91,9 @@ class AzureStore:
         self, container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
         self._client = AZURE_CLIENTS.get(credentials)
+        # Of an account in the cloud, the library has left out the path.
+        account, what = self._client.url, "the URL of the Azure storage account"
+        check_endpoint(account, bucket=container, prefix=prefix, what=what, has_account=True)
         self._container = self._client.get_container_client(container)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"azure://{container}/{prefix}".rstrip("/")

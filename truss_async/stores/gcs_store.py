@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -16,11 +17,13 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google_crc32c import Checksum
+from requests.adapters import HTTPAdapter
 
 from ..errors import ObjectNotFoundError, OutputStoreError, SettingsError, StoreCredentialsError
 from ..pasted import check_variables
 from .bodies import opened_body
 from .clients import ClientCache
+from .endpoints import check_endpoint
 from .gcs_errors import CREDENTIALS_REMEDY, FAILURES, gcs_failure
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from .options import StoreOptions
     from .protocol import Body
 
+_CONNECTIONS: Final = 64
 _PART_BYTES: Final = 8 * 1024 * 1024
 _CALL: Final[dict[str, Any]] = {"retry": DEFAULT_RETRY.with_timeout(30), "timeout": (5, 20)}
 
@@ -45,12 +49,18 @@ def make_gcs_client(credentials: StoreCredentials) -> storage.Client:
     if not given:
         check_variables(["GOOGLE_APPLICATION_CREDENTIALS"])
     try:
-        return _signed_in_client(given) if given else storage.Client(project=None)
+        client = _signed_in_client(given) if given else storage.Client(project=None)
     except GoogleAuthError as error:
         kind = type(error).__name__
         raise StoreCredentialsError(
             f"no Google credentials were found ({kind}); {CREDENTIALS_REMEDY}"
         ) from error
+    session = client._http
+    for scheme in ("http://", "https://"):
+        # One with a client's certificate is left as it is.
+        if type(session.get_adapter(scheme)) is HTTPAdapter:
+            session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return client
 
 
 GCS_CLIENTS: Final = ClientCache(
@@ -67,6 +77,8 @@ class GcsStore:
         self, bucket: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
         self._client = GCS_CLIENTS.get(credentials)
+        server = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        check_endpoint(server, bucket=bucket, prefix=prefix, what="STORAGE_EMULATOR_HOST")
         self._bucket = self._client.bucket(bucket)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"gs://{bucket}/{prefix}".rstrip("/")

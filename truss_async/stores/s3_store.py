@@ -20,6 +20,7 @@ from ..errors import SettingsError
 from ..pasted import check_variables
 from .bodies import Crc32, DigestedFile, opened_body
 from .clients import ClientCache
+from .endpoints import check_endpoint
 from .idempotency import is_own_write, with_attempt_id
 from .keys import check_object_key
 from .presigning import expiry_seconds
@@ -99,6 +100,8 @@ class S3Store:
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = S3_CLIENTS.get(credentials)
+        endpoint, what = self._client.meta.endpoint_url, "the endpoint URL of S3"
+        check_endpoint(endpoint, bucket=bucket, prefix=prefix, what=what)
         self._put_arguments = put_arguments(options)
         # AWS_REQUEST_CHECKSUM_CALCULATION=when_required is for servers that know no checksums.
         self._sends_checksums = (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import httpx
 import pytest
@@ -95,3 +97,17 @@ def test_credentials_without_a_key_sign_nothing(store: ObjectStore) -> None:
         match=r"cannot presign gs://\S+/r1\.json: only a service account key .*gcp_service_account_json",
     ):
         store.presign("r1.json", expires_in=timedelta(minutes=5))
+
+
+def test_many_threads_keep_their_connections(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
+    threads = 32
+    barrier = Barrier(threads)
+
+    def save(number: int) -> None:
+        for _ in range(3):
+            barrier.wait(timeout=20)
+            store.put(f"r{number}.json", b"{}", content_type="application/json")
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(save, range(threads)))
+    assert "pool is full" not in caplog.text
