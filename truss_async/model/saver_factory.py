@@ -11,11 +11,12 @@ from ..clock import SYSTEM_CLOCK
 from ..errors import OutputStoreError
 from ..printable import printable_logger
 from ..stores import StoreCredentials, object_store
+from ..stores.unfinished import abort_uploads
 from .destination import Destinations
 from .saver import OutputSaver
 from .settings import OutputSettings
 from .spill import SpillFolder
-from .truss_server import in_truss_server
+from .truss_server import before_the_end, in_truss_server
 
 logger = printable_logger(__name__)
 
@@ -30,6 +31,7 @@ def make_saver(
         environment=_environment_name(environment),
         open_store=functools.partial(object_store, credentials=credentials, options=settings.store_options),
     )
+    before_the_end(abort_uploads)  # given first, so done last: what is spilled may be uploading until then
     spill_folder = None
     if settings.on_failure == "spill":
         spill_folder = SpillFolder.prepared(

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import inspect
 import signal
@@ -113,22 +114,38 @@ def heed_caller(request: "Request | None") -> None:
 
 
 def before_the_end(act: Callable[[], None]) -> None:
-    """Call it when the process ends, or once the server has answered its last request.
+    """Call it once when the process ends, or once the server has answered its last request; the last one given first.
 
     uvicorn, which Truss runs on, drains after SIGTERM and then lets the signal end the process: no atexit function is
     called. So it is asked to do this as the last part of its own shutdown.
     """
+    atexit.unregister(act)
     atexit.register(act)
     server: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     shutdown = getattr(server, "shutdown", None)
     if not inspect.iscoroutinefunction(shutdown):
         return
+    acts: list[Callable[[], None]] | None = getattr(shutdown, "_truss_async_acts", None)
+    if acts is None:
+        acts = []
+        server.shutdown = _with_acts(shutdown, acts)
+    if act not in acts:
+        acts.append(act)
 
+
+def _with_acts(shutdown: Callable[..., Any], acts: list[Callable[[], None]]) -> Callable[..., Any]:
     @functools.wraps(shutdown)
     async def shutdown_and_act(*arguments: Any, **keywords: Any) -> Any:
         try:
             return await shutdown(*arguments, **keywords)
         finally:
-            await asyncio.to_thread(act)
+            await asyncio.to_thread(_do_all, acts)
 
-    server.shutdown = shutdown_and_act
+    vars(shutdown_and_act)["_truss_async_acts"] = acts
+    return shutdown_and_act
+
+
+def _do_all(acts: list[Callable[[], None]]) -> None:
+    with contextlib.ExitStack() as stack:  # whatever one of them raises, the others are done
+        for act in acts:
+            stack.callback(act)

@@ -30,6 +30,7 @@ from .s3_errors import is_answer_that_passes, is_conflict, s3_failure
 from .s3_logs import hide_session_tokens
 from .schemes import S3
 from .transfers import SINGLE_PUT_BYTES, part_size, upload_in_parts, whole_body
+from .unfinished import unfinished
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -208,7 +209,11 @@ class S3Store:
             sent = self._client.upload_part(**target, PartNumber=number, Body=content, **checksum)
             return cast("CompletedPartTypeDef", {"PartNumber": number, "ETag": sent["ETag"], **checksum})
 
-        try:
+        def abort() -> None:
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**target)
+
+        with unfinished(abort):
             parts = upload_in_parts(
                 source, part_bytes=part_size(size), upload=upload, is_worth_another=is_answer_that_passes
             )
@@ -216,10 +221,6 @@ class S3Store:
             self._client.complete_multipart_upload(
                 **target, MultipartUpload={"Parts": parts}, **whole, **kind, **condition
             )
-        except BaseException:
-            with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(**target)
-            raise
 
     def _checksum(self, crc32: bytes) -> dict[str, Any]:
         return {"ChecksumCRC32": b64encode(crc32).decode()} if self._sends_checksums else {}

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -31,6 +32,7 @@ from truss_async.stores import OutputStore, StoreCredentials, StoreOptions, obje
 from truss_async.stores.probe import check_writable
 from truss_async.stores.s3_store import S3_CLIENTS
 from truss_async.stores.transfers import BYTES_AT_ONCE
+from truss_async.stores.unfinished import abort_uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,6 +98,34 @@ def test_upload_in_parts_that_fails_leaves_no_parts_behind(
         store.put("r1.bin", FailingFile(bytes(3 * BIG)), content_type="image/png")
     left = s3_server.client().list_multipart_uploads(Bucket="outputs", Prefix=prefix)
     assert left.get("Uploads", []) == []
+
+
+def test_upload_in_parts_that_the_end_of_the_process_cuts_off_leaves_no_parts_behind(
+    s3_server: S3Server, s3_credentials: StoreCredentials, prefix: str
+) -> None:
+    reached, ended = Event(), Event()
+
+    class SlowFile(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 0:
+                reached.set()
+                assert ended.wait(20)
+            return super().read(size)
+
+    def left() -> list[Any]:
+        found = s3_server.client().list_multipart_uploads(Bucket="outputs", Prefix=prefix)
+        return [*found.get("Uploads", [])]
+
+    store = object_store(f"s3://outputs/{prefix}", credentials=s3_credentials)
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(store.put, "r1.bin", SlowFile(bytes(BIG)), content_type="image/png")
+        assert reached.wait(20)
+        assert len(left()) == 1
+        abort_uploads()
+        assert left() == []
+        ended.set()
+        assert isinstance(saving.exception(20), OutputStoreError)
+    assert left() == []
 
 
 def test_listing_goes_on_after_the_first_thousand(s3_credentials: StoreCredentials, prefix: str) -> None:
