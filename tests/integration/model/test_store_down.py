@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,8 @@ class Model(AsyncOutputModel):
             return str(save_counts(self))
         return {"n": model_input, "image": b"GIF89a"}
 """
-SPILLED = ["r.json", "r/image.gif"]
+
+SPILLED = ["r.json", "r/ATTEMPT/image.gif"]
 
 
 @pytest.fixture
@@ -42,6 +44,14 @@ def environment(tmp_path: Path) -> dict[str, Any]:
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def uploaded(tmp_path: Path, answer: Any) -> list[str]:
+    """What is in the store once it is back: the output, and the artifact where the answer says, in its attempt's folder."""
+    store = tmp_path / "blocked" / "store"
+    found = files(store)
+    assert [store.joinpath(each).as_uri() for each in found[1:]] == [answer["image"]["url"]]
+    return [re.sub(r"/[0-9a-f]{32}/", "/ATTEMPT/", each) for each in found]
 
 
 def spill_one(server: ModelServer, tmp_path: Path) -> Any:
@@ -61,8 +71,7 @@ def test_the_output_is_uploaded_when_the_store_is_back(
     answer = spill_one(server, tmp_path)
     (tmp_path / "blocked").unlink()
     wait_until(lambda: files(tmp_path / "spill") == [], "the spill folder is empty")
-    assert files(tmp_path / "blocked" / "store") == SPILLED
-    assert answer["image"]["url"] == (tmp_path / "blocked" / "store" / "r" / "image.gif").as_uri()
+    assert uploaded(tmp_path, answer) == SPILLED
     assert server.predict("counts", "c").json == "saved 0, failed 0, retried 0, spilled 1, uploaded 2"
 
 
@@ -70,23 +79,23 @@ def test_the_end_of_the_server_is_a_last_chance(
     serve: Serve, environment: dict[str, Any], tmp_path: Path
 ) -> None:
     server = serve(MODEL, **environment)
-    spill_one(server, tmp_path)
+    answer = spill_one(server, tmp_path)
     server.wait_for_log("cannot be uploaded yet")
     (tmp_path / "blocked").unlink()
     server.stop()
     assert files(tmp_path / "spill") == []
-    assert files(tmp_path / "blocked" / "store") == SPILLED
+    assert uploaded(tmp_path, answer) == SPILLED
 
 
 def test_what_a_killed_server_has_spilled_is_uploaded_by_the_next(
     serve: Serve, environment: dict[str, Any], tmp_path: Path
 ) -> None:
     server = serve(MODEL, **environment)
-    spill_one(server, tmp_path)
+    answer = spill_one(server, tmp_path)
     with pytest.raises(ConnectionError):
         server.predict("die", "d")
     (tmp_path / "blocked").unlink()
     assert len(files(tmp_path / "spill")) == 4
     serve(MODEL, **environment)
     wait_until(lambda: files(tmp_path / "spill") == [], "the spill folder is empty")
-    assert files(tmp_path / "blocked" / "store") == SPILLED
+    assert uploaded(tmp_path, answer) == SPILLED
