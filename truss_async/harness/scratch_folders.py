@@ -48,13 +48,19 @@ def scratch_folder() -> Iterator[Path]:
 def _alone_in(parent: Path) -> Iterator[None]:
     """Wait for others that make or look for folders there; the lock ends with the process."""
     descriptor = _locked(parent)
-    while not (parent.exists() and os.path.samestat(os.fstat(descriptor), parent.stat())):
+    while not _is_at(descriptor, parent):
         os.close(descriptor)  # it was removed meanwhile
         descriptor = _locked(parent)
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 def _locked(parent: Path) -> int:
