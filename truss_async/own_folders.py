@@ -57,7 +57,8 @@ def _make(path: Path) -> None:
     """Its parents, too, are made for this user alone, whatever the umask is."""
     for folder in (*reversed(path.parents), path):
         if folder == path or not folder.exists():
-            folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # what it is, is looked at afterwards
+                folder.mkdir(mode=stat.S_IRWXU)
 
 
 def is_file_of(file: BinaryIO, user_id: int) -> bool:

@@ -77,11 +77,10 @@ def _make_own(parent: Path) -> None:
         try:
             own_folder(parent, what="the folder for temporary files (TMPDIR)", closed=OTHERS)
         except SettingsError as error:
-            came_and_went = isinstance(error.__cause__, FileExistsError) and not os.path.lexists(parent)
-            if not came_and_went and not isinstance(error.__cause__, FileNotFoundError):
-                raise
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise  # else another process, the last one there, has just removed it
         else:
-            return  # else another process, the last one there, has just removed it
+            return
 
 
 def _dead_in(parent: Path) -> Iterator[tuple[Path, int]]:
