@@ -36,7 +36,7 @@ _NUMPY = st.sampled_from(
         np.arange(6).reshape(2, 3),
     ]
 )
-_MOMENTS = st.sampled_from([np.datetime64("NaT"), np.array(["2026-01-02T03"], dtype="datetime64[ns]")])
+_MOMENTS = st.sampled_from([np.datetime64("NaT", "s"), np.array(["2026-01-02T03"], dtype="datetime64[ns]")])
 _KEYS = _ANY_TEXT | st.integers(-2, 2) | st.booleans() | st.none() | st.sampled_from([0.5, 1.0, math.nan])
 _DATA = st.none() | st.booleans() | _NUMBER | _ANY_TEXT | _NUMPY
 _NAMES = st.text(

@@ -160,7 +160,7 @@ class Level(enum.IntEnum):
         (np.array(["2026-01-02T03:04:05"], dtype="datetime64[ns]"), ["2026-01-02T03:04:05"]),
         (np.datetime64("2026-01-02T03:04", "m"), "2026-01-02T03:04:00"),
         (np.datetime64("10000-01-01", "D"), "10000-01-01"),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (np.array([1500, -1], dtype="timedelta64[ms]"), ["PT1.5S", "-PT0.001S"]),
         (np.timedelta64(1500, "ns"), "PT0.0000015S"),
         (np.timedelta64("NaT", "s"), None),
