@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from urllib.parse import urlsplit
 
 import requests
 from azure.core import MatchConditions
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS: Final = 64
 _VERIFIED: Final[dict[str, Any]] = {"validate_content": "md5"}
+_CLOUD: Final = (".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn")
 
 
 def make_azure_client(credentials: StoreCredentials) -> BlobServiceClient:
@@ -91,9 +93,10 @@ class AzureStore:
         self, container: str, prefix: str, credentials: StoreCredentials, options: StoreOptions
     ) -> None:
         self._client = AZURE_CLIENTS.get(credentials)
-        # Of an account in the cloud, the library has left out the path.
         account, what = self._client.url, "the URL of the Azure storage account"
-        check_endpoint(account, bucket=container, prefix=prefix, what=what, has_account=True)
+        # In the cloud the host names the account, and newer versions of the library leave out the path.
+        in_path = not (urlsplit(account).hostname or "").endswith(_CLOUD)
+        check_endpoint(account, bucket=container, prefix=prefix, what=what, has_account=in_path)
         self._container = self._client.get_container_client(container)
         self._root = f"{prefix}/" if prefix else ""
         self._url = f"azure://{container}/{prefix}".rstrip("/")
