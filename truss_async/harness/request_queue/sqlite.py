@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from ...contract import WebhookStatus
 from . import damage
 from .checksums import checksum, head_checksum, result_checksum
-from .lost_log import lost_pages
-from .protocol import AT_ONCE, DamagedQueueError, RequestQueueError, VanishedQueueError
+from .mended_database import MendedDatabase, Opening
+from .protocol import AT_ONCE, RequestQueueError
 from .queries import queries
 from .rows import (
     errors_json,
@@ -26,8 +25,6 @@ from .rows import (
     request_record,
     waiting_retry,
 )
-from .salvage import check, salvage
-from .writer import DatabaseWriter, is_damage
 
 if TYPE_CHECKING:
     from ...contract import ErrorDetail, RequestStatus
@@ -45,7 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Rows: TypeAlias = list[sqlite3.Row]
 
-SCHEMA_VERSION = 5
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
 
 
@@ -78,21 +74,17 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         self.lease_seconds = lease_seconds
-        self._path = path
         self._report = report
         self._last_order = 0
-        self._now = micros(now)
-        self._mending = asyncio.Lock()
-        self._is_told = False
-        # NORMAL: what is committed survives the process, not the machine.
-        self._synchronous = "FULL" if is_synced else "NORMAL" if is_kept else "OFF"
-        try:
-            if lease_seconds is None:
-                self._report_lost_log()
-            self._writer = self._open(now)
-        except (sqlite3.Error, OSError) as error:
-            remedy = "; move it away to begin with an empty one" if is_damage(error) else ""
-            raise RequestQueueError(f"cannot open the request queue {path}: {error}{remedy}") from error
+        self._database = MendedDatabase(
+            path,
+            Opening(lambda connection: self._begin(connection, now), self._go_on),
+            # NORMAL: what is committed survives the process, not the machine.
+            synchronous="FULL" if is_synced else "NORMAL" if is_kept else "OFF",
+            is_shared=lease_seconds is not None,
+            now=micros(now),
+            report=report,
+        )
 
     async def enqueue(self, request: NewRequest) -> None:
         parameters: dict[str, object] = {
@@ -113,7 +105,7 @@ class SqliteRequestQueue:
             self._last_order = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
 
-        await self._transact(operation)
+        await self._database.run(operation)
 
     async def renew(self, *, now: datetime) -> bool:
         def begin_another(connection: sqlite3.Connection, renewed: Rows) -> bool:
@@ -196,7 +188,7 @@ class SqliteRequestQueue:
         return bool(await self._run("cancel", _erase_input, request_id=request_id, now=micros(now)))
 
     async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
-        await self._writer.calm()
+        await self._database.calm()
         return await self._run("expire", _erase_input, now=micros(now), limit=limit)
 
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
@@ -204,7 +196,7 @@ class SqliteRequestQueue:
             connection.executemany(_SQL["forget_deliveries"], [{"seq": row["seq"]} for row in rows])
             return len(rows)
 
-        await self._writer.calm()
+        await self._database.calm()
         return await self._run("forget", forget_deliveries, over_before=micros(over_before), limit=limit)
 
     async def next_expiry(self) -> datetime | None:
@@ -273,7 +265,7 @@ class SqliteRequestQueue:
                 RequestQueueError
             ):  # closed already, or nobody will know that it ended in peace
                 await self._run("end_lease", _number)
-        await self._writer.close()
+        await self._database.close()
 
     async def _end_late_leases(self, now: datetime) -> None:
         await self._run("count_interruptions", _number, now=micros(now))
@@ -282,84 +274,21 @@ class SqliteRequestQueue:
     async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
         """In one transaction, run a query and do with its rows what follows from them; the caller is its owner."""
         parameters["owner"] = self._owner
-        self._now = parameters.get("now", self._now)
+        self._database.now = parameters.get("now", self._database.now)
 
         def operation(connection: sqlite3.Connection) -> T:
             return then(connection, connection.execute(_SQL[name], parameters).fetchall())
 
-        return await self._transact(operation)
+        return await self._database.run(operation)
 
-    async def _transact(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        writer = self._writer
-        try:
-            return await writer.run(operation)
-        except RequestQueueError as error:
-            if isinstance(error, VanishedQueueError) and not self._is_told:
-                self._is_told = True
-                self._report(str(error))
-            if not isinstance(error, DamagedQueueError) and writer is self._writer:
-                raise
-            await self._mend(writer, error)
-            return await self._writer.run(operation)
-
-    async def _mend(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
-        """Save what can be saved from a database in which that writer met damage, and go on with it."""
-        async with self._mending:
-            if writer is not self._writer:
-                return
-            if self.lease_seconds is not None:  # others have it open
-                raise error
-            await writer.close()
-            try:
-                self._salvage(error)
-                self._writer = DatabaseWriter(self._path, self._go_on, synchronous=self._synchronous)
-            except (sqlite3.Error, OSError) as reason:
-                raise DamagedQueueError(f"{error}; it cannot be mended: {reason}") from reason
-
-    def _open(self, now: datetime) -> DatabaseWriter:
-        def prepare(connection: sqlite3.Connection) -> None:
-            check(connection, self._path)
-            _bring_up_to_date(connection, self._path)
-            if self.lease_seconds is None:
-                connection.execute(_SQL["count_interruptions"], {"now": None, "owner": None})
-                connection.execute(_SQL["end_all_leases"])
-            self._owner = self._begin_lease(connection, now)
-
-        try:
-            return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
-        except sqlite3.Error as error:
-            if self.lease_seconds is not None or not is_damage(error):
-                raise
-            self._salvage(error)
-            return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
+    def _begin(self, connection: sqlite3.Connection, now: datetime) -> None:
+        if self.lease_seconds is None:
+            connection.execute(_SQL["count_interruptions"], {"now": None, "owner": None})
+            connection.execute(_SQL["end_all_leases"])
+        self._owner = self._begin_lease(connection, now)
 
     def _go_on(self, connection: sqlite3.Connection) -> None:
-        _bring_up_to_date(connection, self._path)
         connection.execute(_SQL["be_owner"], {"owner": self._owner})
-
-    def _salvage(self, error: Exception) -> None:
-        aside = _aside(self._path)
-        salvaged = salvage(
-            self._path,
-            aside,
-            now=self._now,
-            version=SCHEMA_VERSION,
-            prepare=lambda connection: _bring_up_to_date(connection, self._path),
-        )
-        lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
-        self._report(
-            f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
-            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
-        )
-
-    def _report_lost_log(self) -> None:
-        aside = _aside(self._path)
-        if pages := lost_pages(self._path, aside):
-            self._report(
-                f"the log of the request queue {self._path}-wal was damaged or cut off: the last {pages} pages of it are lost, "
-                "with requests that were accepted, or what was done with them; look for their ids with the callers; "
-                f"what is left of the log is kept as {aside}-wal; look at the disk"
-            )
 
     def _begin_lease(self, connection: sqlite3.Connection, now: datetime) -> int:
         return connection.execute(_SQL["begin_lease"], {"lease_ends_at": self._lease_end(now)}).lastrowid or 0
@@ -369,40 +298,6 @@ class SqliteRequestQueue:
 
 
 _SQL = queries()
-_SUFFIXES = (".sqlite3", ".sqlite3-wal")
-
-
-def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > SCHEMA_VERSION:
-        raise RequestQueueError(
-            f"{path} was written by a newer version of truss-async (schema {found}, this one reads up to {SCHEMA_VERSION}); "
-            "use that version, or another state folder"
-        )
-    connection.create_function("checksum", -1, checksum, deterministic=True)
-    connection.create_function("checksum_on", 2, lambda start, body: checksum(body, start=start))
-    if found == 0:  # before anything else is written: pages that are free can be given back then
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
-    connection.execute("PRAGMA temp_store = MEMORY")
-    for script, version in _steps_from(found):
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
-
-
-def _aside(path: Path) -> Path:
-    """Where what is damaged is kept: a name that is free."""
-    number = 1
-    while any(path.with_name(f"{path.stem}-damaged-{number}{suffix}").exists() for suffix in _SUFFIXES):
-        number += 1
-    return path.with_name(f"{path.stem}-damaged-{number}.sqlite3")
-
-
-def _steps_from(found: int) -> list[tuple[str, int]]:
-    """The scripts that bring a file up to date, each with the version it leads to; 0 is a new file."""
-    if found == 0:
-        return [(_SQL["schema"], SCHEMA_VERSION)]
-    return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
 
 
 def _number(_connection: sqlite3.Connection, rows: Rows) -> int:

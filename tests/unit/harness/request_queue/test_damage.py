@@ -166,7 +166,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 def execute(opened: Opened, statement: str) -> None:
     assert isinstance(opened.driver.queue, SqliteRequestQueue)
-    with closing(sqlite3.connect(opened.driver.queue._path)) as connection, connection:
+    with closing(sqlite3.connect(opened.driver.queue._database._path)) as connection, connection:
         connection.execute(statement)
 
 

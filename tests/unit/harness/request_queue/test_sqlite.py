@@ -95,7 +95,7 @@ def test_enqueued_requests_survive_the_death_of_the_process(tmp_path: Path) -> N
 def test_a_full_disk_refuses_new_requests_and_loses_none(queue: QueueDriver) -> None:
     queue.enqueue("a")
     assert isinstance(queue.queue, SqliteRequestQueue)
-    writer = queue.queue._writer
+    writer = queue.queue._database._writer
 
     def shrink(connection: sqlite3.Connection) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -166,7 +166,7 @@ def test_a_commit_is_on_the_disk_when_it_is_asked_for(
     async def synchronous() -> object:
         queue = SqliteRequestQueue(tmp_path / "queue.sqlite3", now=START, **options)
         try:
-            return await queue._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
+            return await queue._database._writer.run(lambda c: c.execute("PRAGMA synchronous").fetchone()[0])
         finally:
             await queue.close()
 

@@ -1,0 +1,163 @@
+"""A database file at work, which goes on when the disk has damaged it: what can be read is saved into a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .lost_log import lost_pages
+from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
+from .salvage import check, salvage
+from .schema import SCHEMA_VERSION, bring_up_to_date
+from .writer import DatabaseWriter, is_damage
+
+T = TypeVar("T")
+
+_SUFFIXES = (".sqlite3", ".sqlite3-wal")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is done to the database when it is opened, and when it was mended while it was open."""
+
+    at_first: Callable[[sqlite3.Connection], None]
+    once_mended: Callable[[sqlite3.Connection], None]
+
+
+class MendedDatabase:
+    """Runs operations, as a DatabaseWriter does. Damage that one of them meets is mended, and the operation run again.
+
+    Where others have the file open, too, it is not touched: damage is told, and stays.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        opening: Opening,
+        *,
+        synchronous: str,
+        is_shared: bool,
+        now: int,
+        report: Callable[[str], None],
+    ) -> None:
+        """``synchronous`` is SQLite's setting of that name; ``now``, in microseconds, is when what is lost has failed.
+
+        Raises:
+            RequestQueueError: the file cannot be used, or was written by another version.
+        """
+        self.now = now
+        self._path = path
+        self._opening = opening
+        self._synchronous = synchronous
+        self._is_shared = is_shared
+        self._report = report
+        self._mending = asyncio.Lock()
+        self._is_told = False
+        try:
+            if not is_shared:
+                self._report_lost_log()
+            self._writer = self._open()
+        except (sqlite3.Error, OSError) as error:
+            remedy = "; move it away to begin with an empty one" if is_damage(error) else ""
+            raise RequestQueueError(f"cannot open the request queue {path}: {error}{remedy}") from error
+
+    async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run the operation in a transaction; return once it is committed.
+
+        Raises:
+            RequestQueueError: it was not.
+        """
+        writer = self._writer
+        try:
+            return await writer.run(operation)
+        except RequestQueueError as error:
+            if isinstance(error, VanishedQueueError) and not self._is_told:
+                self._is_told = True
+                self._report(str(error))
+            if not isinstance(error, DamagedQueueError) and writer is self._writer:
+                raise
+            await self._mend(writer, error)
+            return await self._writer.run(operation)
+
+    async def calm(self) -> None:
+        """Wait until the log is not large, nor being emptied: for what can wait for a moment, and may be much."""
+        await self._writer.calm()
+
+    async def close(self) -> None:
+        """Finish what waits, and close the database. Harmless when done twice."""
+        await self._writer.close()
+
+    async def _mend(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
+        """Save what can be saved from a database in which that writer met damage, and go on with it."""
+        async with self._mending:
+            if writer is not self._writer:
+                return
+            if self._is_shared:
+                raise error
+            await writer.close()
+            try:
+                self._salvage(error)
+                self._writer = self._opened(self._opening.once_mended)
+            except (sqlite3.Error, OSError) as reason:
+                raise DamagedQueueError(f"{error}; it cannot be mended: {reason}") from reason
+
+    def _open(self) -> DatabaseWriter:
+        def checked(connection: sqlite3.Connection) -> None:
+            check(connection, self._path)
+
+        try:
+            return self._opened(self._opening.at_first, before=checked)
+        except sqlite3.Error as error:
+            if self._is_shared or not is_damage(error):
+                raise
+            self._salvage(error)
+            return self._opened(self._opening.at_first, before=checked)
+
+    def _opened(
+        self,
+        then: Callable[[sqlite3.Connection], None],
+        *,
+        before: Callable[[sqlite3.Connection], None] = lambda _: None,
+    ) -> DatabaseWriter:
+        def prepare(connection: sqlite3.Connection) -> None:
+            before(connection)
+            bring_up_to_date(connection, self._path)
+            then(connection)
+
+        return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
+
+    def _salvage(self, error: Exception) -> None:
+        aside = _aside(self._path)
+        salvaged = salvage(
+            self._path,
+            aside,
+            now=self.now,
+            version=SCHEMA_VERSION,
+            prepare=lambda connection: bring_up_to_date(connection, self._path),
+        )
+        lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
+        self._report(
+            f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
+            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
+        )
+
+    def _report_lost_log(self) -> None:
+        aside = _aside(self._path)
+        if pages := lost_pages(self._path, aside):
+            self._report(
+                f"the log of the request queue {self._path}-wal was damaged or cut off: the last {pages} pages of it are lost, "
+                "with requests that were accepted, or what was done with them; look for their ids with the callers; "
+                f"what is left of the log is kept as {aside}-wal; look at the disk"
+            )
+
+
+def _aside(path: Path) -> Path:
+    """Where what is damaged is kept: a name that is free."""
+    number = 1
+    while any(path.with_name(f"{path.stem}-damaged-{number}{suffix}").exists() for suffix in _SUFFIXES):
+        number += 1
+    return path.with_name(f"{path.stem}-damaged-{number}.sqlite3")

@@ -1,0 +1,47 @@
+"""The tables of the request queue: made in a new file, and brought up to date in one that an older version wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .checksums import checksum
+from .protocol import RequestQueueError
+from .queries import queries
+
+if TYPE_CHECKING:
+    import sqlite3
+
+SCHEMA_VERSION: Final = 5
+
+_SQL = queries()
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the file one of today's version, and this connection one that can work on it.
+
+    Raises:
+        RequestQueueError: a newer version wrote it.
+    """
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA_VERSION:
+        raise RequestQueueError(
+            f"{path} was written by a newer version of truss-async (schema {found}, this one reads up to {SCHEMA_VERSION}); "
+            "use that version, or another state folder"
+        )
+    connection.create_function("checksum", -1, checksum, deterministic=True)
+    connection.create_function("checksum_on", 2, lambda start, body: checksum(body, start=start))
+    if found == 0:  # before anything else is written: pages that are free can be given back then
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA secure_delete = ON")  # erased inputs and outputs are overwritten
+    connection.execute("PRAGMA temp_store = MEMORY")
+    for script, version in _steps_from(found):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
+
+
+def _steps_from(found: int) -> list[tuple[str, int]]:
+    """The scripts that bring a file up to date, each with the version it leads to; 0 is a new file."""
+    if found == 0:
+        return [(_SQL["schema"], SCHEMA_VERSION)]
+    return [(_SQL[f"migrate_{version}"], version + 1) for version in range(found, SCHEMA_VERSION)]
