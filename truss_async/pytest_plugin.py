@@ -138,7 +138,12 @@ def _options(
     request: pytest.FixtureRequest, from_fixture: Mapping[str, Any] | HarnessSettings
 ) -> dict[str, Any]:
     """What is asked for: on the command line, by the fixture, by markers from the module's to the test's own."""
-    options: dict[str, Any] = {"port": 0, "virtual_clock": True, "webhook_secrets": (SIGNING_KEY,)}
+    options: dict[str, Any] = {
+        "port": 0,
+        "virtual_clock": True,
+        "sync_retries": False,
+        "webhook_secrets": (SIGNING_KEY,),
+    }
     layers = [{"truss_dir": request.config.getoption("--truss")}, _as_options(from_fixture)]
     layers += [marker.kwargs for marker in reversed(list(request.node.iter_markers(MARKER)))]
     for layer in layers:

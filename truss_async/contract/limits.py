@@ -21,7 +21,16 @@ BACKOFF_FACTOR: Final = 2
 
 INFERENCE_TIMEOUT_SECONDS: Final = 3600
 SYNC_TIMEOUT_SECONDS: Final = 1200
+PARKING_TIMEOUT_SECONDS: Final = SYNC_TIMEOUT_SECONDS  # for a replica; the model's time is counted apart
 STATUS_KEPT_SECONDS: Final = 3600
+
+# The routing layer repeats sync calls, and async ones never.
+SYNC_RETRY_STATUSES: Final = frozenset({502, 503, 504})
+SYNC_RETRY_INITIAL_DELAY_SECONDS: Final = 0.5
+SYNC_RETRY_FACTOR: Final = 1.5
+SYNC_RETRY_MAX_DELAY_SECONDS: Final = 60.0
+SYNC_RETRIES_END_SECONDS: Final = 900
+MAX_UNREACHABLE_SYNC_ATTEMPTS: Final = 16
 
 # The waits between delivery attempts; "older" is what the documentation once said.
 DELIVERY_SCHEDULES: Final = {"current": (2.0,), "older": (1.0, 4.0)}

@@ -16,7 +16,7 @@ from ..contract.webhook_urls import is_loopback
 from ..replicas.host import ReplicaHost
 from ..shortages import raise_file_limit
 from .activity import Activity
-from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, PromptServer
+from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, ModelCalls, PromptServer
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
@@ -198,6 +198,9 @@ def _make_api(
             metrics=shared.metrics,
             queue=shared.queue,
             limiters=CallLimiters(given.settings.call_limits, queue=shared.queue, clock=given.clock),
+            model_calls=ModelCalls(
+                activity=shared.activity, repeats=given.settings.sync_retries, report=given.report
+            ),
             secrets=secrets,
             faults=given.faults,
             clock=given.clock,

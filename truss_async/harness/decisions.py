@@ -153,6 +153,18 @@ def backoff(config: InferenceRetryConfig, *, step: int) -> timedelta:
     return timedelta(milliseconds=min(delay_ms, config.max_delay_ms))
 
 
+def next_sync_delay(*, attempts_made: int, elapsed_seconds: float, is_unreachable: bool) -> float | None:
+    """How many seconds to wait before a sync call is repeated that no answer came to, or one of those that are repeated.
+
+    ``elapsed_seconds`` counts from the first attempt; None: what came stands.
+    """
+    if is_unreachable and attempts_made >= limits.MAX_UNREACHABLE_SYNC_ATTEMPTS:
+        return None
+    grown = limits.SYNC_RETRY_INITIAL_DELAY_SECONDS * limits.SYNC_RETRY_FACTOR ** (attempts_made - 1)
+    delay = min(grown, limits.SYNC_RETRY_MAX_DELAY_SECONDS)
+    return delay if elapsed_seconds + delay <= limits.SYNC_RETRIES_END_SECONDS else None
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
     """How a webhook is delivered (platform documentation: async inference, webhooks): once, and after each delay."""

@@ -118,7 +118,7 @@ class Deployment:
         counts = await self._shared.queue.counts(self.id)
         self.metrics.at_this_moment(
             queue_size=counts.queued,
-            concurrent_requests=self.pool.taken_slots,
+            concurrent_requests=self.pool.calls,
             replicas_active=self.pool.ready_count,
             replicas_starting=self.pool.starting_count,
         )

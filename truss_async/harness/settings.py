@@ -107,6 +107,10 @@ class HarnessSettings(DeploymentSettings):
         default=False,
         description="Beyond loopback, too, send webhooks to addresses that are not public: this machine, its networks.",
     )
+    sync_retries: bool = Field(
+        default=True,
+        description="Repeat sync calls that the model server answers 502, 503 or 504, or not at all, as the platform does.",
+    )
     api_key: ApiKey | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..errors import HarnessError
@@ -96,7 +96,7 @@ class ReplicaPool:
 
     @property
     def calls(self) -> int:
-        """Sync calls that have a slot or wait for one."""
+        """Sync calls that have a slot, wait for one, or are to be repeated."""
         return self._calls
 
     async def start(self, count: int | None = None) -> None:
@@ -144,6 +144,27 @@ class ReplicaPool:
         """The most sync calls that there were at once since this was last asked."""
         peak, self._peak_calls = self._peak_calls, 0
         return peak
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a sync call would get a slot at once."""
+        self._drop_gone_waiters()
+        return not self._waiting and self.free_slots > 0
+
+    def turn_away(self) -> None:
+        """A sync call that does not wait got no slot: it counts in what the replicas should be enough for."""
+        self._peak_calls = max(self._peak_calls, self._calls + 1)
+        self.demand_changed.set()
+
+    @contextlib.contextmanager
+    def counting_a_call(self) -> Iterator[None]:
+        """Count a sync call that neither has a slot nor waits for one: it is to be repeated."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self.demand_changed.set()
 
     def try_acquire(self) -> Replica | None:
         """Take a slot for an async request; None when none is free or a sync call waits for one."""

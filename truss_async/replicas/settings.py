@@ -1,7 +1,7 @@
 """What a deployment serves and how, each option declared once: the flag, the environment variable and the help come from here."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -9,6 +9,7 @@ from typing_extensions import Self
 PYTHON_ONLY = ("model",)
 """Fields that no command line and no file can give."""
 
+OnFull = Literal["queue", "reject"]
 _ID = r"^[A-Za-z0-9_]{1,64}$"
 
 
@@ -55,6 +56,10 @@ class DeploymentSettings(BaseModel):
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
         default="production",
         description="The environment that the deployment is promoted to, besides development.",
+    )
+    on_full: OnFull = Field(
+        default="queue",
+        description="What a sync call meets when no replica has room, or none runs: it waits (queue), or is answered 529 (reject).",
     )
     replicas: int = Field(default=1, ge=1, le=64, description="Model server processes, at most.")
     min_replicas: int | None = Field(

@@ -46,6 +46,7 @@ def serve(model: ModelServer, reports: list[str], tmp_path: Path) -> Iterator[Ca
                 "port": 0,
                 "state_dir": tmp_path / "state",
                 "webhook_secrets": (SECRET,),
+                "sync_retries": False,  # tests want the model's bare answer
                 **options,
             }
             harness = Harness(HarnessSettings(**options), clock=clock, report=reports.append)

@@ -105,7 +105,7 @@ def test_async_requests_count_in_volume_latency_and_time_in_queue(
         ]
         assert gate.entered.acquire(timeout=30)
         assert value(harness, "baseten_async_queue_size") == 1
-        assert value(harness, "baseten_concurrent_requests") == 1
+        assert value(harness, "baseten_concurrent_requests") == 0
         assert value(harness, "baseten_replicas_active") == 1
         assert value(harness, "baseten_replicas_starting") == 0
         clock.advance(7, patience_seconds=0.05)

@@ -17,6 +17,7 @@ from truss_async.harness.decisions import (
     judge_answer,
     next_delivery_delay,
     next_inference_delay,
+    next_sync_delay,
 )
 
 
@@ -41,6 +42,30 @@ def test_no_attempt_follows_the_last_one() -> None:
 def test_a_delay_of_zero_stays_zero() -> None:
     config = InferenceRetryConfig(max_attempts=10, initial_delay_ms=0)
     assert next_inference_delay(config, attempts_made=9) == timedelta()
+
+
+@pytest.mark.parametrize(
+    ("made", "elapsed", "is_unreachable", "seconds"),
+    [
+        (1, 0, False, 0.5),
+        (2, 0.5, False, 0.75),
+        (3, 1.25, False, 1.125),
+        (12, 300, False, 0.5 * 1.5**11),
+        (13, 300, False, 60),
+        (99, 840, False, 60),
+        (99, 840.1, False, None),
+        (1, 899.5, False, 0.5),
+        (1, 1200, False, None),
+        (15, 500, True, 60),
+        (16, 500, True, None),
+        (15, 900, True, None),
+    ],
+)
+def test_a_sync_call_is_repeated_after_half_a_second_times_1_5_for_15_minutes_and_16_times_when_unreachable(
+    made: int, elapsed: float, is_unreachable: bool, seconds: float | None
+) -> None:
+    delay = next_sync_delay(attempts_made=made, elapsed_seconds=elapsed, is_unreachable=is_unreachable)
+    assert delay == seconds
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The platform's HTTP API."""
 
 from .app import Api
+from .asking import ModelCalls
 from .browsers import Browsers
 from .calls import ApiParts
 from .deployments import Deployments, served_by
@@ -18,6 +19,7 @@ __all__ = [
     "CallLimiters",
     "Deployments",
     "GuardedHttp",
+    "ModelCalls",
     "PromptServer",
     "call_api",
     "served_by",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
     from ..request_queue import RequestQueue
     from ..webhook_secrets import WebhookSecrets
+    from .asking import ModelCalls
     from .browsers import Browsers
     from .deployments import Deployments
     from .rate_limits import CallLimiters
@@ -45,6 +46,7 @@ class ApiParts:
     metrics: Metrics
     queue: RequestQueue
     limiters: CallLimiters
+    model_calls: ModelCalls
     secrets: WebhookSecrets
     faults: Faults
     clock: Clock

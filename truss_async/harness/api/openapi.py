@@ -37,6 +37,7 @@ _MEANINGS = {
     502: "The model server cannot be reached.",
     503: "The model does not load, or the harness cannot take requests.",
     504: "The model took too long.",
+    529: "No replica has room, and calls do not wait.",
 }
 _KEY = {
     "type": "apiKey",

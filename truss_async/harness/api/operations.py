@@ -33,7 +33,7 @@ _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": own_calls.MAX_DELIVERIES}
 MAX_OWN_BODY_BYTES = 1_000_000
-_MODEL_FAILS = (404, 429, 502, 503, 504)
+_MODEL_FAILS = (404, 429, 502, 503, 504, 529)
 
 
 async def _openapi(parts: ApiParts, call: IncomingCall) -> JSONResponse:

@@ -65,6 +65,11 @@ def rate_limited(message: str, *, retry_after_seconds: int) -> CallRefusedError:
     return CallRefusedError(429, ApiErrorCode.RATE_LIMITED, message, headers=headers)
 
 
+def no_room(message: str) -> CallRefusedError:
+    """529: no replica takes a sync call now, and it does not wait."""
+    return CallRefusedError(529, ApiErrorCode.MODEL_UNAVAILABLE, message)
+
+
 def too_large(size: int, limit: int) -> CallRefusedError:
     """413, with both sizes."""
     return CallRefusedError(

@@ -6,7 +6,6 @@ They go before async requests, and share their slots.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import datetime
@@ -16,9 +15,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from ...clock import within
-from ...contract import limits
-from ...contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
+from ...contract.headers import CHAIN_REQUEST_ID, PREDICTION_ATTEMPTS, REQUEST_ID, TRACEPARENT, TRACESTATE
 from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from .bodies import IncomingBody, caller_left, declared_size, read_body
 from .refusals import ApiErrorCode, CallRefusedError
@@ -27,23 +24,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ...clock import Clock
-    from ...replicas.protocol import ReplicaAnswer
     from ..deployment import Deployment
     from ..metrics import DeploymentMetrics
+    from .asking import Answered, ModelCalls
     from .calls import ApiParts, IncomingCall
 
 CLIENT_CLOSED_REQUEST = 499
 
-WHOLE_BYTES = 1_000_000
-_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_ATTEMPTS = PREDICTION_ATTEMPTS.lower().encode()
 _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
 _OURS = {name.lower() for name in (REQUEST_ID, CHAIN_REQUEST_ID, TRACEPARENT, TRACESTATE)}
 _NOT_PASSED_ON = _HOP_BY_HOP | _OURS | {"host", "authorization", "content-length", "expect"}
-_NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower()}
+_NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower(), PREDICTION_ATTEMPTS.lower()}
 
 
 async def predict(parts: ApiParts, call: IncomingCall) -> Response:
@@ -55,7 +50,7 @@ async def predict(parts: ApiParts, call: IncomingCall) -> Response:
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     passed = ReplicaCall(_passed_on(call, deployment), body)
     return await _pass_through(
-        passed, call, deployment, clock=parts.clock, left=lambda: caller_left(call.request)
+        passed, call, deployment, model_calls=parts.model_calls, left=lambda: caller_left(call.request)
     )
 
 
@@ -77,7 +72,9 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
         route=f"{call.values['route']}{'?' if query else ''}{query}",
     )
     try:
-        return await _pass_through(passed, call, deployment, clock=parts.clock, left=body.caller_left)
+        return await _pass_through(
+            passed, call, deployment, model_calls=parts.model_calls, left=body.caller_left
+        )
     except CallRefusedError as refusal:
         if body.is_broken_off:
             raise ClientDisconnect from None
@@ -123,22 +120,17 @@ async def _pass_through(
     call: IncomingCall,
     deployment: Deployment,
     *,
-    clock: Clock,
+    model_calls: ModelCalls,
     left: Callable[[], Awaitable[None]],
 ) -> Response:
     held = ExitStack()
-    answering = _on_a_replica(passed, deployment, call.request_id, held)
-    answer = asyncio.ensure_future(within(limits.SYNC_TIMEOUT_SECONDS, answering, clock=clock))
+    answer = model_calls.activity.start(model_calls.answer(passed, deployment, call.request_id, held))
     gone = asyncio.ensure_future(left())
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
-            passable, body = answer.result()
-            return _passed_back(passable, body, held, left=left)
+            return _passed_back(answer.result(), held, left=left)
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    except TimeoutError:
-        message = f"the model did not answer within {limits.SYNC_TIMEOUT_SECONDS} s"
-        raise CallRefusedError(504, ApiErrorCode.TIMEOUT, message) from None
     except ReplicaUnreachableError as error:
         message = f"the model server cannot be reached: {error}"
         raise CallRefusedError(502, ApiErrorCode.MODEL_UNAVAILABLE, message) from None
@@ -147,59 +139,6 @@ async def _pass_through(
         answer.cancel()
         await asyncio.wait((answer, gone))
         held.close()
-
-
-async def _on_a_replica(
-    call: ReplicaCall, deployment: Deployment, request_id: str, held: ExitStack
-) -> tuple[ReplicaAnswer, bytes | None]:
-    """The answer, and its body, when that is of a size that it tells and that is no burden.
-
-    What comes as a whole is awaited as a whole, so that an answer that breaks off is a 502.
-    """
-    pool, faulty = deployment.pool, deployment.faulty
-    if pool.state == "failed":
-        message = pool.last_error or "the model did not load"
-        raise CallRefusedError(503, ApiErrorCode.MODEL_UNAVAILABLE, message)
-    replica = await pool.acquire()
-    held.callback(pool.release, replica, by_call=True)
-    ask = await faulty.of_sync_call(replica, request_id) if faulty.are_armed else replica.call
-    answer = await ask(call)
-    held.callback(answer.close)
-    size = _checked_size(answer, call.method)
-    if size is None or size > WHOLE_BYTES:
-        return answer, None
-    body = await answer.read()
-    if call.method != "HEAD" and len(body) != size:
-        raise _unfit(f"has {len(body)} bytes, and announces {size}")
-    return answer, body
-
-
-def _checked_size(answer: ReplicaAnswer, method: str) -> int | None:
-    """How large the body of an answer is, if the answer tells.
-
-    Raises:
-        CallRefusedError: 502, this cannot be sent as an answer of HTTP.
-    """
-    if not 200 <= answer.status <= 599:
-        raise _unfit(f"has the status {answer.status}, which HTTP does not know")
-    sizes = []
-    for name, value in answer.headers:
-        if not _HEADER_NAME.fullmatch(name) or _NOT_IN_HEADERS.search(value):
-            raise _unfit(f"has a header that HTTP does not allow: {name[:40]!a}")
-        if name.lower() == b"content-length":
-            sizes.append(value)
-    if answer.status in WITHOUT_BODY:
-        return 0
-    if not sizes:
-        return None
-    if len(set(sizes)) > 1 or not sizes[0].isdigit():
-        raise _unfit("does not tell its size in a number")
-    return int(sizes[0])
-
-
-def _unfit(reason: str) -> CallRefusedError:
-    message = f"the model's answer cannot be passed on: it {reason}"
-    return CallRefusedError(502, ApiErrorCode.MODEL_UNAVAILABLE, message)
 
 
 def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, str]]:
@@ -211,33 +150,31 @@ def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, st
     return [*passed, *deployment.headers.of(call.request_id)]
 
 
-def _passed_back(
-    answer: ReplicaAnswer, body: bytes | None, held: ExitStack, *, left: Callable[[], Awaitable[None]]
-) -> Response:
-    if body is None:
-        return _PassedThrough(answer, held.pop_all(), left=left)
-    response = Response(body, answer.status)
-    response.raw_headers = _headers_back(answer)
+def _passed_back(answered: Answered, held: ExitStack, *, left: Callable[[], Awaitable[None]]) -> Response:
+    if answered.body is None:
+        return _PassedThrough(answered, held.pop_all(), left=left)
+    response = Response(answered.body, answered.answer.status)
+    response.raw_headers = _headers_back(answered)
     return response
 
 
-def _headers_back(answer: ReplicaAnswer) -> list[tuple[bytes, bytes]]:
+def _headers_back(answered: Answered) -> list[tuple[bytes, bytes]]:
+    answer = answered.answer
     dropped = _NOT_PASSED_BACK | ({"content-length"} if answer.status in WITHOUT_BODY else set())
-    return [
+    passed = [
         (name.lower(), value)
         for name, value in answer.headers
         if name.decode("latin-1").lower() not in dropped
     ]
+    return [*passed, (_ATTEMPTS, str(answered.attempts).encode())]
 
 
 class _PassedThrough(StreamingResponse):
     """A model server's answer; what it holds is let go when the answer is sent, or the caller has left."""
 
-    def __init__(
-        self, answer: ReplicaAnswer, held: ExitStack, *, left: Callable[[], Awaitable[None]]
-    ) -> None:
-        super().__init__(answer.chunks(), status_code=answer.status)
-        self.raw_headers = _headers_back(answer)
+    def __init__(self, answered: Answered, held: ExitStack, *, left: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(answered.answer.chunks(), status_code=answered.answer.status)
+        self.raw_headers = _headers_back(answered)
         self._held = held
         self._left = left
 

@@ -66,10 +66,13 @@ class FaultyCalls:
         """
         return await self._ask(replica, Occasion(request_id, self._deployment_id, order, attempt), hang)
 
-    async def of_sync_call(self, replica: Replica, request_id: str) -> Ask:
+    def next_sync_call(self) -> int:
+        """The number of a sync call in their order."""
+        return self._faults.next_sync_call()
+
+    async def of_sync_call(self, replica: Replica, request_id: str, *, order: int, attempt: int) -> Ask:
         """How to ask the replica in a sync call; while the model hangs, until it is cancelled, this does not return."""
-        order = self._faults.next_sync_call()
-        occasion = Occasion(request_id, self._deployment_id, order, is_sync=True)
+        occasion = Occasion(request_id, self._deployment_id, order, attempt, is_sync=True)
         return await self._ask(replica, occasion, asyncio.Event().wait)
 
     async def _ask(self, replica: Replica, occasion: Occasion, hang: Callable[[], Awaitable[object]]) -> Ask:
