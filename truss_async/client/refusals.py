@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from ..contract.json_text import parse
-from ..contract.truss_server import error_message
+from ..contract.told_errors import error_message
 from ..contract.webhook_urls import is_loopback
 from ..printable import printable
 

@@ -11,6 +11,8 @@ from pydantic_core import to_json
 from ..contract import ErrorCode, ErrorDetail, InferenceRetryConfig, limits, truss_server
 from ..contract.headers import ERROR_CODE
 from ..contract.json_text import parse_leniently, write
+from ..contract.told_errors import error_message, in_words
+from ..printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +135,16 @@ def canonical_json(body: bytes) -> bytes:
 
 
 def _error_message(answer: ModelAnswer) -> str:
+    """What the model says is wrong; whatever it sent beside the status is told, save a page for browsers."""
+    plain = f"the model answered {answer.status}"
     try:
         said = parse_leniently(answer.body)
     except ValueError:
-        said = None
-    return truss_server.error_message(said) or f"the model answered {answer.status}"
+        is_text = answer.headers.get("content-type", "").startswith("text/plain")
+        text = " ".join(answer.body.decode(errors="replace").split()) if is_text else ""
+        return f"{plain}: {printable(text)}" if text else plain
+    says_something = any(said.values()) if isinstance(said, dict) else bool(said)
+    return error_message(said) or (f"{plain}: {in_words(said)}" if says_something else plain)
 
 
 def next_inference_delay(config: InferenceRetryConfig, *, attempts_made: int) -> timedelta | None:

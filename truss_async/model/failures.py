@@ -6,7 +6,7 @@ from typing import Final
 
 from ..contract import ErrorCode, ErrorDetail
 from ..contract.result_json import without_lone_surrogates
-from ..contract.truss_server import MODEL_ERROR_MESSAGE, in_words
+from ..contract.truss_server import MODEL_ERROR_MESSAGE
 from ..errors import OutputError, TrussAsyncError
 from ..printable import printable_logger
 from .preparation import saver_of
@@ -46,6 +46,8 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     if status == _TOO_MANY_REQUESTS:
         return None  # the platform tries again later, without counting an attempt
     code = ErrorCode.MODEL_INVALID_INPUT if status == _UNPROCESSABLE else ErrorCode.MODEL_PREDICT_ERROR
+    from ..contract.told_errors import in_words  # when the first error is told: a cold start counts
+
     try:
         message = in_words(without_lone_surrogates(said))
     except ValueError as unfit:

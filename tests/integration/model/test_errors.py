@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truss_async.contract import AsyncPredictResult
+from truss_async.harness.decisions import Failed, ModelAnswer, judge_answer
 
 if TYPE_CHECKING:
     from tests.integration.model.conftest import Reload
@@ -88,3 +89,36 @@ def test_a_store_that_fails_does_not_mask_the_models_own_exception(reload: Reloa
     answer = server.predict("predict 422", "masked")
     assert (answer.status, answer.json) == (422, {"error": "no page in it"})
     server.wait_for_log("the error of request masked is not saved: cannot write")
+
+
+OBJECTS = """
+from fastapi import HTTPException
+from truss_async.model import AsyncOutputModel
+
+OPENAI = {"message": "no such page", "type": "invalid_request_error", "code": "page_not_found"}
+CHAINLET = {"exception_cls_name": "LookupError", "exception_message": "no page 7"}
+
+class Model(AsyncOutputModel):
+    def predict(self, model_input):
+        if model_input == "detail":
+            raise HTTPException(422, detail={"message": "page 7 is not readable", "page": 7})
+        if model_input == "openai":
+            raise HTTPException(404, detail={"error": OPENAI})
+        raise HTTPException(500, detail=CHAINLET)
+"""
+
+
+def test_an_error_that_is_an_object_reaches_webhook_store_and_log(reload: Reload) -> None:
+    server = reload(OBJECTS)
+    expected = {
+        "detail": "page 7 is not readable",
+        "openai": "invalid_request_error: no such page (page_not_found)",
+        "chainlet": "LookupError: no page 7",
+    }
+    for model_input, message in expected.items():
+        answer = server.predict(model_input, model_input)
+        outcome = judge_answer(ModelAnswer(answer.status, {}, answer.body))
+        assert isinstance(outcome, Failed)
+        assert outcome.error.message == message  # what the webhook carries
+        assert error_of(server, model_input).errors[0].message == message
+        server.wait_for_log(message.partition(": ")[2].partition(" (")[0] or message)

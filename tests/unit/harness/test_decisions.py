@@ -109,37 +109,48 @@ def test_the_models_own_error_message_is_kept() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"error": {"message": "page 7 is not readable", "page": 7}}, "page 7 is not readable"),
         (
-            {
-                "error": {
-                    "exception_cls_name": "ValueError",
-                    "exception_message": "no page 7",
-                    "user_stack_trace": [],
-                }
-            },
-            "no page 7",
+            {"error": {"exception_cls_name": "ValueError", "exception_message": "no page 7"}},
+            "ValueError: no page 7",
         ),
-        ({"error": {"page": 7}}, '{"page":7}'),
-        (
-            {"error": {"exception_message": "", "message": None, "page": 7}},
-            '{"exception_message":"","message":null,"page":7}',
-        ),
-        ({"error": ["first", "second"]}, '["first","second"]'),
-        ({"error": {"message": {"nested": 1}}}, '{"message":{"nested":1}}'),
-        ({"detail": "not found"}, "not found"),
-        ({"detail": [{"loc": ["body"], "msg": "missing"}]}, '[{"loc":["body"],"msg":"missing"}]'),
         ({"error": {"message": "half \ud83d"}}, "half \ufffd"),
+        ({"page": 7}, 'the model answered 422: {"page":7}'),
+        ([1], "the model answered 422: [1]"),
+        ("no page 7", "the model answered 422: no page 7"),
         ({"error": None}, "the model answered 422"),
-        ({"error": ""}, "the model answered 422"),
-        ([1], "the model answered 422"),
+        ({"error": "", "detail": []}, "the model answered 422"),
+        ({}, "the model answered 422"),
         (None, "the model answered 422"),
     ],
 )
-def test_an_error_that_is_an_object_is_told(body: object, message: str) -> None:
-    outcome = judge_answer(answer(422, json.dumps(body).encode()))
+def test_whatever_json_a_model_fails_with_is_told(body: object, message: str) -> None:
+    assert message_of(answer(422, json.dumps(body).encode())) == message
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (
+            b"CUDA out of memory\n\x1b[31m",
+            "text/plain; charset=utf-8",
+            "the model answered 500: CUDA out of memory \\u001b[31m",
+        ),
+        (b"\xff", "text/plain", "the model answered 500: \ufffd"),
+        (b" \n", "text/plain", "the model answered 500"),
+        (b"<html>Oops</html>", "text/html", "the model answered 500"),
+        (b"{cut", "application/json", "the model answered 500"),
+    ],
+)
+def test_a_text_that_a_model_fails_with_is_told_and_a_page_for_browsers_is_not(
+    body: bytes, content_type: str, message: str
+) -> None:
+    assert message_of(answer(500, body, **{"content-type": content_type})) == message
+
+
+def message_of(failed: ModelAnswer) -> str:
+    outcome = judge_answer(failed)
     assert isinstance(outcome, Failed)
-    assert outcome.error.message == message
+    return outcome.error.message
 
 
 @pytest.mark.parametrize("depth", [200, 255, 600, 1500, 10_000])

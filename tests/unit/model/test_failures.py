@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 
 STRUCTURED: Any = {"page": 1}  # FastAPI's own HTTPException takes it
+OF_A_CHAINLET: Any = {
+    "exception_cls_name": "ValueError",
+    "exception_message": "no page 7",
+    "user_stack_trace": [],
+}
 HALF: Any = {"page": "\ud83d"}
 
 
@@ -28,6 +33,7 @@ HALF: Any = {"page": "\ud83d"}
         (ValueError("detail"), "MODEL_PREDICT_ERROR", "Internal Server Error (in model/chainlet)."),
         (HTTPException(422, "no page"), "MODEL_INVALID_INPUT", "no page"),
         (HTTPException(422, STRUCTURED), "MODEL_INVALID_INPUT", '{"page":1}'),
+        (HTTPException(500, OF_A_CHAINLET), "MODEL_PREDICT_ERROR", "ValueError: no page 7"),
         (HTTPException(503, "soon"), "MODEL_PREDICT_ERROR", "soon"),
         (OutputError("part 1 is missing"), "MODEL_PREDICT_ERROR", "part 1 is missing"),
         # Half a character is no UTF-8.
