@@ -19,13 +19,28 @@ class DeploymentHealth(Told):
     error: str | None
 
 
+class QueueHealth(Told):
+    """How the request queue is. ``error`` keeps it from working until somebody sees to it; None: it works.
+
+    The rest is what the disk has damaged. Counted since the start: the requests that failed of it, or whose result could
+    not be sent, by what of them was damaged, and the pages of the write-ahead log that were lost. ``kept_aside`` are the
+    damaged files in the state folder, by name, until somebody removes them.
+    """
+
+    error: str | None
+    damaged_requests: dict[str, int]
+    lost_log_pages: int = Field(ge=0)
+    kept_aside: list[str]
+
+
 class Health(Told):
-    """That the harness answers, how the worst of its models is, and how each of its deployments is, by its id."""
+    """That the harness answers, how the worst of its models is, how its queue is, and how each of its deployments is, by its id."""
 
     status: Literal["ok"] = "ok"
     model: ModelState
     replicas_ready: int = Field(ge=0)
     error: str | None
+    queue: QueueHealth
     deployments: dict[str, DeploymentHealth]
 
 

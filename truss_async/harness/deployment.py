@@ -137,13 +137,14 @@ class Deployment:
         return counts.queued + counts.in_progress
 
 
-def health_of(deployments: Iterable[Deployment]) -> Health:
-    """How all of them are."""
+def health_of(deployments: Iterable[Deployment], queue: RequestQueue) -> Health:
+    """How all of them are, and their queue."""
     by_id = {each.id: each.health() for each in deployments}
     states = {each.model for each in by_id.values()}
     return Health(
         model=next(state for state in WORST_FIRST if state in states),
         replicas_ready=sum(each.replicas_ready for each in by_id.values()),
         error=next((each.error for each in by_id.values() if each.error), None),
+        queue=queue.health(),
         deployments=by_id,
     )

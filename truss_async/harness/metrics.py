@@ -1,4 +1,4 @@
-"""The platform's metrics, under its names and labels, for what one harness does."""
+"""The platform's metrics, under its names and labels, for what one harness does; under names of its own, how it is itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..contract import ErrorCode
 from .series import Family, Histogram, Value
 
 if TYPE_CHECKING:
+    from ..contract.harness_calls import QueueHealth
     from ..replicas.settings import DeploymentSettings
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200, 3600, 86400, 259200)
@@ -57,6 +58,15 @@ class Metrics:
             )
         return self._of[deployment_id]
 
+    def queue_at_this_moment(self, health: QueueHealth) -> None:
+        """How the queue is now, to be shown next."""
+        own = self._families
+        own.queue_usable.of({}).value = float(health.error is None)
+        for what, count in health.damaged_requests.items():
+            own.damaged_requests.of({"damaged": what}).value = count
+        own.lost_log_pages.of({}).value = health.lost_log_pages
+        own.files_kept_aside.of({}).value = len(health.kept_aside)
+
     def exposition(self) -> bytes:
         """All of it as Prometheus reads it."""
         return "".join(line for family in self._families.all for line in family.lines()).encode()
@@ -90,6 +100,18 @@ class _Families:
         self.active = self._value("baseten_replicas_active", "gauge", "Replicas that take requests.")
         self.starting = self._value(
             "baseten_replicas_starting", "gauge", "Replicas that do not take requests yet."
+        )
+        self.queue_usable = self._value(
+            "truss_async_queue_usable", "gauge", "Whether the request queue can be read and written."
+        )
+        self.damaged_requests = self._value(
+            "truss_async_damaged_requests_total", "counter", "Requests that the disk of the harness damaged."
+        )
+        self.lost_log_pages = self._value(
+            "truss_async_lost_log_pages_total", "counter", "Pages of the queue's log that were lost."
+        )
+        self.files_kept_aside = self._value(
+            "truss_async_damaged_files", "gauge", "Damaged files of the queue that were kept aside."
         )
 
     def _value(self, name: str, type_name: str, text: str) -> Family[Value]:

@@ -46,16 +46,17 @@ MAX_DELIVERIES = 1000
 
 
 async def health(parts: ApiParts, _: IncomingCall) -> Health:
-    """Whether it answers, and what of the model."""
-    return health_of(parts.deployments)
+    """Whether it answers, and what of the model and the queue."""
+    return health_of(parts.deployments, parts.queue)
 
 
 async def metrics(parts: ApiParts, call: IncomingCall) -> Response:
-    """The platform's metrics; where there is a key, it is needed."""
+    """The platform's metrics, and the harness's own; where there is a key, it is needed."""
     if parts.api_key is not None:
         check_authorization(call.request.headers.get("authorization"), api_key=parts.api_key)
     for deployment in parts.deployments:
         await deployment.note_moment()
+    parts.metrics.queue_at_this_moment(parts.queue.health())
     return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ...contract import ErrorCode, ErrorDetail, InferenceRetryConfig, RequestStatus
 from .accepted import AcceptedRequest
 from .checksums import head_checksum, is_head_intact, is_input_intact, is_result_intact, result_checksum
+from .damage_log import Damaged, Finding
 from .queries import queries
 from .rows import claimed_request, due_delivery, errors_json, micros, number
 
@@ -23,32 +24,46 @@ _REQUEST: Final = "was damaged on the disk of the harness; submit it again"
 _INPUT: Final = "the model input was damaged on the disk of the harness; submit it again"
 _RESULT: Final = "the result was damaged on the disk of the harness; submit the request again"
 
-Report = Callable[[str], None]
+Note = Callable[[Finding], None]
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Judge(Protocol[T_co]):
+    """Makes of a row what it is of, be it damaged or not."""
+
+    def __call__(
+        self, connection: sqlite3.Connection, row: sqlite3.Row, *, now: datetime | None, note: Note
+    ) -> T_co: ...
 
 
 def claimed(
-    connection: sqlite3.Connection, row: sqlite3.Row, *, now: datetime | None, report: Report
+    connection: sqlite3.Connection, row: sqlite3.Row, *, now: datetime | None, note: Note
 ) -> ClaimedRequest:
     """The request of the row, with its damage if there is any."""
     if not is_head_intact(row):
         request_id = _disown(connection, row, now=now)
-        report(f"request {request_id} {_REQUEST}")
+        note(Finding(Damaged.REQUEST, f"request {request_id} {_REQUEST}"))
         return _damaged(row, request_id, NOBODY, f"the request {_REQUEST}", now=now)
     if not is_input_intact(row):
-        report(f"request {row['request_id']}: {_INPUT}")
+        note(Finding(Damaged.INPUT, f"request {row['request_id']}: {_INPUT}"))
         accepted = AcceptedRequest.from_json(row["request"])
         return _damaged(row, row["request_id"], accepted, _INPUT, now=now)
     return claimed_request(row)
 
 
 def due(
-    connection: sqlite3.Connection, row: sqlite3.Row, *, now: datetime | None, report: Report
+    connection: sqlite3.Connection, row: sqlite3.Row, *, now: datetime | None, note: Note
 ) -> DueDelivery | None:
     """The delivery of the row: of a failure, if the result is damaged; None when nobody knows where to."""
     errors = errors_json([ErrorDetail.of(ErrorCode.INTERNAL_SERVER_ERROR, _RESULT)])
     if not is_head_intact(row):
         request_id = _disown(connection, row, now=now)
-        report(f"request {request_id} was damaged on the disk of the harness; its result cannot be sent")
+        note(
+            Finding(
+                Damaged.REQUEST,
+                f"request {request_id} was damaged on the disk of the harness; its result cannot be sent",
+            )
+        )
         at = row["created_at"] if now is None else micros(now)
         connection.execute(_SQL["end_disowned"], {"seq": row["seq"], "errors": errors, "now": number(at)})
         connection.execute(_SQL["erase_output"], {"seq": row["seq"]})
@@ -56,7 +71,7 @@ def due(
     is_missing = row["status"] == RequestStatus.SUCCEEDED.value and row["model_output"] is None
     if not is_missing and is_result_intact(row):
         return due_delivery(row)
-    report(f"request {row['request_id']}: {_RESULT}")
+    note(Finding(Damaged.RESULT, f"request {row['request_id']}: {_RESULT}"))
     made = result_checksum(row["request_id"], errors, None)
     connection.execute(_SQL["spoil_output"], {"seq": row["seq"], "errors": errors, "result_checksum": made})
     connection.execute(_SQL["erase_output"], {"seq": row["seq"]})

@@ -7,13 +7,16 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .lost_log import lost_pages
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
 from .salvage import check, salvage
 from .schema import SCHEMA_VERSION, bring_up_to_date
 from .writer import DatabaseWriter, is_damage
+
+if TYPE_CHECKING:
+    from .damage_log import DamageLog
 
 T = TypeVar("T")
 
@@ -42,7 +45,7 @@ class MendedDatabase:
         synchronous: str,
         is_shared: bool,
         now: int,
-        report: Callable[[str], None],
+        damage: DamageLog,
     ) -> None:
         """``synchronous`` is SQLite's setting of that name; ``now``, in microseconds, is when what is lost has failed.
 
@@ -54,9 +57,10 @@ class MendedDatabase:
         self._opening = opening
         self._synchronous = synchronous
         self._is_shared = is_shared
-        self._report = report
+        self._damage = damage
         self._mending = asyncio.Lock()
-        self._is_told = False
+        self._error: RequestQueueError | None = None
+        self._unmendable: DamagedQueueError | None = None
         try:
             if not is_shared:
                 self._report_lost_log()
@@ -71,17 +75,14 @@ class MendedDatabase:
         Raises:
             RequestQueueError: it was not.
         """
-        writer = self._writer
         try:
-            return await writer.run(operation)
+            result = await self._run(operation)
         except RequestQueueError as error:
-            if isinstance(error, VanishedQueueError) and not self._is_told:
-                self._is_told = True
-                self._report(str(error))
-            if not isinstance(error, DamagedQueueError) and writer is self._writer:
-                raise
-            await self._mend(writer, error)
-            return await self._writer.run(operation)
+            if error.is_lasting:
+                self._note_lasting(error)
+            raise
+        self._error = None
+        return result
 
     async def calm(self) -> None:
         """Wait until the log is not large, nor being emptied: for what can wait for a moment, and may be much."""
@@ -90,6 +91,35 @@ class MendedDatabase:
     async def close(self) -> None:
         """Finish what waits, and close the database. Harmless when done twice."""
         await self._writer.close()
+
+    @property
+    def error(self) -> RequestQueueError | None:
+        """What stands in the way of every operation, and does not pass by itself; None: nothing does."""
+        return self._error
+
+    @property
+    def kept_aside(self) -> list[Path]:
+        """The damaged files that lie beside this one, until somebody takes them away."""
+        return sorted(self._path.parent.glob(f"{self._path.stem}-damaged-*"))
+
+    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        if self._unmendable is not None:
+            raise self._unmendable
+        writer = self._writer
+        try:
+            return await writer.run(operation)
+        except RequestQueueError as error:
+            if not isinstance(error, DamagedQueueError) and writer is self._writer:
+                raise
+            await self._mend(writer, error)
+            return await self._writer.run(operation)
+
+    def _note_lasting(self, error: RequestQueueError) -> None:
+        if self._error is None and isinstance(
+            error, VanishedQueueError
+        ):  # callers are told each time, and whoever runs it once
+            self._damage.tell(str(error))
+        self._error = error
 
     async def _mend(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
         """Save what can be saved from a database in which that writer met damage, and go on with it."""
@@ -103,7 +133,11 @@ class MendedDatabase:
                 self._salvage(error)
                 self._writer = self._opened(self._opening.once_mended)
             except (sqlite3.Error, OSError) as reason:
-                raise DamagedQueueError(f"{error}; it cannot be mended: {reason}") from reason
+                self._unmendable = DamagedQueueError(
+                    f"{error}; it cannot be mended: {reason}; "
+                    "stop the harness, look at the disk, move the file away, and start again"
+                )
+                raise self._unmendable from reason
 
     def _open(self) -> DatabaseWriter:
         def checked(connection: sqlite3.Connection) -> None:
@@ -140,18 +174,20 @@ class MendedDatabase:
             prepare=lambda connection: bring_up_to_date(connection, self._path),
         )
         lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
-        self._report(
+        self._damage.file_mended(
             f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
-            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
+            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk",
+            lost=len(salvaged.lost),
         )
 
     def _report_lost_log(self) -> None:
         aside = _aside(self._path)
         if pages := lost_pages(self._path, aside):
-            self._report(
+            self._damage.log_lost(
                 f"the log of the request queue {self._path}-wal was damaged or cut off: the last {pages} pages of it are lost, "
                 "with requests that were accepted, or what was done with them; look for their ids with the callers; "
-                f"what is left of the log is kept as {aside}-wal; look at the disk"
+                f"what is left of the log is kept as {aside}-wal; look at the disk",
+                pages=pages,
             )
 
 

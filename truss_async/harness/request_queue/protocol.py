@@ -10,6 +10,7 @@ from ...errors import HarnessError
 
 if TYPE_CHECKING:
     from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus
+    from ...contract.harness_calls import QueueHealth
     from .accepted import AcceptedRequest
 
 AT_ONCE = 256
@@ -255,6 +256,9 @@ class RequestQueue(Protocol):
 
     async def open_by_deployment(self) -> dict[str, int]:
         """How many requests are queued or in progress, for each deployment that has any."""
+
+    def health(self) -> QueueHealth:
+        """Whether what keeps the queue works, and what of the queue it has damaged since it was opened."""
 
     async def close(self) -> None:
         """Let go of the storage, not of what was claimed; harmless when done twice."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...contract import WebhookStatus
+from ...contract.harness_calls import QueueHealth
 from . import damage
 from .checksums import checksum, head_checksum, result_checksum
+from .damage_log import DamageLog
+from .follow_ups import Rows, each_row, erase_inputs, first, how_many, record_attempt
 from .mended_database import MendedDatabase, Opening
 from .protocol import AT_ONCE, RequestQueueError
 from .queries import queries
@@ -28,6 +31,7 @@ from .rows import (
 
 if TYPE_CHECKING:
     from ...contract import ErrorDetail, RequestStatus
+    from .damage_log import Finding
     from .protocol import (
         ClaimedRequest,
         DeliveryAttempt,
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
-Rows: TypeAlias = list[sqlite3.Row]
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING, DROP COLUMN
 
@@ -74,7 +77,7 @@ class SqliteRequestQueue:
                 f"SQLite {sqlite3.sqlite_version} is too old; the request queue needs 3.35 or newer"
             )
         self.lease_seconds = lease_seconds
-        self._report = report
+        self._damage = DamageLog(report)
         self._last_order = 0
         self._database = MendedDatabase(
             path,
@@ -83,7 +86,7 @@ class SqliteRequestQueue:
             synchronous="FULL" if is_synced else "NORMAL" if is_kept else "OFF",
             is_shared=lease_seconds is not None,
             now=micros(now),
-            report=report,
+            damage=self._damage,
         )
 
     async def enqueue(self, request: NewRequest) -> None:
@@ -116,36 +119,33 @@ class SqliteRequestQueue:
         return await self._run("renew_lease", begin_another, lease_ends_at=self._lease_end(now))
 
     async def give_back(self) -> None:
-        await self._run("end_lease", _number)
+        await self._run("end_lease", how_many)
 
     async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
         await self._end_late_leases(now)
-        taken = _each(waiting_retry, by=("priority", "seq"))
+        taken = each_row(waiting_retry, by=("priority", "seq"))
         return await self._run("take_over", taken, deployment_id=deployment_id)
 
     async def release_deliveries(self, *, now: datetime) -> int:
         await self._end_late_leases(now)
-        return await self._run("release_deliveries", _number, now=micros(now))
+        return await self._run("release_deliveries", how_many, now=micros(now))
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
-        def read(connection: sqlite3.Connection, rows: Rows) -> list[ClaimedRequest]:
-            found = [damage.claimed(connection, row, now=now, report=self._report) for row in rows]
-            return sorted(found, key=attrgetter("priority", "order"))
-
-        return await self._run("claim", read, deployment_id=deployment_id, limit=limit, now=micros(now))
+        found = await self._run_judging(
+            "claim", damage.claimed, at=now, deployment_id=deployment_id, limit=limit, now=micros(now)
+        )
+        return sorted(found, key=attrgetter("priority", "order"))
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
-        def read(connection: sqlite3.Connection, rows: Rows) -> ClaimedRequest | None:
-            return damage.claimed(connection, rows[0], now=None, report=self._report) if rows else None
-
-        return await self._run("resume", read, request_id=request_id)
+        found = await self._run_judging("resume", damage.claimed, at=None, request_id=request_id)
+        return found[0] if found else None
 
     async def retry_later(
         self, request_id: str, *, attempts: int, at: datetime, errors: list[ErrorDetail]
     ) -> bool:
         changed = await self._run(
             "retry_later",
-            _number,
+            how_many,
             request_id=request_id,
             attempts=attempts,
             errors=errors_json(errors),
@@ -185,11 +185,11 @@ class SqliteRequestQueue:
         )
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
-        return bool(await self._run("cancel", _erase_input, request_id=request_id, now=micros(now)))
+        return bool(await self._run("cancel", erase_inputs, request_id=request_id, now=micros(now)))
 
     async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
         await self._database.calm()
-        return await self._run("expire", _erase_input, now=micros(now), limit=limit)
+        return await self._run("expire", erase_inputs, now=micros(now), limit=limit)
 
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
         def forget_deliveries(connection: sqlite3.Connection, rows: Rows) -> int:
@@ -200,30 +200,25 @@ class SqliteRequestQueue:
         return await self._run("forget", forget_deliveries, over_before=micros(over_before), limit=limit)
 
     async def next_expiry(self) -> datetime | None:
-        return await self._run("next_expiry", _first(next_moment))
+        return await self._run("next_expiry", first(next_moment))
 
     async def next_over(self) -> datetime | None:
-        return await self._run("next_over", _first(next_moment))
+        return await self._run("next_over", first(next_moment))
 
     async def next_delivery(self) -> datetime | None:
-        return await self._run("next_delivery", _first(next_moment))
+        return await self._run("next_delivery", first(next_moment))
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
-        def read(connection: sqlite3.Connection, rows: Rows) -> list[DueDelivery]:
-            found = [damage.due(connection, row, now=now, report=self._report) for row in rows]
-            return sorted((each for each in found if each is not None), key=attrgetter("order"))
-
-        return await self._run("claim_deliveries", read, limit=limit, now=micros(now))
+        found = await self._run_judging("claim_deliveries", damage.due, at=now, limit=limit, now=micros(now))
+        return sorted((each for each in found if each is not None), key=attrgetter("order"))
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
-        def read(connection: sqlite3.Connection, rows: Rows) -> DueDelivery | None:
-            return damage.due(connection, rows[0], now=None, report=self._report) if rows else None
-
-        return await self._run("claimed_delivery", read, request_id=request_id)
+        found = await self._run_judging("claimed_delivery", damage.due, at=None, request_id=request_id)
+        return found[0] if found else None
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
         return await self._run(
-            "deliver_later", _record(attempt), request_id=request_id, next_delivery_at=micros(at)
+            "deliver_later", record_attempt(attempt), request_id=request_id, next_delivery_at=micros(at)
         )
 
     async def finish_delivery(
@@ -232,7 +227,7 @@ class SqliteRequestQueue:
         status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
         return await self._run(
             "finish_delivery",
-            _record(attempt, then="erase_output"),
+            record_attempt(attempt, then="erase_output"),
             request_id=request_id,
             webhook_status=status.value,
             now=micros(now),
@@ -247,29 +242,38 @@ class SqliteRequestQueue:
         return await self._run("record", with_deliveries, request_id=request_id)
 
     async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
-        return await self._run("deliveries_of_request", _each(recorded_delivery), request_id=request_id)
+        return await self._run("deliveries_of_request", each_row(recorded_delivery), request_id=request_id)
 
     async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
-        return await self._run("latest_deliveries", _each(recorded_delivery), limit=limit)
+        return await self._run("latest_deliveries", each_row(recorded_delivery), limit=limit)
 
     async def counts(self, deployment_id: str) -> QueueCounts:
-        (counts,) = await self._run("counts", _each(queue_counts), deployment_id=deployment_id)
+        (counts,) = await self._run("counts", each_row(queue_counts), deployment_id=deployment_id)
         return counts
 
     async def open_by_deployment(self) -> dict[str, int]:
-        return dict(await self._run("open_by_deployment", _each(tuple)))
+        return dict(await self._run("open_by_deployment", each_row(tuple)))
+
+    def health(self) -> QueueHealth:
+        error = self._database.error
+        return QueueHealth(
+            error=None if error is None else str(error),
+            damaged_requests=self._damage.requests,
+            lost_log_pages=self._damage.lost_log_pages,
+            kept_aside=[each.name for each in self._database.kept_aside],
+        )
 
     async def close(self) -> None:
         if self.lease_seconds is None:
             with contextlib.suppress(
                 RequestQueueError
             ):  # closed already, or nobody will know that it ended in peace
-                await self._run("end_lease", _number)
+                await self._run("end_lease", how_many)
         await self._database.close()
 
     async def _end_late_leases(self, now: datetime) -> None:
-        await self._run("count_interruptions", _number, now=micros(now))
-        await self._run("end_late_leases", _number, now=micros(now))
+        await self._run("count_interruptions", how_many, now=micros(now))
+        await self._run("end_late_leases", how_many, now=micros(now))
 
     async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
         """In one transaction, run a query and do with its rows what follows from them; the caller is its owner."""
@@ -280,6 +284,19 @@ class SqliteRequestQueue:
             return then(connection, connection.execute(_SQL[name], parameters).fetchall())
 
         return await self._database.run(operation)
+
+    async def _run_judging(
+        self, name: str, judge: damage.Judge[T], *, at: datetime | None, **parameters: Any
+    ) -> list[T]:
+        """Run a query, and judge each of its rows; the damage among them is told of once that is committed."""
+
+        def judged(connection: sqlite3.Connection, rows: Rows) -> tuple[list[T], list[Finding]]:
+            findings: list[Finding] = []
+            return [judge(connection, row, now=at, note=findings.append) for row in rows], findings
+
+        found, findings = await self._run(name, judged, **parameters)
+        self._damage.found(findings)
+        return found
 
     def _begin(self, connection: sqlite3.Connection, now: datetime) -> None:
         if self.lease_seconds is None:
@@ -298,52 +315,3 @@ class SqliteRequestQueue:
 
 
 _SQL = queries()
-
-
-def _number(_connection: sqlite3.Connection, rows: Rows) -> int:
-    return len(rows)
-
-
-def _first(read: Callable[[sqlite3.Row], T]) -> Callable[[sqlite3.Connection, Rows], T | None]:
-    return lambda _, rows: read(rows[0]) if rows else None
-
-
-def _each(
-    read: Callable[[sqlite3.Row], T], *, by: Sequence[str] = ()
-) -> Callable[[sqlite3.Connection, Rows], list[T]]:
-    """What each row says; in this order, for RETURNING promises none."""
-
-    def then(_connection: sqlite3.Connection, rows: Rows) -> list[T]:
-        if by:
-            rows.sort(key=itemgetter(*by))
-        return [read(row) for row in rows]
-
-    return then
-
-
-def _erase_input(connection: sqlite3.Connection, rows: Rows) -> list[str]:
-    connection.executemany(_SQL["erase_input"], [{"seq": row["seq"]} for row in rows])
-    return [row["request_id"] for row in sorted(rows, key=itemgetter("seq"))]
-
-
-def _record(
-    attempt: DeliveryAttempt, *, then: str | None = None
-) -> Callable[[sqlite3.Connection, Rows], bool]:
-    """Record a delivery attempt, if its request was changed, and then run another query on it."""
-
-    def record(connection: sqlite3.Connection, rows: Rows) -> bool:
-        for row in rows:
-            parameters = {
-                "seq": row["seq"],
-                "attempt": row["delivery_attempts"],
-                "sent_at": micros(attempt.sent_at),
-                "latency_ms": attempt.latency_ms,
-                "status_code": attempt.status_code,
-                "error": attempt.error,
-            }
-            connection.execute(_SQL["record_delivery"], parameters)
-            if then is not None:
-                connection.execute(_SQL[then], {"seq": row["seq"]})
-        return bool(rows)
-
-    return record

@@ -41,6 +41,7 @@ class JournalingQueue:
         self.latest_deliveries = queue.latest_deliveries
         self.counts = queue.counts
         self.open_by_deployment = queue.open_by_deployment
+        self.health = queue.health
         self.close = queue.close
 
     async def enqueue(self, request: NewRequest) -> None:

@@ -305,6 +305,71 @@ def test_a_request_that_ended_its_owner_without_a_word_is_counted_and_one_that_w
             assert waiting.interruptions == expected
 
 
+def counted(opened: Opened) -> dict[str, int]:
+    """The damaged requests, by what of them was."""
+    return {what: number for what, number in opened.driver.queue.health().damaged_requests.items() if number}
+
+
+def test_damage_is_counted_once_by_what_of_the_request_it_struck(opened: Opened) -> None:
+    driver = opened.driver
+    for number in range(4):
+        driver.enqueue(f"r{number}", model_input=model_input(number))
+    assert opened.driver.queue.health().error is None
+    assert counted(opened) == {}
+    execute(opened, "UPDATE model_inputs SET body = x'31' WHERE seq = 2")
+    # What makes no text fails the first reading, and is read again: it is found twice, and counts once.
+    execute(opened, "UPDATE requests SET request = CAST(x'ff00fe' AS TEXT) WHERE seq = 3")
+    assert len(opened.claim_all()) == 4
+    assert counted(opened) == {"input": 1, "request": 1}
+    assert len(opened.reports) == 2
+    driver.finish("r0")
+    execute(opened, "UPDATE model_outputs SET body = x'31'")
+    assert len(driver.claim_deliveries()) == 1
+    assert driver.run(lambda queue: queue.claimed_delivery("r0")) is not None
+    assert counted(opened) == {"input": 1, "request": 1, "result": 1}
+
+
+def test_what_a_damaged_file_and_a_damaged_log_cost_is_told_until_what_is_kept_aside_is_removed(
+    killed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(killed, folder)
+    log = folder / "queue.sqlite3-wal"
+    log.write_bytes(log.read_bytes()[:-20_000])
+    opened = Opened(folder)
+    with opened.driver as driver:
+        assert driver.queue.health().lost_log_pages > 0
+        assert driver.queue.health().kept_aside == ["queue-damaged-1.sqlite3-wal"]
+    file = folder / "queue.sqlite3"
+    content = bytearray(file.read_bytes())
+    page = content.index(b'"https://example.com/hook"') // 4096 * 4096
+    content[page : page + 4096] = bytes(4096)
+    file.write_bytes(content)
+    again = Opened(folder)
+    with again.driver as driver:
+        health = driver.queue.health()
+        assert health.lost_log_pages == 0  # it is the former start's
+        assert health.damaged_requests["all"] > 0
+        assert health.kept_aside == ["queue-damaged-1.sqlite3-wal", "queue-damaged-2.sqlite3"]
+        for name in health.kept_aside:
+            (folder / name).unlink()
+        assert driver.queue.health().kept_aside == []
+
+
+def test_a_file_that_cannot_be_mended_is_told_of_each_time_with_what_to_do(
+    opened: Opened, tmp_path: Path
+) -> None:
+    driver = opened.driver
+    driver.enqueue("a")
+    execute(opened, "DROP TABLE model_inputs")
+    (tmp_path / "queue.sqlite3-salvaged").mkdir()  # where the new one would be made
+    for _ in range(2):
+        with pytest.raises(RequestQueueError, match=r"it cannot be mended: .*move the file away") as refused:
+            driver.claim()
+        assert refused.value.is_lasting
+        assert driver.queue.health().error == str(refused.value)
+
+
 @pytest.mark.parametrize("what", ["the folder", "the file", "the file, and another is there"])
 def test_what_is_taken_away_while_the_queue_is_open_is_noticed_before_anything_is_accepted(
     tmp_path: Path, what: str
@@ -322,4 +387,17 @@ def test_what_is_taken_away_while_the_queue_is_open_is_noticed_before_anything_i
                 VanishedQueueError, match=r"is not there any more; .*put the state folder back"
             ):
                 driver.enqueue(name)
+        assert "is not there any more" in (driver.queue.health().error or "")
     assert len(opened.reports) == 1
+
+
+def test_a_state_folder_that_is_put_back_is_gone_on_with(opened: Opened, tmp_path: Path) -> None:
+    driver = opened.driver
+    driver.enqueue("a")
+    away = tmp_path / "away"
+    (tmp_path / "queue.sqlite3").rename(away)
+    with pytest.raises(VanishedQueueError):
+        driver.enqueue("b")
+    away.rename(tmp_path / "queue.sqlite3")
+    assert driver.claim() == ["a"]
+    assert driver.queue.health().error is None
