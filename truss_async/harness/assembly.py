@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -13,10 +14,12 @@ import uvicorn
 from ..clock import ManualClock, steady
 from ..contract import limits
 from ..contract.webhook_urls import is_loopback
+from ..replicas.chains.wiring import Platform
 from ..replicas.host import ReplicaHost
 from ..shortages import raise_file_limit
 from .activity import Activity
 from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, ModelCalls, PromptServer
+from .chains import GeneratedChains, generate_chains
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
@@ -26,7 +29,7 @@ from .housekeeping import Housekeeping
 from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
 from .request_queue import SqliteRequestQueue
-from .running import BACKLOG
+from .running import BACKLOG, address
 from .scratch_folders import scratch_folder
 from .state import StateFolder
 from .stories import JournalingQueue
@@ -82,6 +85,10 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         given.report(
             f"{settings.host} can be reached by others, who may call with any key; set one with --api-key"
         )
+    inner_key = token_urlsafe()
+    chains = await _generate_chains(parts, given, Platform(address(listening), inner_key))
+    settings = chains.settings
+    given = replace(given, settings=settings)
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
     secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
@@ -92,7 +99,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         for each in settings.all_deployments
     ]
     await _report_unserved(shared.queue, {each.id for each in deployments}, report=given.report)
-    api = _make_api(given, shared, secrets, deployments, housekeeping)
+    api = _make_api(given, shared, secrets, deployments, housekeeping, inner_key=inner_key)
     for deployment in deployments:
         await deployment.start()
         parts.push_async_callback(deployment.stop)
@@ -106,9 +113,18 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         _background(parts, shared.activity.start(each.run(), name=type(each).__name__)) for each in workers
     ]
     tasks.append(_serve_http(parts, api, listening))
+    if chains.sources:
+        tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, shared.activity))
     return Running(api, deployments, tasks)
+
+
+async def _generate_chains(parts: AsyncExitStack, given: Given, platform: Platform) -> GeneratedChains:
+    if all(each.chain is None for each in given.settings.all_deployments):
+        return GeneratedChains(given.settings, ())
+    folder = parts.enter_context(scratch_folder())
+    return await generate_chains(given.settings, into=folder, platform=platform, report=given.report)
 
 
 async def _make_shared(
@@ -191,6 +207,8 @@ def _make_api(
     secrets: WebhookSecrets,
     deployments: Sequence[Deployment],
     housekeeping: Housekeeping,
+    *,
+    inner_key: str,
 ) -> Api:
     return Api(
         ApiParts(
@@ -206,6 +224,7 @@ def _make_api(
             clock=given.clock,
             on_expiry=housekeeping.note_expiry,
             api_key=given.settings.api_key,
+            inner_key=inner_key,
             browsers=_browsers(given.settings),
             guards_webhooks=given.settings.guards_webhooks,
             report=given.report,

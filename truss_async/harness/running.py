@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
@@ -120,6 +121,14 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --port (0 picks a free one)"
         ) from error
     return listening
+
+
+def address(listening: socket.socket) -> str:
+    """The URL by which this machine reaches it, without a slash at the end: an address of its own where it listens on all."""
+    host, port = listening.getsockname()[:2]
+    if ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The options of the harness, each declared once: the flag, the environment variable and the help come from here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -163,12 +163,28 @@ class HarnessSettings(DeploymentSettings):
             raise ValueError("faults of the store cannot strike without the store gate")
         for deployment in self.all_deployments:
             if not deployment.serves_something:
-                raise ValueError("give a truss folder or a model URL")
-        _refuse_repeated("deployment id", [each.deployment_id for each in self.all_deployments])
-        _refuse_repeated(
-            "environment", [f"{each.environment} of {each.served}" for each in self.all_deployments]
-        )
+                raise ValueError("give a truss folder, a chain or a model URL")
+        _check_names([each for each in self.all_deployments if each.chain is None])
         return self
+
+    def serving(self, deployments: tuple[DeploymentSettings, ...]) -> Self:
+        """The same for these deployments, which its own have come to.
+
+        Raises:
+            SettingsError: two of them have one name.
+        """
+        try:
+            _check_names(deployments)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return self.model_copy(update={"deployments": deployments, "chain": None, "chainlets": {}})
+
+
+def _check_names(deployments: Sequence[DeploymentSettings]) -> None:
+    _refuse_repeated("deployment id", [each.deployment_id for each in deployments])
+    _refuse_repeated(
+        "environment", [f"{each.environment} of {each.served}" for each in deployments if not each.is_inner]
+    )
 
 
 def _refuse_repeated(what: str, names: list[str]) -> None:

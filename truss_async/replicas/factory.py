@@ -41,13 +41,15 @@ def truss_replicas(
 ) -> tuple[Sequence[ProcessReplica], int]:
     """Those of a truss folder, as ``make_replicas`` makes them."""
     # What runs a truss takes a while to load, and nothing else needs it.
+    from .chains import ChainletSettings
     from .truss_folder import read_truss_folder
     from .truss_replica import ProcessReplica, TrussRuns
 
     if settings.truss_dir is None:
         raise HarnessError("there is no truss to serve: give a truss folder")
     folder = read_truss_folder(settings.truss_dir)
-    runs = TrussRuns(folder.path, settings, host)
+    wiring = settings.wiring if isinstance(settings, ChainletSettings) else None
+    runs = TrussRuns(folder.path, settings, host, wiring)
     workdir = (host.workdir / settings.deployment_id).resolve()
     return [ProcessReplica(name, runs, workdir=workdir / name) for name in names], folder.predict_concurrency
 

@@ -133,6 +133,18 @@ def listen_on(listener: socket.socket) -> None:
     uvicorn.Server.serve = serve_on_listener
 
 
+def look_in_own_folders(package: str, settings: dict[str, Any]) -> None:
+    """Let these modules of truss find secrets and what the platform mounts where they are here."""
+    secrets_resolver: Any = importlib.import_module(f"{package}.secrets_resolver")
+    resolver = secrets_resolver.SecretsResolver
+    resolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
+    resolve = resolver._resolve_secret
+    # Here people write these files, some with a byte order mark.
+    resolver._resolve_secret = staticmethod(lambda *named: (resolve(*named) or "").removeprefix("\ufeff"))
+    dynamic_config: Any = importlib.import_module(f"{package}.dynamic_config_resolver")
+    dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
+
+
 def main(settings: dict[str, Any]) -> None:
     die_with_parent()
     os.set_inheritable(settings["listener_fd"], False)
@@ -145,16 +157,12 @@ def main(settings: dict[str, Any]) -> None:
     if settings["plugin_dir"]:
         sys.meta_path.insert(0, PluginFinder(settings["plugin_dir"]))
 
-    secrets_resolver: Any = importlib.import_module("_truss_shared.secrets_resolver")
-    resolver = secrets_resolver.SecretsResolver
-    resolver.SECRETS_MOUNT_DIR = settings["secrets_dir"]
-    resolve = resolver._resolve_secret
-    # Here people write these files, some with a byte order mark.
-    resolver._resolve_secret = staticmethod(lambda *named: (resolve(*named) or "").removeprefix("\ufeff"))
+    look_in_own_folders("_truss_shared", settings)
+    if settings["is_chainlet"]:
+        with contextlib.suppress(ImportError):  # not all that a chain can hold needs it
+            look_in_own_folders("truss.templates.shared", settings)
     log_config: Any = importlib.import_module("_truss_shared.log_config")
     sys.stdout = MarkedLines(by_the_line(sys.stdout), log_config.request_id_context.get)
-    dynamic_config: Any = importlib.import_module("_truss_shared.dynamic_config_resolver")
-    dynamic_config.DYNAMIC_CONFIG_MOUNT_DIR = settings["dynamic_config_dir"]
     truss_server: Any = importlib.import_module("truss_server")
     truss_server.INFERENCE_SERVER_FAILED_FILE = Path(settings["crash_file"])
     prepare_loading(importlib.import_module("model_wrapper").ModelWrapper, settings["packages_dir"])

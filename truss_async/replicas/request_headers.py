@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
-from ..contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT
+from ..contract.headers import CHAIN_REQUEST_ID, REQUEST_ID, TRACEPARENT, TRACESTATE
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +20,24 @@ class RequestHeaders:
 
     is_chain: bool = False
 
-    def of(self, request_id: str) -> list[tuple[str, str]]:
-        """The headers of one call of the model server, a span of its own in the request's trace."""
-        headers = [(REQUEST_ID, request_id), (TRACEPARENT, f"00-{request_id}-{os.urandom(8).hex()}-01")]
+    def of(
+        self, request_id: str, *, carried: Mapping[str, str] = MappingProxyType({})
+    ) -> list[tuple[str, str]]:
+        """The headers of one call of the model server, a span of its own in the request's trace.
+
+        What a chainlet has ``carried`` along, for it calls another in work on a request, stays as it is.
+        """
+        headers = {REQUEST_ID: request_id}
+        if TRACEPARENT in carried:
+            headers |= {name: carried[name] for name in (TRACEPARENT, TRACESTATE) if name in carried}
+        else:
+            headers[TRACEPARENT] = f"00-{request_id}-{os.urandom(8).hex()}-01"
         if self.is_chain:
-            headers.append((CHAIN_REQUEST_ID, request_id))
-        return headers
+            headers[CHAIN_REQUEST_ID] = carried.get(CHAIN_REQUEST_ID, request_id)
+        return list(headers.items())
+
+
+def carried_request_id(headers: Mapping[str, str]) -> str | None:
+    """The id of the request in work on which a chainlet makes a call with these headers, if it says so."""
+    request_id = headers.get(REQUEST_ID, "")
+    return request_id if _REQUEST_ID.fullmatch(request_id) else None

@@ -39,7 +39,7 @@ _READY: Final = "/v1/models/model"
 
 @dataclass(frozen=True)
 class ServerFolders:
-    """The places that are fixed in the image; each is a path, and None where there is nothing."""
+    """The places that are fixed in the image, as paths; None where there is nothing."""
 
     app_dir: str
     secrets_dir: str
@@ -47,6 +47,8 @@ class ServerFolders:
     crash_file: str
     packages_dir: str | None
     plugin_dir: str | None
+    is_chainlet: bool = False
+    """Whether an installed truss, too, is to look there: what a chain imports reads its addresses and its key."""
 
 
 class ServerProcess:

@@ -1,5 +1,6 @@
 """What a deployment serves and how, each option declared once: the flag, the environment variable and the help come from here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,8 @@ from typing_extensions import Self
 
 PYTHON_ONLY = ("model",)
 """Fields that no command line and no file can give."""
+OF_A_CHAIN = ("chain", "chainlets")
+"""Fields that say what chain to serve; a file has a table of its own for them."""
 
 OnFull = Literal["queue", "reject"]
 _ID = r"^[A-Za-z0-9_]{1,64}$"
@@ -30,6 +33,14 @@ class DeploymentSettings(BaseModel):
         repr=False,
         description="A Truss Model class, an object of one, or any callable, served without a process; in Python only.",
     )
+    chain: str | None = Field(
+        default=None,
+        description="The chain to serve: its Python file, and after a colon the class of its entry point if the file marks none.",
+    )
+    chainlets: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict,
+        description="Of a chain: what differs for single chainlets (replicas, model_url, …), by their class names.",
+    )
     predict_concurrency: int = Field(
         default=1,
         ge=1,
@@ -48,7 +59,8 @@ class DeploymentSettings(BaseModel):
     chain_id: str | None = Field(
         default=None,
         pattern=_ID,
-        description="Serve the truss as the entry point of this chain, at the host chain-{id}.… and by the chain's words.",
+        description="Id of the chain, in the host chain-{id}.…: by default its name in lower case with underscores. A truss or a URL "
+        "with one is served as the entry point of that chain, and called by a chain's words.",
     )
     deployment_id: str = Field(
         default="local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
@@ -97,7 +109,12 @@ class DeploymentSettings(BaseModel):
     @property
     def serves_something(self) -> bool:
         """Whether it says what to serve."""
-        return bool(self.truss_dir or self.model_url or self.model is not None)
+        return bool(self.truss_dir or self.model_url or self.chain or self.model is not None)
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether it is meant only where it is named: a chainlet that is not the entry point of its chain."""
+        return False
 
     @property
     def name(self) -> str:
@@ -126,6 +143,10 @@ class DeploymentSettings(BaseModel):
     def _is_one_thing(self) -> Self:
         if self.truss_dir and self.model_url:
             raise ValueError("give a truss folder or a model URL, not both")
+        if self.chain and (self.truss_dir or self.model_url or self.model is not None):
+            raise ValueError("give a chain or a model, not both")
+        if self.chainlets and not self.chain:
+            raise ValueError("chainlets are those of a chain; give the chain, too")
         if self.model is not None:
             if self.truss_dir or self.model_url:
                 raise ValueError("give a model, or where one is, not both")

@@ -23,6 +23,7 @@ from .server_process import ServerFolders, ServerProcess
 from .truss_folder import methods_of_model
 
 if TYPE_CHECKING:
+    from .chains.wiring import Wiring
     from .context import BuildContext
     from .environment import Environment
     from .host import ReplicaHost
@@ -42,6 +43,8 @@ class TrussRuns:
     truss_dir: Path
     settings: DeploymentSettings
     host: ReplicaHost
+    wiring: Wiring | None = None
+    """Of a chainlet."""
     _reported: set[str] = field(default_factory=set)
 
     def report_once(self, line: str) -> None:
@@ -110,6 +113,7 @@ class ProcessReplica:
                     {
                         **process_environment(environment.python, isolated=environment.isolated),
                         **context.environment_variables,
+                        **(self._runs.wiring.environment if self._runs.wiring else {}),
                         **self._host.environment,
                     },
                     self._runs.settings.deployment_id,
@@ -170,7 +174,9 @@ class ProcessReplica:
         dynamic_config_dir = self._workdir / "dynamic_config"
         dynamic_config_dir.mkdir(exist_ok=True)
         named = json.dumps({"name": self._runs.settings.environment})
-        (dynamic_config_dir / "environment").write_text(named, encoding="utf-8")
+        wired = self._runs.wiring.dynamic_config if self._runs.wiring else {}
+        for name, content in {"environment": named, **wired}.items():
+            (dynamic_config_dir / name).write_text(content, encoding="utf-8")
         plugin_dir = None
         if context.has_own_plugin:
             plugin_dir = context.packages_dir
@@ -185,11 +191,16 @@ class ProcessReplica:
             crash_file=str(self._workdir / "crashed"),
             packages_dir=None if context.packages_dir is None else str(context.packages_dir),
             plugin_dir=None if plugin_dir is None else str(plugin_dir),
+            is_chainlet=self._runs.wiring is not None,
         )
 
     def _rename(self, text: str) -> str:
         """Let tracebacks name the files that the user can edit."""
-        image = self._workdir / "image"
-        for copy, original in ((image / "app" / "model", "model"), (image / "packages", "packages")):
-            text = text.replace(f"{copy}/", f"{self._runs.truss_dir / original}/")
+        image, truss_dir, wiring = self._workdir / "image", self._runs.truss_dir, self._runs.wiring
+        packages = truss_dir / "packages" if wiring is None else wiring.source
+        for copy, original in (
+            (image / "app" / "model", truss_dir / "model"),
+            (image / "packages", packages),
+        ):
+            text = text.replace(f"{copy}/", f"{original}/")
         return text

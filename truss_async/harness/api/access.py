@@ -23,3 +23,9 @@ def check_authorization(header: str | None, *, api_key: str | None) -> None:
         raise unauthorized(f"the Authorization header must read Api-Key YOUR_KEY, or Bearer YOUR_KEY{hint}")
     if api_key is not None and not hmac.compare_digest(key.strip().encode(), api_key.encode()):
         raise unauthorized("the API key is wrong")
+
+
+def carries(header: str | None, key: str) -> bool:
+    """Whether a call shows this key."""
+    shown = (header or "").strip().partition(" ")[2].strip()
+    return hmac.compare_digest(shown.encode(), key.encode())

@@ -12,7 +12,7 @@ from ...contract import limits
 from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from ...replicas.protocol import ReplicaUnreachableError
-from .access import check_authorization
+from .access import carries, check_authorization
 from .bodies import check_declared_size
 from .calls import IncomingCall
 from .guarded_http import CUT
@@ -55,7 +55,7 @@ class Api:
         except Exception:
             await _named(_FAILURE.response(), request_id)(scope, receive, send)
             raise
-        answer: ASGIApp = _named(response, request_id)
+        answer: ASGIApp = _named(response, request_id if call is None else call.request_id)
         if call is not None and call.measured is not None:
             answer = call.measured(answer)
         try:
@@ -74,10 +74,13 @@ class Api:
         check_declared_size(request, limit=operation.max_body_bytes)
         if self._parts.browsers is not None:
             self._parts.browsers.check(request.method, request.headers.raw, is_own=operation.is_own)
+        authorization = request.headers.get("authorization")
+        is_inner = carries(authorization, self._parts.inner_key)
         if not operation.is_open:
-            check_authorization(request.headers.get("authorization"), api_key=self._parts.api_key)
+            if not is_inner:
+                check_authorization(authorization, api_key=self._parts.api_key)
             self._parts.deployments.check(found.named.served)
-        return IncomingCall(request, request_id, operation, found.named, found.values)
+        return IncomingCall(request, request_id, operation, found.named, found.values, is_inner)
 
     def _report(self, call: IncomingCall | None, what: str) -> None:
         if call is not None:

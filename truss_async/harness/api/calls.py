@@ -52,6 +52,7 @@ class ApiParts:
     clock: Clock
     on_expiry: Callable[[datetime], None]
     api_key: str | None
+    inner_key: str
     browsers: Browsers | None
     guards_webhooks: bool
     report: Callable[[str], None]
@@ -59,13 +60,17 @@ class ApiParts:
 
 @dataclass(slots=True)
 class IncomingCall:
-    """One call, in hand. ``values`` are those of the path's placeholders; ``measured`` wraps what sends its answer."""
+    """One call, in hand. ``values`` are those of the path's placeholders; ``measured`` wraps what sends its answer.
+
+    ``is_inner``: one chainlet of a chain calls another.
+    """
 
     request: Request
     request_id: str
     operation: Operation
     named: Named
     values: Mapping[str, str]
+    is_inner: bool = False
     measured: Callable[[ASGIApp], ASGIApp] | None = None
 
 

@@ -80,6 +80,7 @@ def _meant(target: Target, deployments: list[Deployment]) -> Deployment | None:
     if target.kind == "deployment":
         named = [each for each in deployments if each.id == target.name]
     else:
+        deployments = [each for each in deployments if not each.settings.is_inner]
         environment = target.name if target.kind == "environment" else PRODUCTION
         named = [each for each in deployments if each.settings.environment == environment]
         if target.kind == "host" or (environment == SERVED_BY_ALL and len(deployments) == 1):

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ...contract.headers import CHAIN_REQUEST_ID, PREDICTION_ATTEMPTS, REQUEST_ID, TRACEPARENT, TRACESTATE
 from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
+from ...replicas.request_headers import carried_request_id
 from .bodies import IncomingBody, caller_left, declared_size, read_body
 from .refusals import ApiErrorCode, CallRefusedError
 
@@ -89,6 +90,8 @@ async def wake(parts: ApiParts, call: IncomingCall) -> None:
 def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
     """The deployment that a call means; from now on it is measured as one of its inferences."""
     deployment = parts.deployments.find(call.named)
+    if call.is_inner:
+        call.request_id = carried_request_id(call.request.headers) or call.request_id
     call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now())
     deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
     return deployment
@@ -147,7 +150,8 @@ def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, st
         for name, value in call.request.headers.raw
         if name.decode("latin-1").lower() not in _NOT_PASSED_ON
     ]
-    return [*passed, *deployment.headers.of(call.request_id)]
+    carried = call.request.headers if call.is_inner else {}
+    return [*passed, *deployment.headers.of(call.request_id, carried=carried)]
 
 
 def _passed_back(answered: Answered, held: ExitStack, *, left: Callable[[], Awaitable[None]]) -> Response:
