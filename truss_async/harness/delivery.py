@@ -190,9 +190,7 @@ class Delivery:
 
     async def _deliver(self, due: DueDelivery) -> None:
         attempt = await (self._faulty.attempt(due, self._post) if self._faulty.is_armed else self._post(due))
-        self._metrics.of(due.deployment_id).delivery_attempted(
-            status_code=attempt.status_code, took_seconds=attempt.latency_ms / 1000
-        )
+        self._metrics.of(due.deployment_id).delivery_attempted(took_seconds=attempt.latency_ms / 1000)
         await until_stored(
             lambda: self._record(due, attempt), pause=self._activity.sleep, report=self._report
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,15 +15,18 @@ from ..replicas.factory import make_replicas
 from ..replicas.pool import ReplicaPool
 from ..replicas.request_headers import RequestHeaders
 from ..replicas.scaling import ScaleLimits
+from ..replicas.usage import HasProcess, UsageMeter
 from .autoscaler import Autoscaler
 from .dispatcher import Dispatcher
 from .faults import FaultyCalls
+from .metrics import Moment
 from .request_queue import until_stored
 
 if TYPE_CHECKING:
     from ..contract.harness_calls import ModelState
     from ..replicas.host import ReplicaHost
     from ..replicas.settings import DeploymentSettings
+    from ..replicas.usage import Usage
     from .activity import Activity
     from .delivery import Delivery
     from .faults import Faults, StoreGates
@@ -59,6 +64,8 @@ class Deployment:
         self.metrics = shared.metrics.of(self.id)
         self.faulty = FaultyCalls(self.id, faults=shared.faults, gates=shared.gates)
         self._shared = shared
+        self._meters: defaultdict[str, UsageMeter] = defaultdict(UsageMeter)
+        self._metering = threading.Lock()
         self._scale = ScaleLimits(
             settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
         )
@@ -116,12 +123,26 @@ class Deployment:
     async def note_moment(self) -> None:
         """Let its metrics show how things stand now."""
         counts = await self._shared.queue.counts(self.id)
-        self.metrics.at_this_moment(
-            queue_size=counts.queued,
-            concurrent_requests=self.pool.calls,
-            replicas_active=self.pool.ready_count,
-            replicas_starting=self.pool.starting_count,
+        usage = await asyncio.to_thread(self._usage)
+        self.metrics.at(
+            Moment(
+                queue_size=counts.queued,
+                concurrent_requests=self.pool.calls,
+                replicas_active=self.pool.ready_count,
+                replicas_starting=self.pool.starting_count,
+                replicas_unready=self.pool.starting_count + self.pool.stopping_count,
+                restarts=self.pool.restarts,
+                usage=usage,
+            )
         )
+
+    def _usage(self) -> dict[str, Usage]:
+        with self._metering:
+            return {
+                replica.name: self._meters[replica.name].read(replica.pid)
+                for replica in self.pool.replicas
+                if isinstance(replica, HasProcess)
+            }
 
     def health(self) -> DeploymentHealth:
         """How its model is."""

@@ -329,6 +329,7 @@ class Dispatcher:
                 status=status_of(errors[0].code if errors else None),
                 is_async=True,
                 took=now - request.created_at,
+                request_bytes=len(request.model_input),
                 response_bytes=None if data is None else len(data),
             )
         self._pool.demand_changed.set()

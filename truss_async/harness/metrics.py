@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,12 +14,11 @@ from .series import Family, Histogram, Value
 if TYPE_CHECKING:
     from ..contract.harness_calls import QueueHealth
     from ..replicas.settings import DeploymentSettings
+    from ..replicas.usage import Usage
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1200, 3600, 86400, 259200)
 _BYTES = tuple(4.0**power for power in range(3, 14))  # 64 B … 64 MiB
-NO_ANSWER = "error"
-"""The status of a delivery attempt that got none."""
-
+READY_CONDITIONS = ("true", "false", "unknown")
 _STATUS_OF_FAILURE = {
     ErrorCode.MODEL_NOT_READY: 503,
     ErrorCode.MODEL_DOES_NOT_EXIST: 404,
@@ -84,6 +84,12 @@ class _Families:
             "baseten_end_to_end_response_time_seconds",
             "From the arrival of a request to the end of inference.",
         )
+        self.first_byte = self._histogram(
+            "baseten_time_to_first_byte_seconds",
+            "From the arrival of a sync call to the first of its answer.",
+        )
+        self.request_size = self._histogram("baseten_request_size_bytes", "Size of a request.", _BYTES)
+        self.response_size = self._histogram("baseten_response_size_bytes", "Size of an output.", _BYTES)
         self.webhooks = self._value("baseten_async_webhook_requests_total", "counter", "Delivery attempts.")
         self.webhook_latency = self._histogram(
             "baseten_async_webhook_latency_seconds", "How long a delivery attempt took."
@@ -91,11 +97,11 @@ class _Families:
         self.time_in_queue = self._histogram(
             "baseten_time_in_async_queue_seconds", "From acceptance to the first inference attempt."
         )
-        self.request_size = self._histogram("baseten_request_size_bytes", "Size of a request.", _BYTES)
-        self.response_size = self._histogram("baseten_response_size_bytes", "Size of an output.", _BYTES)
         self.queue_size = self._value("baseten_async_queue_size", "gauge", "Async requests that wait.")
         self.concurrent = self._value(
-            "baseten_concurrent_requests", "gauge", "Requests that the model works on."
+            "baseten_concurrent_requests",
+            "gauge",
+            "Sync calls that are served or wait, and no async requests.",
         )
         self.active = self._value("baseten_replicas_active", "gauge", "Replicas that take requests.")
         self.starting = self._value(
@@ -113,6 +119,25 @@ class _Families:
         self.files_kept_aside = self._value(
             "truss_async_damaged_files", "gauge", "Damaged files of the queue that were kept aside."
         )
+        self.websockets = self._value(
+            "baseten_ongoing_websocket_connections", "gauge", "Open websockets: the harness serves none."
+        )
+        self.restarts = self._value(
+            "baseten_container_restarts_total",
+            "counter",
+            "Replicas that were started again, as they had ended.",
+        )
+        self.readiness = self._value(
+            "baseten_pod_readiness", "gauge", "Replicas by whether they are ready to take requests."
+        )
+        self.cpu = self._value(
+            "baseten_container_cpu_usage_seconds_total", "counter", "Processor time of a replica's processes."
+        )
+        self.memory = self._value(
+            "baseten_container_cpu_memory_working_set_bytes",
+            "gauge",
+            "Memory that a replica's processes hold.",
+        )
 
     def _value(self, name: str, type_name: str, text: str) -> Family[Value]:
         family = Family(Value, name, type_name, text)
@@ -125,73 +150,114 @@ class _Families:
         return family
 
 
-class DeploymentMetrics:
-    """Counts and measures what one deployment does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """How a deployment stands. ``replicas_unready`` start, fail their health checks or shut down; ``usage`` is by replica."""
 
-    def __init__(self, families: _Families, **labels: str) -> None:
+    queue_size: int
+    concurrent_requests: int
+    replicas_active: int
+    replicas_starting: int
+    replicas_unready: int
+    restarts: int
+    usage: Mapping[str, Usage]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inferences:
+    """The series of those that ended alike."""
+
+    requests: Value
+    response_time: Histogram
+    first_byte: Histogram
+    request_size: Histogram
+    response_size: Histogram
+
+
+class DeploymentMetrics:
+    """Counts and measures what one deployment does; ``environment`` is empty for one of none."""
+
+    def __init__(self, families: _Families, *, environment: str, **labels: str) -> None:
         self._families = families
-        self._labels = {**labels, "rollout_phase": "stable"}
-        self._inference: dict[tuple[int, bool], tuple[Value, Histogram]] = {}
-        self._deliveries: dict[int | None, tuple[Value, Histogram]] = {}
+        self._labels = {
+            **labels,
+            "environment": environment,
+            "rollout_phase": "stable" if environment else "",
+        }
+        self._inferences: dict[tuple[int, bool], _Inferences] = {}
 
     def inference_over(
-        self, *, status: int, is_async: bool, took: timedelta, response_bytes: int | None
+        self,
+        *,
+        status: int,
+        is_async: bool,
+        took: timedelta,
+        request_bytes: int,
+        response_bytes: int | None,
+        first_byte_after: timedelta | None = None,
     ) -> None:
         """A request was answered, or an async one has its result."""
-        if (status, is_async) not in self._inference:
-            labels = {**self._labels, "status": str(status), "is_async": str(is_async).lower()}
-            self._inference[status, is_async] = (
-                self._families.requests.of(labels),
-                self._families.response_time.of(labels),
-            )
-        requests, response_time = self._inference[status, is_async]
-        requests.value += 1
-        response_time.observe(took.total_seconds())
+        series = self._inferences.get((status, is_async)) or self._ended_so(status, is_async=is_async)
+        series.requests.value += 1
+        series.response_time.observe(took.total_seconds())
+        series.request_size.observe(request_bytes)
         if response_bytes is not None:
-            self._response_size.observe(response_bytes)
-
-    def request_came(self, *, size_bytes: int) -> None:
-        """A request was taken in."""
-        self._request_size.observe(size_bytes)
+            series.response_size.observe(response_bytes)
+        if first_byte_after is not None:
+            series.first_byte.observe(first_byte_after.total_seconds())
 
     def left_the_queue(self, *, after: timedelta) -> None:
         """An async request was started for the first time."""
         self._time_in_queue.observe(after.total_seconds())
 
-    def delivery_attempted(self, *, status_code: int | None, took_seconds: float) -> None:
+    def delivery_attempted(self, *, took_seconds: float) -> None:
         """A webhook was sent."""
-        if status_code not in self._deliveries:
-            labels = {**self._labels, "status": NO_ANSWER if status_code is None else str(status_code)}
-            self._deliveries[status_code] = (
-                self._families.webhooks.of(labels),
-                self._families.webhook_latency.of(labels),
-            )
-        attempts, latency = self._deliveries[status_code]
-        attempts.value += 1
-        latency.observe(took_seconds)
+        self._webhooks.value += 1
+        self._webhook_latency.observe(took_seconds)
 
-    def at_this_moment(
-        self, *, queue_size: int, concurrent_requests: int, replicas_active: int, replicas_starting: int
-    ) -> None:
+    def at(self, moment: Moment) -> None:
         """What is so now, to be shown next."""
-        values = (queue_size, concurrent_requests, replicas_active, replicas_starting)
-        for gauge, value in zip(self._gauges, values, strict=True):
-            gauge.value = value
+        known, labels = self._families, self._labels
+        known.queue_size.of(labels).value = moment.queue_size
+        known.concurrent.of(labels).value = moment.concurrent_requests
+        known.active.of(labels).value = moment.replicas_active
+        known.starting.of(labels).value = moment.replicas_starting
+        known.websockets.of(labels).value = 0
+        known.restarts.of(labels).value = moment.restarts
+        ready = (moment.replicas_active, moment.replicas_unready, 0)
+        for condition, count in zip(READY_CONDITIONS, ready, strict=True):
+            known.readiness.of({**labels, "condition": condition}).value = count
+        for replica, usage in moment.usage.items():
+            known.cpu.of({**labels, "replica": replica}).value = usage.cpu_seconds
+            known.memory.of({**labels, "replica": replica}).value = usage.memory_bytes
 
-    @cached_property
-    def _gauges(self) -> list[Value]:
+    def _ended_so(self, status: int, *, is_async: bool) -> _Inferences:
+        # The documentation names the label so in one version, and so in another.
+        labels = {
+            **self._labels,
+            "status": str(status),
+            "status_code": str(status),
+            "is_async": str(is_async).lower(),
+        }
         known = self._families
-        families = (known.queue_size, known.concurrent, known.active, known.starting)
-        return [family.of(self._labels) for family in families]
+        made = _Inferences(
+            known.requests.of(labels),
+            known.response_time.of(labels),
+            known.first_byte.of(labels),
+            known.request_size.of(labels),
+            known.response_size.of(labels),
+        )
+        self._inferences[status, is_async] = made
+        return made
 
     @cached_property
     def _time_in_queue(self) -> Histogram:
         return self._families.time_in_queue.of(self._labels)
 
     @cached_property
-    def _request_size(self) -> Histogram:
-        return self._families.request_size.of(self._labels)
+    def _webhooks(self) -> Value:
+        return self._families.webhooks.of(self._labels)
 
     @cached_property
-    def _response_size(self) -> Histogram:
-        return self._families.response_size.of(self._labels)
+    def _webhook_latency(self) -> Histogram:
+        return self._families.webhook_latency.of(self._labels)

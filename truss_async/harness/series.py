@@ -49,6 +49,8 @@ class Histogram:
         self._sum += value
 
     def lines(self) -> Iterator[str]:
+        if not any(self._counts):
+            return
         total = 0
         for start, count in zip(self._starts, self._counts, strict=True):
             total += count

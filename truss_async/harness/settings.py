@@ -183,7 +183,12 @@ class HarnessSettings(DeploymentSettings):
 def _check_names(deployments: Sequence[DeploymentSettings]) -> None:
     _refuse_repeated("deployment id", [each.deployment_id for each in deployments])
     _refuse_repeated(
-        "environment", [f"{each.environment} of {each.served}" for each in deployments if not each.is_inner]
+        "environment",
+        [
+            f"{each.environment} of {each.served}"
+            for each in deployments
+            if each.environment and not each.is_inner
+        ],
     )
 
 

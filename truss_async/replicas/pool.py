@@ -64,6 +64,8 @@ class ReplicaPool:
         self._last_error: str | None = None
         self._last_traceback: str | None = None
         self._stopped = False
+        self.restarts = 0
+        """How often a replica was started again by itself, for it had ended or had not loaded."""
 
     @property
     def state(self) -> PoolState:
@@ -85,6 +87,16 @@ class ReplicaPool:
     @property
     def starting_count(self) -> int:
         return len(self._supervisors) - len(self._ready)
+
+    @property
+    def stopping_count(self) -> int:
+        """Replicas that were let go, and have not ended yet."""
+        return sum(not stopping.done() for stopping in self._stopping.values())
+
+    @property
+    def replicas(self) -> Sequence[Replica]:
+        """All that there may be, whether they run or not."""
+        return self._replicas
 
     @property
     def taken_slots(self) -> int:
@@ -284,6 +296,7 @@ class ReplicaPool:
                 self._went_away(replica, reason, delay=restart_delay(failures))
             await replica.stop()
             await self._clock.sleep(restart_delay(failures))
+            self.restarts += 1
 
     def _became_ready(self, replica: Replica) -> None:
         self._ready.add(replica)

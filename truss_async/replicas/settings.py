@@ -65,9 +65,9 @@ class DeploymentSettings(BaseModel):
     deployment_id: str = Field(
         default="local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
     )
-    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
+    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
         default="production",
-        description="The environment that the deployment is promoted to, besides development.",
+        description="The environment that the deployment is promoted to; empty: none, and only its id or development name it.",
     )
     on_full: OnFull = Field(
         default="queue",

@@ -173,7 +173,8 @@ class ProcessReplica:
     def _prepare_folders(self, context: BuildContext, environment: Environment) -> ServerFolders:
         dynamic_config_dir = self._workdir / "dynamic_config"
         dynamic_config_dir.mkdir(exist_ok=True)
-        named = json.dumps({"name": self._runs.settings.environment})
+        environment_name = self._runs.settings.environment
+        named = json.dumps({"name": environment_name}) if environment_name else ""
         wired = self._runs.wiring.dynamic_config if self._runs.wiring else {}
         for name, content in {"environment": named, **wired}.items():
             (dynamic_config_dir / name).write_text(content, encoding="utf-8")

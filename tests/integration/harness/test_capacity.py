@@ -10,7 +10,7 @@ import psutil
 from tests.integration.harness.conftest import SECRET
 from tests.integration.harness.gate import Gate, outcome
 from tests.integration.harness.model_server import Answer, ModelServer
-from tests.integration.harness.test_metrics import value
+from tests.integration.harness.test_metrics import OF_PROCESSES, scrape, value, value_in
 from truss_async.client import PlatformClient
 from truss_async.clock import ManualClock
 from truss_async.harness.harness import Harness
@@ -179,6 +179,22 @@ class Model:
         "exited with status 7",
     ):
         assert any(line.startswith(f"replica-1 {said}; starting it again") for line in reports)
+    check_processes(harness, restarts=2)
+
+
+def check_processes(harness: Harness, *, restarts: int) -> None:
+    """What its metrics tell of the processes of the one replica."""
+    families = scrape(harness)
+    assert {name: families[name].type for name in OF_PROCESSES} == OF_PROCESSES
+    labels = {"replica": "replica-1"}
+    cpu = value_in(families, "baseten_container_cpu_usage_seconds_total", **labels)
+    memory = value_in(families, "baseten_container_cpu_memory_working_set_bytes", **labels)
+    assert cpu is not None
+    assert 0.1 < cpu < 600
+    assert memory is not None
+    assert 10e6 < memory < 1e9
+    assert value_in(families, "baseten_container_restarts_total") == restarts
+    assert value_in(families, "baseten_pod_readiness", condition="true") == 1
 
 
 def test_async_requests_back_off_while_the_model_has_no_room_and_resume(

@@ -1,6 +1,10 @@
-"""``GET /metrics``: the platform's names, types and labels, and that they count what happens."""
+"""``GET /metrics``: the platform's names, types, labels and meaning, series by series."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -13,6 +17,7 @@ from tests.integration.harness.model_server import Answer, ModelServer
 from truss_async.client import PlatformClient
 from truss_async.clock import SYSTEM_CLOCK, ManualClock
 from truss_async.harness.harness import Harness
+from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks import WebhookReceiver
 
 LABELS = {
@@ -22,22 +27,11 @@ LABELS = {
     "environment": "production",
     "rollout_phase": "stable",
 }
-TYPES = {
-    "baseten_inference_requests": "counter",
-    "baseten_end_to_end_response_time_seconds": "histogram",
-    "baseten_time_in_async_queue_seconds": "histogram",
-    "baseten_async_queue_size": "gauge",
-    "baseten_async_webhook_requests": "counter",
-    "baseten_async_webhook_latency_seconds": "histogram",
-    "baseten_request_size_bytes": "histogram",
-    "baseten_response_size_bytes": "histogram",
-    "baseten_concurrent_requests": "gauge",
-    "baseten_replicas_active": "gauge",
-    "baseten_replicas_starting": "gauge",
-}
+KEY = {"Authorization": "Api-Key any"}
+Families = Mapping[str, Metric]
 
 
-def scrape(harness: Harness) -> dict[str, Metric]:
+def scrape(harness: Harness) -> Families:
     """What a scraper gets, which sends no key."""
     answer = httpx.get(f"{harness.url}/metrics", timeout=30)
     assert answer.status_code == 200
@@ -46,36 +40,144 @@ def scrape(harness: Harness) -> dict[str, Metric]:
 
 
 def value(harness: Harness, sample_name: str, **labels: str) -> float | None:
+    return value_in(scrape(harness), sample_name, **labels)
+
+
+def value_in(families: Families, sample_name: str, **labels: str) -> float | None:
+    if "status" in labels:
+        labels["status_code"] = labels["status"]
     found = [
         sample.value
-        for family in scrape(harness).values()
+        for family in families.values()
         for sample in family.samples
         if sample.name == sample_name and sample.labels == {**LABELS, **labels}
     ]
     return found[0] if found else None
 
 
-def test_every_metric_has_the_platforms_name_and_type(harness: Harness) -> None:
-    families = scrape(harness)
-    assert {name: families[name].type for name in TYPES} == TYPES
+OF_PROCESSES = {
+    "baseten_container_cpu_usage_seconds": "counter",
+    "baseten_container_cpu_memory_working_set_bytes": "gauge",
+}
+SYNC_BODY = b'"0123456789"'
+ENDED = {"status", "status_code", "is_async"}
+SYNC = {"status": "200", "is_async": "false"}
+ASYNC = {"status": "200", "is_async": "true"}
 
 
-def test_every_series_has_the_platforms_labels_and_those_of_requests_tell_status_and_is_async(
-    harness: Harness, client: PlatformClient, http: httpx.Client, receiver: WebhookReceiver
+@dataclass(frozen=True)
+class Series:
+    """A metric, and what its samples tell while two async requests and a sync call are there, or when they are over."""
+
+    name: str
+    type: str
+    told: list[tuple[str, dict[str, str], float]]
+    labels: frozenset[str] = frozenset()
+    when: str = "after"
+
+
+def counter(name: str, *told: tuple[dict[str, str], float], labels: set[str] | None = None) -> Series:
+    return Series(name, "counter", [("_total", *each) for each in told], frozenset(labels or ()))
+
+
+def gauge(name: str, *told: tuple[dict[str, str], float], labels: set[str] | None = None) -> Series:
+    return Series(name, "gauge", [("", *each) for each in told], frozenset(labels or ()), when="during")
+
+
+def histogram(
+    name: str, *told: tuple[dict[str, str], int, float | None], labels: set[str] | None = None
+) -> Series:
+    """Each is how many were observed, and their sum where that is known."""
+    counts = [("_count", which, float(count)) for which, count, _ in told]
+    sums = [("_sum", which, total) for which, _, total in told if total is not None]
+    return Series(name, "histogram", [*counts, *sums], frozenset(labels or ()))
+
+
+SERIES = [
+    counter("baseten_inference_requests", (SYNC, 1), (ASYNC, 2), labels=ENDED),
+    histogram("baseten_end_to_end_response_time_seconds", (SYNC, 1, 7.0), (ASYNC, 2, 14.0), labels=ENDED),
+    histogram("baseten_time_to_first_byte_seconds", (SYNC, 1, 7.0), labels=ENDED),
+    histogram("baseten_request_size_bytes", (SYNC, 1, 12.0), (ASYNC, 2, 2.0), labels=ENDED),
+    histogram("baseten_response_size_bytes", (SYNC, 1, 22.0), (ASYNC, 2, 20.0), labels=ENDED),
+    histogram("baseten_time_in_async_queue_seconds", ({}, 2, 7.0)),
+    gauge("baseten_async_queue_size", ({}, 1)),
+    counter("baseten_async_webhook_requests", ({}, 2)),
+    histogram("baseten_async_webhook_latency_seconds", ({}, 2, None)),
+    gauge("baseten_concurrent_requests", ({}, 1)),
+    gauge("baseten_replicas_active", ({}, 1)),
+    gauge("baseten_replicas_starting", ({}, 0)),
+    gauge("baseten_ongoing_websocket_connections", ({}, 0)),
+    counter("baseten_container_restarts", ({}, 0)),
+    gauge(
+        "baseten_pod_readiness",
+        ({"condition": "true"}, 1),
+        ({"condition": "false"}, 0),
+        ({"condition": "unknown"}, 0),
+        labels={"condition"},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def seen() -> Iterator[dict[str, Families]]:
+    """The metrics while an async request runs, another one and a sync call wait; and when all are over."""
+    gate = Gate()
+    clock = ManualClock(SYSTEM_CLOCK.now())
+    with ExitStack() as ends:
+        model = ends.enter_context(ModelServer(gate))
+        receiver = ends.enter_context(WebhookReceiver(secrets=("whsec_1",)))
+        settings = HarnessSettings(model_url=model.url, port=0, webhook_secrets=("whsec_1",))
+        harness = ends.enter_context(Harness(settings, clock=clock))
+        client = ends.enter_context(PlatformClient(harness.url, api_key="any"))
+        callers = ends.enter_context(ThreadPoolExecutor(1))
+        ids = [client.submit(model_input=each, webhook_endpoint=receiver.url).request_id for each in (1, 2)]
+        assert gate.entered.acquire(timeout=30)
+        url = f"{harness.url}/production/predict"
+        sync = callers.submit(httpx.post, url, content=SYNC_BODY, headers=KEY, timeout=30)
+        pause = threading.Event()
+        while value(harness, "baseten_concurrent_requests") != 1:
+            assert not pause.wait(0.01)
+        during = scrape(harness)
+        clock.advance(7, patience_seconds=0.05)
+        gate.opened.set()
+        assert sync.result(30).status_code == 200
+        for each in ids:
+            assert receiver.wait_for(each, timeout_seconds=30).result is not None
+            client.wait(each, timeout_seconds=30)
+        yield {"during": during, "after": scrape(harness)}
+
+
+@pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
+def test_a_series_has_the_platforms_name_type_labels_and_meaning(
+    seen: dict[str, Families], series: Series
 ) -> None:
-    http.post("/production/predict", json=1)
-    client.wait(client.submit(model_input=1, webhook_endpoint=receiver.url).request_id, timeout_seconds=30)
-    more = {
-        "baseten_inference_requests": {"status", "is_async"},
-        "baseten_end_to_end_response_time_seconds": {"status", "is_async"},
-        "baseten_async_webhook_requests": {"status"},
-        "baseten_async_webhook_latency_seconds": {"status"},
-    }
+    family = seen[series.when][series.name]
+    assert family.type == series.type
+    assert family.samples
+    for sample in family.samples:
+        assert sample.labels.keys() - {"le"} == LABELS.keys() | series.labels, sample
+    for suffix, labels, expected in series.told:
+        assert value_in(seen[series.when], f"{series.name}{suffix}", **labels) == expected, (suffix, labels)
+
+
+def test_no_other_series_is_there_but_those_of_processes(seen: dict[str, Families]) -> None:
+    of_the_platform = {name for name in seen["after"] if not name.startswith("truss_async_")}
+    assert of_the_platform == {each.name for each in SERIES} | OF_PROCESSES.keys()
+    assert [seen["after"][name].samples for name in OF_PROCESSES] == [[], []]  # the model has none of ours
+
+
+def test_a_deployment_of_no_environment_has_no_rollout_phase_either(serve: Callable[..., Harness]) -> None:
+    harness = serve(environment="")
+    assert httpx.post(f"{harness.url}/deployment/local1/predict", json=1, headers=KEY).status_code == 200
+    assert httpx.post(f"{harness.url}/production/predict", json=1, headers=KEY).status_code == 404
     families = scrape(harness)
-    for name in TYPES:
-        assert families[name].samples, name
-        for sample in families[name].samples:
-            assert sample.labels.keys() - {"le"} == LABELS.keys() | more.get(name, set()), sample
+    samples = [
+        sample
+        for name, family in families.items()
+        for sample in family.samples
+        if name.startswith("baseten_")
+    ]
+    assert {(each.labels["environment"], each.labels["rollout_phase"]) for each in samples} == {("", "")}
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -90,37 +192,9 @@ def test_sync_calls_are_counted_with_their_status(
     labels = {"status": str(status), "is_async": "false"}
     assert value(harness, "baseten_inference_requests_total", **labels) == 2
     assert value(harness, "baseten_end_to_end_response_time_seconds_count", **labels) == 2
-    assert value(harness, "baseten_request_size_bytes_sum") == 24
-    assert value(harness, "baseten_response_size_bytes_sum") == 16
-
-
-def test_async_requests_count_in_volume_latency_and_time_in_queue(
-    serve: Callable[..., Harness], gate: Gate, receiver: WebhookReceiver
-) -> None:
-    clock = ManualClock(SYSTEM_CLOCK.now())
-    harness = serve(clock=clock)
-    with PlatformClient(harness.url, api_key="any") as client:
-        ids = [
-            client.submit(model_input=number, webhook_endpoint=receiver.url).request_id for number in range(2)
-        ]
-        assert gate.entered.acquire(timeout=30)
-        assert value(harness, "baseten_async_queue_size") == 1
-        assert value(harness, "baseten_concurrent_requests") == 0
-        assert value(harness, "baseten_replicas_active") == 1
-        assert value(harness, "baseten_replicas_starting") == 0
-        clock.advance(7, patience_seconds=0.05)
-        gate.opened.set()
-        for request_id in ids:
-            assert receiver.wait_for(request_id, timeout_seconds=30).result is not None
-            client.wait(request_id, timeout_seconds=30)
-    labels = {"status": "200", "is_async": "true"}
-    assert value(harness, "baseten_inference_requests_total", **labels) == 2
-    assert value(harness, "baseten_end_to_end_response_time_seconds_sum", **labels) == 14
-    assert value(harness, "baseten_time_in_async_queue_seconds_count") == 2
-    assert value(harness, "baseten_time_in_async_queue_seconds_sum") == 7
-    assert value(harness, "baseten_async_webhook_requests_total", status="200") == 2
-    assert value(harness, "baseten_async_webhook_latency_seconds_count", status="200") == 2
-    assert value(harness, "baseten_async_queue_size") == 0
+    assert value(harness, "baseten_request_size_bytes_sum", **labels) == 24
+    assert value(harness, "baseten_response_size_bytes_sum", **labels) == 16
+    assert value(harness, "baseten_time_to_first_byte_seconds_count", **labels) == 2
 
 
 def test_an_async_request_that_fails_counts_as_failed(

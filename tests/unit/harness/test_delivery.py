@@ -214,7 +214,7 @@ async def test_no_answer_is_an_attempt_with_its_reason(
     await stage.posts(error)
     attempt = (await stage.queue.takes("deliver_later")).said["attempt"]
     assert (attempt.status_code, attempt.error) == (None, reason)
-    assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1", status="error") == 1
+    assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1") == 1
 
 
 async def test_an_endpoint_has_so_many_seconds_to_answer(stage: DeliveryStage) -> None:
@@ -228,16 +228,15 @@ async def test_an_endpoint_has_so_many_seconds_to_answer(stage: DeliveryStage) -
     assert (attempt.latency_ms, attempt.status_code, attempt.error) == (10_000, None, "no answer within 10 s")
 
 
-async def test_each_attempt_is_counted_with_its_status_and_how_long_it_took(stage: DeliveryStage) -> None:
+async def test_each_attempt_is_counted_with_how_long_it_took(stage: DeliveryStage) -> None:
     await stage.begins([due("r1"), due("r2")])
     first, second = await stage.endpoints.takes_all("post")
     await stage.pass_time(3)
     first.answer(200)
     second.answer(503)
     await settle()
-    for status in ("200", "503"):
-        assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1", status=status) == 1
-        assert stage.counted("baseten_async_webhook_latency_seconds_sum", status=status) == 3
+    assert stage.counted("baseten_async_webhook_requests_total", deployment_id="d1") == 2
+    assert stage.counted("baseten_async_webhook_latency_seconds_sum") == 6
 
 
 # When it is sent.

@@ -7,11 +7,20 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Reference
 from prometheus_client.parser import text_string_to_metric_families
 
-from truss_async.harness.metrics import Metrics
+from truss_async.harness.metrics import Metrics, Moment
 from truss_async.harness.series import Family, Histogram
 from truss_async.replicas.settings import DeploymentSettings
 
 MANY = 200
+AT_REST = Moment(
+    queue_size=0,
+    concurrent_requests=0,
+    replicas_active=1,
+    replicas_starting=0,
+    replicas_unready=0,
+    restarts=0,
+    usage={},
+)
 
 
 def settings(number: int) -> DeploymentSettings:
@@ -21,21 +30,25 @@ def settings(number: int) -> DeploymentSettings:
 def test_series_that_are_empty_are_not_written_and_every_metric_is_described() -> None:
     metrics = Metrics(map(settings, range(MANY)))
     for number in range(MANY):
-        metrics.of(f"d{number}").at_this_moment(
-            queue_size=0, concurrent_requests=0, replicas_active=1, replicas_starting=0
-        )
-    metrics.of("d7").inference_over(status=200, is_async=True, took=timedelta(seconds=1), response_bytes=None)
+        metrics.of(f"d{number}").at(AT_REST)
+    metrics.of("d7").inference_over(
+        status=200, is_async=True, took=timedelta(seconds=1), request_bytes=1, response_bytes=None
+    )
     families = {each.name: each for each in text_string_to_metric_families(metrics.exposition().decode())}
-    assert len(families) == 15  # four of them the harness's own
+    assert len(families) == 21  # four of them the harness's own
     assert all(each.documentation and each.type != "unknown" for each in families.values())
     written = {name: len(each.samples) for name, each in families.items() if each.samples}
     assert written == {
         "baseten_inference_requests": 1,
         "baseten_end_to_end_response_time_seconds": 21,
+        "baseten_request_size_bytes": 14,
         "baseten_async_queue_size": MANY,
         "baseten_concurrent_requests": MANY,
         "baseten_replicas_active": MANY,
         "baseten_replicas_starting": MANY,
+        "baseten_ongoing_websocket_connections": MANY,
+        "baseten_container_restarts": MANY,
+        "baseten_pod_readiness": 3 * MANY,
     }
 
 

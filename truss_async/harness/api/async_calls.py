@@ -14,7 +14,7 @@ from ...contract.statuses import QueueStatus
 from ...contract.webhook_urls import webhook_url
 from ..request_queue import AcceptedRequest, NewRequest
 from ..webhook_targets import PrivateTargetError, check_target
-from .bodies import declared_size, parse_async_request, read_body
+from .bodies import parse_async_request, read_body
 from .refusals import bad_request, unknown
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     Answered once it is durable; it goes by the id of the call that brought it.
     """
     deployment = parts.deployments.find(call.named)
-    deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
     parts.limiters.submits.check()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = await parse_async_request(body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -92,28 +92,40 @@ def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
     deployment = parts.deployments.find(call.named)
     if call.is_inner:
         call.request_id = carried_request_id(call.request.headers) or call.request_id
-    call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now())
-    deployment.metrics.request_came(size_bytes=declared_size(call.request) or 0)
+    size = declared_size(call.request) or 0
+    call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now(), size)
     return deployment
 
 
-def _measured(metrics: DeploymentMetrics, clock: Clock, started_at: datetime, answer: ASGIApp) -> ASGIApp:
+def _measured(
+    metrics: DeploymentMetrics, clock: Clock, started_at: datetime, request_bytes: int, answer: ASGIApp
+) -> ASGIApp:
     async def send_measured(scope: Scope, receive: Receive, send: Send) -> None:
         status: int | None = None
         sent_bytes = 0
+        first_byte_after: timedelta | None = None
 
         async def counted_send(message: Message) -> None:
-            nonlocal status, sent_bytes
+            nonlocal status, sent_bytes, first_byte_after
             status = message.get("status", status)
-            sent_bytes += len(message.get("body", b""))
+            body = message.get("body", b"")
+            sent_bytes += len(body)
+            if body and first_byte_after is None:
+                first_byte_after = clock.now() - started_at
             await send(message)
 
         try:
             await answer(scope, receive, counted_send)
         finally:
             if status is not None:
-                took = clock.now() - started_at
-                metrics.inference_over(status=status, is_async=False, took=took, response_bytes=sent_bytes)
+                metrics.inference_over(
+                    status=status,
+                    is_async=False,
+                    took=clock.now() - started_at,
+                    request_bytes=request_bytes,
+                    response_bytes=sent_bytes,
+                    first_byte_after=first_byte_after,
+                )
 
     return send_measured
 

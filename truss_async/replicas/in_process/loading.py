@@ -38,7 +38,7 @@ def load_model(given: Any, surroundings: Surroundings) -> ModelHooks:
         return hooks_of_callable(given)
     model = _construct(given, surroundings) if isinstance(given, type) else given
     hooks = hooks_of_model(model)
-    if hooks.setup_environment is not None:
+    if hooks.setup_environment is not None and surroundings.environment:
         hooks.setup_environment.function({"name": surroundings.environment})
     if hasattr(model, "load"):
         _load(model)
@@ -66,7 +66,7 @@ def _construct(model_class: type, surroundings: Surroundings) -> Any:
             "secrets": {},
         },
         "data_dir": surroundings.data_dir,
-        "environment": {"name": surroundings.environment},
+        "environment": {"name": surroundings.environment} if surroundings.environment else None,
         "lazy_data_resolver": NothingToDownload(),
         "secrets": TrussSecrets(surroundings.secrets_dir, {**os.environ, **surroundings.variables}),
     }
