@@ -22,6 +22,12 @@ COMMANDS = {
     "submit": "Submit one async request.",
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
+    "requests": "List the requests of a harness.",
+    "show": "Show all that is known of a request.",
+    "logs": "Print what the model wrote, of one request or of all.",
+    "queue": "Show, pause and resume the queue of a harness.",
+    "clock": "Show and advance the clock of a harness.",
+    "faults": "List, set and clear the faults of a harness.",
     "results": "Find, read and remove what a model saved.",
     "listen": "Receive webhooks: verify, keep, print, forward.",
     "test-webhook": "Try a webhook endpoint with what the platform, and a forger, would send.",
@@ -77,8 +83,9 @@ def _select(app: App, tokens: Sequence[str], *, names: Sequence[str]) -> None:
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(names)}"
         raise SettingsError(f"unknown command {name!r}; {hint}")
     command = app[name]
-    if command.default_command is None:  # a group, with a help of its own
-        _select(command, tokens[1:], names=[each for each in command if not each.startswith("-")])
+    inner = [each for each in command if not each.startswith("-")]
+    if command.default_command is None or tokens[1:2] in [[each] for each in inner]:  # a group
+        _select(command, tokens[1:], names=inner)
         return
     text, found, example = (inspect.getdoc(command.default_command) or "").partition("\n\nExample:")
     command.help = _ONE_LINE_BREAK.sub(" ", text)

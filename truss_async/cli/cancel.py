@@ -17,9 +17,10 @@ def cancel(
 
     Example:
         truss-async cancel 0123456789abcdef0123456789abcdef
+        truss-async cancel 01234567
     """
-    with connection.to_platform() as client:
-        answer = client.cancel(request_id)
+    with connection.to_harness() as client:
+        answer = client.cancel(client.full_id(request_id))
     if as_json:
         print_json(answer.model_dump_json())
         return 0 if answer.canceled else 1

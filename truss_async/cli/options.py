@@ -39,7 +39,9 @@ def option(model: type[BaseModel], field: str) -> Parameter:
 
 
 AsJson = Annotated[bool, Parameter(name="--json"), flag("json", "Print JSON, for scripts.")]
-RequestId = Annotated[str, Parameter(name="REQUEST_ID", help="What `submit` printed.")]
+RequestId = Annotated[
+    str, Parameter(name="REQUEST_ID", help="What `submit` printed, or its first characters, six at least.")
+]
 
 
 def print_json(text: str, *, file: TextIO | None = None) -> None:

@@ -1,22 +1,23 @@
 """``truss-async results``: the output store, by hand."""
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 from cyclopts import App, Parameter
 
+from ..client.harness import FULL_ID_CHARACTERS, SHORTEST_PREFIX
 from ..client.refusals import one_line
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, AsyncPredictResult
 from ..contract.json_text import write
-from ..errors import ObjectNotFoundError, RequestFailedError, SettingsError
+from ..contract.moments import moment
+from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, SettingsError
 from ..printable import escaped, printable
 from ..stores import OutputStore, ResultInfo, check_request_id
 from ..stores.layout import DEFAULT_KEY
@@ -26,10 +27,8 @@ from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
 from .options import AsJson, RequestId, own_option, print_json, variable
 
+MAX_CANDIDATES = 10
 STANDARD_OUTPUT = ("-", "@-")
-TIME_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-_DURATION = re.compile(rf"(\d{{1,5}})([{''.join(TIME_UNITS)}])", re.ASCII)
 
 
 def _setting(name: str, help_text: str = "") -> Parameter:
@@ -86,7 +85,8 @@ def get_result(request_id: RequestId, /, *, location: StoreLocation, as_json: As
         truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
     """
     outputs = location.open()
-    return _show(lambda: outputs.get(request_id), as_json=as_json)
+    found = _full_id(outputs, request_id)
+    return _show(lambda: outputs.get(found), as_json=as_json)
 
 
 @results.command(name="wait")
@@ -108,7 +108,8 @@ def wait_for_result(
     if not timeout_seconds >= 0:
         raise SettingsError("--timeout-seconds: must be 0 or more")
     outputs = location.open()
-    return _show(lambda: outputs.wait(request_id, timeout_seconds=timeout_seconds), as_json=as_json)
+    found = _full_id(outputs, request_id)
+    return _show(lambda: outputs.wait(found, timeout_seconds=timeout_seconds), as_json=as_json)
 
 
 @results.command(name="list")
@@ -130,7 +131,7 @@ def list_results(
         truss-async results list --store s3://my-bucket/outputs --since 24h
         truss-async results list --store file:///tmp/outputs --prefix 01 --json
     """
-    earliest = _moment(since, clock=SYSTEM_CLOCK) if since is not None else None
+    earliest = _earliest(since) if since is not None else None
     found = location.open().list(since=earliest, prefix=prefix)
     if as_json:
         for info in found:
@@ -164,6 +165,7 @@ def open_artifact(
         truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
     """
     outputs = location.open()
+    request_id = _full_id(outputs, request_id)
     reference = _only_artifact(outputs, request_id) if name is None else outputs.artifact(request_id, name)
     with outputs.open_artifact(reference) as source:
         if str(output) in STANDARD_OUTPUT:
@@ -192,9 +194,24 @@ def remove_results(
     if not request_ids:
         raise SettingsError("give the REQUEST_ID of what is to be removed")
     outputs = location.open()
-    for request_id in [check_request_id(each) for each in request_ids]:
+    for request_id in [_full_id(outputs, check_request_id(each)) for each in request_ids]:
         outputs.delete(request_id)
         print(json.dumps({"request_id": request_id, "removed": True}) if as_json else f"removed {request_id}")
+
+
+def _full_id(outputs: OutputStore, given: str) -> str:
+    """The id of the one result whose id begins so; a whole id, and what begins none, stays as it is."""
+    if len(given) < SHORTEST_PREFIX or len(given) >= FULL_ID_CHARACTERS:
+        return given
+    found = sorted({info.request_id for info in outputs.list(prefix=check_request_id(given))})
+    if given in found or not found:
+        return given
+    if len(found) > 1:
+        more = ", …" if len(found) > MAX_CANDIDATES else ""
+        raise OutputStoreError(
+            f"several results begin with {given}: {', '.join(found[:MAX_CANDIDATES])}{more}"
+        )
+    return found[0]
 
 
 def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:
@@ -262,14 +279,8 @@ def _age(info: ResultInfo) -> tuple[datetime, str]:
     return info.modified_at or datetime.min.replace(tzinfo=timezone.utc), info.request_id
 
 
-def _moment(text: str, *, clock: Clock) -> datetime:
-    """The moment that was so long ago, or that is written out."""
-    if ago := _DURATION.fullmatch(text):
-        return clock.now() - timedelta(**{TIME_UNITS[ago[2]]: int(ago[1])})
+def _earliest(since: str) -> datetime:
     try:
-        # Before Python 3.11, a Z is not understood.
-        return datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    except ValueError:
-        raise SettingsError(
-            f"--since: {text!a} is neither a duration (30m, 12h, 7d) nor a moment (2026-01-31T12:00Z)"
-        ) from None
+        return moment(since, now=SYSTEM_CLOCK.now())
+    except ValueError as error:
+        raise SettingsError(f"--since: {error}") from None

@@ -30,6 +30,7 @@ def status(
         truss-async status 0123456789abcdef0123456789abcdef --json
     """
     with connection.to_harness() as client:
+        request_id = client.full_id(request_id)
         known = client.status(request_id)
         attempts = client.deliveries(request_id) if deliveries else None
     if attempts is None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlencode
 
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
+    ClockAdvance,
+    ClockReading,
     DeliveryAttempts,
     Health,
+    LogLines,
     NewWebhookSecret,
+    QueueState,
     RemovedWebhookSecret,
+    RequestList,
     RequestRecord,
+    RequestView,
     WebhookSecretList,
 )
+from ..errors import ApiError
 from .platform import PlatformClient
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from ..contract.faults import FaultRule
     from ..contract.harness_calls import DeliveryAttemptRecord, WebhookSecretInfo
 
 
+_CLOCK = "/_harness/clock"
 _FAULTS = "/_harness/faults"
+_QUEUE = "/_harness/queue"
+FULL_ID_CHARACTERS: Final = 32
+SHORTEST_PREFIX: Final = 6
 
 
 class HarnessClient(PlatformClient):
@@ -34,6 +48,69 @@ class HarnessClient(PlatformClient):
     def request_record(self, request_id: str) -> RequestRecord:
         """Where a request stands, its times, its attempts, and the faults that struck it."""
         return self._call("GET", f"/_harness/requests/{_quoted(request_id)}", RequestRecord)
+
+    def requests(
+        self,
+        *,
+        status: str | None = None,
+        deployment: str | None = None,
+        since: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> RequestList:
+        """Requests, the latest first, and the counts of each status.
+
+        ``since`` is so long ago (``30m``), or a moment; ``after`` is the ``next`` of the page before.
+        """
+        asked = {"status": status, "deployment": deployment, "since": since, "limit": limit, "after": after}
+        return self._call("GET", f"/_harness/requests{_query(asked)}", RequestList)
+
+    def request_view(self, request_id: str) -> RequestView:
+        """All that is known of a request, by its id or the first characters of it, six at least."""
+        return self._call("GET", f"/_harness/requests/{_quoted(request_id)}/view", RequestView)
+
+    def full_id(self, given: str) -> str:
+        """The id of the one request whose id begins so; a whole id, and what is known here of none, stays as it is.
+
+        Raises:
+            ApiError: several begin so.
+        """
+        if len(given) < SHORTEST_PREFIX or len(given) >= FULL_ID_CHARACTERS:
+            return given
+        try:
+            return self.request_view(given).request.request_id
+        except ApiError as error:
+            if error.status_code == 404:
+                return given
+            raise
+
+    def log_lines(
+        self, *, request_id: str | None = None, after: int | None = None, limit: int | None = None
+    ) -> LogLines:
+        """What replicas wrote, of a request or of all: the latest lines, or those after a number."""
+        asked = {"request_id": request_id, "after": after, "limit": limit}
+        return self._call("GET", f"/_harness/logs{_query(asked)}", LogLines)
+
+    def queue(self) -> QueueState:
+        """What waits and runs of each deployment, and whether inference attempts begin."""
+        return self._call("GET", _QUEUE, QueueState)
+
+    def pause_queue(self) -> QueueState:
+        """Let no inference attempt begin; requests are accepted."""
+        return self._call("POST", f"{_QUEUE}/pause", QueueState)
+
+    def resume_queue(self) -> QueueState:
+        """Let inference attempts begin again."""
+        return self._call("POST", f"{_QUEUE}/resume", QueueState)
+
+    def read_clock(self) -> datetime:
+        """What the harness's clock shows."""
+        return self._call("GET", _CLOCK, ClockReading).now
+
+    def advance_clock(self, seconds: float) -> datetime:
+        """Move a virtual clock; return what it shows once all that fell due has happened."""
+        content = ClockAdvance(advance_seconds=seconds).model_dump_json()
+        return self._call("POST", _CLOCK, ClockReading, content=content).now
 
     def deliveries(self, request_id: str) -> list[DeliveryAttemptRecord]:
         """Every delivery attempt of a request, in their order."""
@@ -71,6 +148,11 @@ class HarnessClient(PlatformClient):
     def clear_faults(self) -> None:
         """Let no fault strike any more."""
         self._call("DELETE", _FAULTS, SetFaults)
+
+
+def _query(asked: Mapping[str, object]) -> str:
+    given = {name: value for name, value in asked.items() if value is not None}
+    return f"?{urlencode(given, errors='replace')}" if given else ""
 
 
 def _quoted(text: str) -> str:

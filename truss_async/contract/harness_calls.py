@@ -6,9 +6,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .faults import Strike
-from .statuses import AsyncRequestStatus, Told
+from .results import ErrorDetail
+from .statuses import AsyncRequestStatus, RequestStatus, Told, WebhookStatus
 
 ModelState = Literal["starting", "ready", "failed", "scaled_to_zero"]
+SignatureVerdict = Literal["valid", "unsigned", "wrong", "too old"]
+"""What a receiver that has the harness's secrets must think of a webhook; the last two are made by faults."""
 
 
 class DeploymentHealth(Told):
@@ -51,6 +54,7 @@ class DeliveryOutcome(Told):
     latency_ms: float
     status_code: int | None
     error: str | None
+    signature: SignatureVerdict | None = None
 
 
 class RequestRecord(AsyncRequestStatus):
@@ -74,6 +78,7 @@ class DeliveryAttemptRecord(Told):
     latency_ms: float
     status_code: int | None
     error: str | None
+    signature: SignatureVerdict | None = None
 
 
 class DeliveryAttempts(Told):
@@ -86,6 +91,82 @@ class RequestStatusWithDeliveries(AsyncRequestStatus):
     """Where a request stands, and every POST of its result."""
 
     deliveries: list[DeliveryAttemptRecord]
+
+
+class RequestSummary(Told):
+    """A request in a list. Seconds are None until they are known: it left the queue, its inference is over."""
+
+    request_id: str
+    deployment_id: str
+    status: RequestStatus
+    webhook_status: WebhookStatus
+    priority: int
+    inference_attempts: int
+    created_at: datetime
+    status_at: datetime
+    queue_seconds: float | None
+    model_seconds: float | None
+    errors: list[ErrorDetail] = Field(default_factory=list)
+
+
+class RequestList(Told):
+    """Requests, the latest first; how many there are of each status, on this page or not; and what ``after`` goes on with."""
+
+    requests: list[RequestSummary]
+    counts: dict[str, int]
+    next: str | None
+
+
+class LogLine(Told):
+    """A line that a replica wrote. ``number`` counts them, from 1."""
+
+    number: int
+    at: datetime
+    replica: str
+    level: str
+    message: str
+    request_id: str | None
+
+
+class LogLines(Told):
+    """The latest lines, oldest first; ``next`` is what ``after`` goes on with."""
+
+    lines: list[LogLine]
+    next: int
+
+
+class StoryEntry(Told):
+    """Something that happened to a request."""
+
+    at: datetime
+    what: str
+
+
+class RequestView(Told):
+    """All that a harness knows of a request. ``output_url`` is where its model saves outputs, as far as its config tells."""
+
+    request: RequestRecord
+    story: list[StoryEntry]
+    deliveries: list[DeliveryAttemptRecord]
+    lines: list[LogLine]
+    output_url: str | None
+
+
+class DeploymentQueue(Told):
+    """What waits and runs of a deployment, and whether inference attempts begin."""
+
+    deployment_id: str
+    model: ModelState
+    replicas_ready: int
+    queued: int
+    in_progress: int
+
+
+class QueueState(Told):
+    """Every deployment's queue; while it is paused, requests are accepted and none is begun."""
+
+    is_paused: bool
+    deployments: list[DeploymentQueue]
 
 
 class WebhookSecretInfo(Told):

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..replicas.logs import ReplicaLogLine
     from .faults import Faults
+    from .inspection import HarnessLog, LineKeeper
     from .request_queue import RequestQueue
     from .settings import HarnessSettings
     from .stories import Journal
@@ -70,6 +71,8 @@ class Given:
     on_line: Callable[[ReplicaLogLine], None]
     environment: Mapping[str, str]
     journal: Journal | None
+    log: HarnessLog
+    lines: LineKeeper
 
 
 async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.socket) -> Running:
@@ -137,6 +140,7 @@ async def _make_shared(
         is_synced=settings.durability == "full",
         is_kept=settings.state_dir is not None,
         report=report,
+        on_over=None if settings.quiet else given.log.request_over,
     )
     parts.push_async_callback(queue.close)
     if given.journal is not None:
@@ -228,6 +232,8 @@ def _make_api(
             browsers=_browsers(given.settings),
             guards_webhooks=given.settings.guards_webhooks,
             report=given.report,
+            lines=given.lines,
+            on_call=None if given.settings.quiet else given.log.call,
         )
     )
 

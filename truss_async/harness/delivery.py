@@ -218,7 +218,8 @@ class Delivery:
         time = self._activity.time_of_day(sent_at) - timedelta(seconds=tampering.age_seconds)
         body = self._body(due, time=time)
         headers = {"Content-Type": "application/json", WEBHOOK_REQUEST_ID: due.request_id}
-        if secrets := tampering.secrets(self._signing()):
+        active = self._signing()
+        if secrets := tampering.secrets(active):
             headers[SIGNATURE] = signature_header(body, secrets)
         if url.login is not None:
             headers["Authorization"] = f"Basic {b64encode(url.login).decode()}"
@@ -236,7 +237,8 @@ class Delivery:
                 raise UnsendableError(f"{url.host}: {REFUSED}") from error
             problem = printable(str(error) or type(error).__name__)
         latency = self._activity.now() - sent_at
-        return DeliveryAttempt(sent_at, latency.total_seconds() * 1000, status_code, problem)
+        took_ms = latency.total_seconds() * 1000
+        return DeliveryAttempt(sent_at, took_ms, status_code, problem, tampering.verdict(active))
 
     def _tell_of_shortage(self, error: Exception) -> None:
         if not self._is_short:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import DeploymentHealth, Health
@@ -15,6 +16,7 @@ from ..replicas.factory import make_replicas
 from ..replicas.pool import ReplicaPool
 from ..replicas.request_headers import RequestHeaders
 from ..replicas.scaling import ScaleLimits
+from ..replicas.truss_folder import configured_output_url
 from ..replicas.usage import HasProcess, UsageMeter
 from .autoscaler import Autoscaler
 from .dispatcher import Dispatcher
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .request_queue import RequestQueue
 
 
+OUTPUT_URL: Final = "TRUSS_ASYNC_OUTPUT_URL"
 WORST_FIRST: tuple[ModelState, ...] = ("failed", "starting", "ready", "scaled_to_zero")
 
 
@@ -66,6 +69,7 @@ class Deployment:
         self._shared = shared
         self._meters: defaultdict[str, UsageMeter] = defaultdict(UsageMeter)
         self._metering = threading.Lock()
+        self._output_url = _output_url(settings, shared.host.environment)
         self._scale = ScaleLimits(
             settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
         )
@@ -96,6 +100,11 @@ class Deployment:
     def id(self) -> str:
         """By which calls and results name it."""
         return self.settings.deployment_id
+
+    @property
+    def output_url(self) -> str | None:
+        """Where its model saves outputs, as far as its surroundings and its config tell: in model.py it may say otherwise."""
+        return self._output_url
 
     @property
     def workers(self) -> list[Dispatcher | Autoscaler]:
@@ -156,6 +165,13 @@ class Deployment:
             report=self._shared.report,
         )
         return counts.queued + counts.in_progress
+
+
+def _output_url(settings: DeploymentSettings, given: Mapping[str, str]) -> str | None:
+    surroundings = given.get(OUTPUT_URL) or os.environ.get(OUTPUT_URL)
+    if surroundings or settings.truss_dir is None:
+        return surroundings or None
+    return configured_output_url(settings.truss_dir)
 
 
 def health_of(deployments: Iterable[Deployment], queue: RequestQueue) -> Health:

@@ -88,6 +88,11 @@ class Dispatcher:
         self._is_drained = False
         self._work.set()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether no inference attempt begins."""
+        return self._is_paused
+
     def pause(self) -> None:
         """Begin no inference attempt any more; what runs, runs on."""
         self._is_paused = True

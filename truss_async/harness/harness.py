@@ -13,13 +13,12 @@ from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
-from ..printable import LONGEST_LINE, printable
-from ..replicas.logs import MAX_LINE_BYTES, render_log_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
 from .assembly import Given, start_parts
 from .dispatcher import Dispatcher
 from .faults import Faults
+from .inspection import HarnessLog, LineKeeper
 from .running import LoopThread, bind, ending_signals
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
@@ -39,14 +38,12 @@ def print_to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _printing(sink: Callable[[str], None], *, limit: int = LONGEST_LINE) -> Callable[[str], None]:
-    return lambda line: sink(printable(line, limit=limit))
-
-
 class Harness:
     """The local platform, as an object: ``with Harness(settings) as harness: … harness.url``.
 
-    ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs, both fit for a terminal.
+    ``report`` gets one line for each thing a person should know, ``log`` each line that a replica logs, and unless the
+    settings are ``quiet``, one for each sync call and each async request that is over; all are fit for a terminal.
+    ``short_ids``: the lines name requests by the first eight characters of their ids.
     ``environment`` is added to the environment of the replicas. ``clock`` is the system's, unless the settings ask for a
     virtual one; moved by ``advance``, a ManualClock lets everything that falls due happen, in order, before it returns.
     Without ``stories``, which cost each request some 50 µs, it tells nothing of its requests: ``submit``, ``requests``
@@ -62,12 +59,17 @@ class Harness:
         log: Callable[[str], None] = print_to_stderr,
         environment: Mapping[str, str] | None = None,
         stories: bool = True,
+        short_ids: bool = False,
     ) -> None:
         self.settings = settings
-        report, self._log = _printing(report), _printing(log, limit=MAX_LINE_BYTES)
         self.clock: MovableClock = clock or (
             ManualClock(SYSTEM_CLOCK.now()) if settings.virtual_clock else SYSTEM_CLOCK
         )
+        self._log = HarnessLog(
+            report=report, log=log, clock=self.clock, format=settings.log_format, short_ids=short_ids
+        )
+        report = self._log.say
+        self._lines = LineKeeper()
         self.faults = Faults(clock=self.clock, report=report)
         for rule in settings.faults:
             self.faults.add(rule)
@@ -80,9 +82,10 @@ class Harness:
             on_line=self._on_line,
             environment=dict(environment or {}),
             journal=self._journal,
+            log=self._log,
+            lines=self._lines,
         )
         self._running: Running | None = None
-        self._is_paused = False
         self._allowed: set[str] = set()
         self._socket: socket.socket | None = None
         self._thread = LoopThread("truss-async-harness", report=report)
@@ -175,12 +178,10 @@ class Harness:
 
     def pause(self) -> None:
         """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""
-        self._is_paused = True
         self._change_dispatchers(Dispatcher.pause)
 
     def resume(self) -> None:
         """Begin inference attempts again."""
-        self._is_paused = False
         self._change_dispatchers(Dispatcher.resume)
 
     def wait_ready(self, *, timeout_seconds: float = 600) -> None:
@@ -217,6 +218,10 @@ class Harness:
         """Let a line that a replica wrote become a part of its request's story."""
         if self._journal is not None:
             self._journal.note_line(line.message, self.clock.now(), request_id=line.request_id)
+
+    @property
+    def _is_paused(self) -> bool:
+        return all(each.dispatcher.is_paused for each in self._parts.deployments)
 
     @property
     def _parts(self) -> Running:
@@ -271,7 +276,8 @@ class Harness:
         return self._running.tasks
 
     def _on_line(self, line: ReplicaLogLine) -> None:
-        self._log(render_log_line(line, now=self.clock.now()))
+        self._lines.keep(line, at=self.clock.now())
+        self._log.replica(line)
         self.note_line(line)
 
 
@@ -281,7 +287,8 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     Raises:
         HarnessError: it cannot start, or has broken down.
     """
-    with ending_signals() as ended, Harness(settings, stories=False) as harness:
+    served = Harness(settings, stories=False, short_ids=sys.stderr.isatty())
+    with ending_signals() as ended, served as harness:
         gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
         announce(f"listening on {harness.url}")
         while not ended.wait(timeout=0.5):

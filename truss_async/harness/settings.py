@@ -20,6 +20,7 @@ DEFAULT_PORT = 8090
 
 WebhookSchedule = Literal["current", "older"]
 Durability = Literal["process", "full"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,12 @@ class HarnessSettings(DeploymentSettings):
     sync_retries: bool = Field(
         default=True,
         description="Repeat sync calls that the model server answers 502, 503 or 504, or not at all, as the platform does.",
+    )
+    quiet: bool = Field(
+        default=False, description="Log no line for each sync call and each async request that is over."
+    )
+    log_format: LogFormat = Field(
+        default="text", description="How the log is written: text for people, or json, an object a line."
     )
     api_key: ApiKey | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 MAX_LINE_BYTES: Final = 16 * 1024
+SHORT_ID_CHARACTERS: Final = 8
 _ACCESS_MARK: Final = b'"message": "Handled request'
 _MARKED: Final = re.compile(r"\x1d([^\x1d]*)\x1d(.*)", re.DOTALL)
 _ROUTINE_MESSAGES: Final = (
@@ -120,15 +121,16 @@ def _parse_server_record(text: str) -> ServerRecord | None:
     )
 
 
-def render_log_line(line: ReplicaLogLine, *, now: datetime) -> str:
-    """``12:00:01 replica-1 [3f2a…9c] message``, in local time; warnings and worse say so."""
+def render_log_line(line: ReplicaLogLine, *, now: datetime, as_id: Callable[[str], str] = str) -> str:
+    """``12:00:01 replica-1 [3f2a91bc] message``, in local time; warnings and worse say so."""
     parts = [now.astimezone().strftime("%H:%M:%S"), line.replica]
     if line.request_id:
-        parts.append(f"[{_short(line.request_id)}]")
+        parts.append(f"[{as_id(line.request_id)}]")
     if line.level in _LOUD_LEVELS:
         parts.append(line.level.upper())
     return " ".join([*parts, line.message])
 
 
-def _short(request_id: str) -> str:
-    return request_id if len(request_id) <= 8 else f"{request_id[:4]}…{request_id[-2:]}"
+def short_id(request_id: str) -> str:
+    """For a terminal: so much of an id as tells it from the others, and can be given in its place."""
+    return request_id[:SHORT_ID_CHARACTERS]

@@ -52,6 +52,14 @@ def read_truss_folder(path: Path) -> TrussFolder:
     return TrussFolder(path.resolve(), _predict_concurrency(path, config))
 
 
+def configured_output_url(path: Path) -> str | None:
+    """Where the plugin saves outputs, as far as the config tells: ``model_metadata.async_output.url``."""
+    metadata = _read_config(path).get("model_metadata")
+    section = metadata.get("async_output") if isinstance(metadata, dict) else None
+    url = section.get("url") if isinstance(section, dict) else None
+    return url if isinstance(url, str) else None
+
+
 def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:
     """What the class of the model defines itself, as far as its file tells."""
     file = app_dir / "model" / str(config.get("model_class_filename", "model.py"))

@@ -131,8 +131,8 @@ def test_logs_carry_the_replica_and_the_request_id_and_leave_the_routine_out(sta
     stage.predict(replica, 0, **{"x-baseten-request-id": "4f2a11119c"})
     stage.wait_for_line(stage.logged, "ZeroDivisionError")
     texts = [line.partition(" ")[2] for line in stage.logged]
-    assert texts[:2] == ["replica-1 [3f2a…9c] WARNING thinking", "replica-1 [3f2a…9c] a bare print"]
-    assert any(text.startswith("replica-1 [4f2a…9c] ERROR ZeroDivisionError") for text in texts)
+    assert texts[:2] == ["replica-1 [3f2a11119c] WARNING thinking", "replica-1 [3f2a11119c] a bare print"]
+    assert any(text.startswith("replica-1 [4f2a11119c] ERROR ZeroDivisionError") for text in texts)
     # The file that the user can edit is named, not its copy.
     assert any(str(truss / "model" / "model.py") in text for text in texts)
 

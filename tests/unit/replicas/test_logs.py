@@ -13,6 +13,7 @@ from truss_async.replicas.logs import (
     ServerRecord,
     parse_line,
     render_log_line,
+    short_id,
 )
 
 NOON = datetime(2026, 1, 1, 12, 0, 1).astimezone()
@@ -74,9 +75,10 @@ def test_progress_bar_shows_its_last_state() -> None:
     assert parse_line(b"10%\r50%\r100%") == ServerRecord("100%")
 
 
-def test_rendered_line_has_time_replica_and_shortened_request_id() -> None:
-    line = ReplicaLogLine("replica-1", "page read", request_id="3f2aaaaaaaaaaaaa9c")
-    assert render_log_line(line, now=NOON) == "12:00:01 replica-1 [3f2a…9c] page read"
+def test_rendered_line_has_time_replica_and_request_id() -> None:
+    line = ReplicaLogLine("replica-1", "page read", request_id="3f2a91bc" * 4)
+    assert render_log_line(line, now=NOON) == f"12:00:01 replica-1 [{'3f2a91bc' * 4}] page read"
+    assert render_log_line(line, now=NOON, as_id=short_id) == "12:00:01 replica-1 [3f2a91bc] page read"
 
 
 def test_rendered_warning_says_that_it_is_one() -> None:

@@ -14,6 +14,7 @@ from ...errors import HarnessError
 from ...replicas.protocol import ReplicaUnreachableError
 from .access import carries, check_authorization
 from .bodies import check_declared_size
+from .call_log import logged
 from .calls import IncomingCall
 from .guarded_http import CUT
 from .refusals import ApiErrorCode, CallRefusedError
@@ -21,6 +22,8 @@ from .routing import find_call
 from .sync_calls import CLIENT_CLOSED_REQUEST
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .calls import Answer, ApiParts, Operation
@@ -41,6 +44,7 @@ class Api:
         if scope["type"] != "http":
             raise RuntimeError(f"the harness serves HTTP only, not {scope['type']}")
         request_id = uuid4().hex
+        came_at = self._parts.clock.now()
         call: IncomingCall | None = None
         try:
             call = self._understood(Request(scope, receive), request_id)
@@ -57,7 +61,7 @@ class Api:
             raise
         answer: ASGIApp = _named(response, request_id if call is None else call.request_id)
         if call is not None and call.measured is not None:
-            answer = call.measured(answer)
+            answer = self._logged(call.measured(answer), call, came_at=came_at)
         try:
             await answer(scope, receive, send)
         except ReplicaUnreachableError as error:
@@ -81,6 +85,19 @@ class Api:
                 check_authorization(authorization, api_key=self._parts.api_key)
             self._parts.deployments.check(found.named.served)
         return IncomingCall(request, request_id, operation, found.named, found.values, is_inner)
+
+    def _logged(self, answer: ASGIApp, call: IncomingCall, *, came_at: datetime) -> ASGIApp:
+        if self._parts.on_call is None:
+            return answer
+        deployment = self._parts.deployments.find(call.named)
+        return logged(
+            answer,
+            call,
+            came_at=came_at,
+            deployment_id=deployment.id,
+            clock=self._parts.clock,
+            on_call=self._parts.on_call,
+        )
 
     def _report(self, call: IncomingCall | None, what: str) -> None:
         if call is not None:

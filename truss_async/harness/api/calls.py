@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ...clock import Clock
     from ..faults import Faults
+    from ..inspection import AnsweredCall, LineKeeper
     from ..metrics import Metrics
     from ..request_queue import RequestQueue
     from ..webhook_secrets import WebhookSecrets
@@ -56,6 +57,8 @@ class ApiParts:
     browsers: Browsers | None
     guards_webhooks: bool
     report: Callable[[str], None]
+    lines: LineKeeper
+    on_call: Callable[[AnsweredCall], None] | None
 
 
 @dataclass(slots=True)

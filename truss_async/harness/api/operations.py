@@ -16,13 +16,17 @@ from ...contract.harness_calls import (
     ClockReading,
     DeliveryAttempts,
     Health,
+    LogLines,
     NewWebhookSecret,
+    QueueState,
     RemovedWebhookSecret,
+    RequestList,
     RequestRecord,
+    RequestView,
     WebhookSecretList,
 )
-from ...contract.statuses import QueueStatus
-from . import async_calls, own_calls, sync_calls
+from ...contract.statuses import QueueStatus, RequestStatus
+from . import async_calls, inspection_calls, own_calls, sync_calls
 from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import TARGETS, Kind
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": own_calls.MAX_DELIVERIES}
+_AFTER: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+_STATUS: Schema = {"type": "string", "enum": [each.value for each in RequestStatus]}
 MAX_OWN_BODY_BYTES = 1_000_000
 _MODEL_FAILS = (404, 429, 502, 503, 504, 529)
 
@@ -66,6 +72,18 @@ _OWN = (
     Operation("GET", "/healthz", own_calls.health, Health, is_open=True),
     Operation("GET", "/metrics", own_calls.metrics, _TEXT, media_type="text/plain", refusals=(401,), is_open=True),
     Operation("GET", "/_harness/openapi.json", _openapi, _OBJECT),
+    Operation(
+        "GET", "/_harness/requests", inspection_calls.requests, RequestList, refusals=(400,),
+        query={"status": _STATUS, "deployment": _TEXT, "since": _TEXT, "limit": _LIMIT, "after": _AFTER},
+    ),
+    Operation("GET", "/_harness/requests/{request_id}/view", inspection_calls.view, RequestView, refusals=(400, 404)),
+    Operation(
+        "GET", "/_harness/logs", inspection_calls.log_lines, LogLines, refusals=(400,),
+        query={"request_id": _TEXT, "limit": _LIMIT, "after": _AFTER},
+    ),
+    Operation("GET", "/_harness/queue", inspection_calls.queue, QueueState),
+    Operation("POST", "/_harness/queue/pause", inspection_calls.pause, QueueState),
+    Operation("POST", "/_harness/queue/resume", inspection_calls.resume, QueueState),
     Operation("GET", "/_harness/requests/{request_id}", own_calls.request_record, RequestRecord, refusals=(404,)),
     Operation(
         "GET", "/_harness/deliveries", own_calls.deliveries, DeliveryAttempts,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ...contract.faults import SetFault
     from ..request_queue import RecordedDelivery
+    from ..request_queue import RequestRecord as Recorded
     from ..webhook_secrets import WebhookSecret, WebhookSecrets
     from .calls import ApiParts, IncomingCall
 
@@ -63,34 +64,37 @@ async def metrics(parts: ApiParts, call: IncomingCall) -> Response:
 async def request_record(parts: ApiParts, call: IncomingCall) -> Response:
     """Times, attempts and deliveries of a request."""
     record = await known(parts, call.values["request_id"])
-    return told(
-        RequestRecord(
-            **dict(record.status),
-            priority=record.priority,
-            inference_attempts=record.attempts,
-            started_at=record.started_at,
-            finished_at=record.finished_at,
-            deliveries=[
-                at_time_of_day(DeliveryOutcome(**asdict(sent)), clock=parts.clock)
-                for sent in record.deliveries
-            ],
-            faults=parts.faults.strikes(record.status.request_id),
-        ),
-        clock=parts.clock,
-    )
+    return told(record_of(parts, record), clock=parts.clock)
 
 
 async def deliveries(parts: ApiParts, call: IncomingCall) -> DeliveryAttempts:
     """Delivery attempts: of a request, or the latest of all."""
     request_id = call.request.query_params.get("request_id")
-    if request_id is None:
-        recorded = await parts.queue.latest_deliveries(limit=_limit(call.request))
-    else:
+    if request_id is not None:
         await known(parts, request_id)
-        recorded = await parts.queue.deliveries(request_id)
-    return DeliveryAttempts(
-        deliveries=[at_time_of_day(_delivery(item), clock=parts.clock) for item in recorded]
+        return DeliveryAttempts(deliveries=await deliveries_of(parts, request_id))
+    recorded = await parts.queue.latest_deliveries(limit=_limit(call.request))
+    return DeliveryAttempts(deliveries=_told(parts, recorded))
+
+
+def record_of(parts: ApiParts, record: Recorded) -> RequestRecord:
+    """What is kept of a request, with what its deliveries came to and the faults that struck it."""
+    return RequestRecord(
+        **dict(record.status),
+        priority=record.priority,
+        inference_attempts=record.attempts,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        deliveries=[
+            at_time_of_day(DeliveryOutcome(**asdict(sent)), clock=parts.clock) for sent in record.deliveries
+        ],
+        faults=parts.faults.strikes(record.status.request_id),
     )
+
+
+async def deliveries_of(parts: ApiParts, request_id: str) -> list[DeliveryAttemptRecord]:
+    """Every delivery attempt of a request, in their order."""
+    return _told(parts, await parts.queue.deliveries(request_id))
 
 
 async def clock(parts: ApiParts, _: IncomingCall) -> ClockReading:
@@ -174,6 +178,10 @@ def _limit(request: Request) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_DELIVERIES:
         return int(text[:9])
     raise bad_request(f"limit: give a number from 1 to {MAX_DELIVERIES}")
+
+
+def _told(parts: ApiParts, recorded: list[RecordedDelivery]) -> list[DeliveryAttemptRecord]:
+    return [at_time_of_day(_delivery(item), clock=parts.clock) for item in recorded]
 
 
 def _delivery(recorded: RecordedDelivery) -> DeliveryAttemptRecord:

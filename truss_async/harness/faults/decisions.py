@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...contract.limits import WEBHOOK_AGE_TOLERANCE_SECONDS
+
 if TYPE_CHECKING:
     from ...contract.faults import FaultKind, FaultRule
+    from ...contract.harness_calls import SignatureVerdict
 
 _DRAWS = 2**64
 
@@ -58,3 +61,11 @@ class Tampering:
         if not self.is_signed_wrongly:
             return active
         return [f"not {secret}" for secret in active] or ["not a webhook secret"]
+
+    def verdict(self, active: Sequence[str]) -> SignatureVerdict:
+        """What a receiver that has the secrets must think of its signature."""
+        if self.is_signed_wrongly:
+            return "wrong"
+        if not active:
+            return "unsigned"
+        return "too old" if self.age_seconds > WEBHOOK_AGE_TOLERANCE_SECONDS else "valid"

@@ -62,6 +62,7 @@ def record_attempt(
                 "latency_ms": attempt.latency_ms,
                 "status_code": attempt.status_code,
                 "error": attempt.error,
+                "signature": attempt.signature,
             }
             connection.execute(_SQL["record_delivery"], parameters)
             if then is not None:

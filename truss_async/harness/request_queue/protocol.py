@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from ...errors import HarnessError
 
 if TYPE_CHECKING:
-    from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus
-    from ...contract.harness_calls import QueueHealth
+    from ...contract import AsyncRequestStatus, ErrorDetail, RequestStatus, WebhookStatus
+    from ...contract.harness_calls import QueueHealth, SignatureVerdict
     from .accepted import AcceptedRequest
 
 AT_ONCE = 256
@@ -106,6 +106,7 @@ class DeliveryAttempt:
     latency_ms: float
     status_code: int | None
     error: str | None
+    signature: SignatureVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,56 @@ class QueueCounts:
 
     queued: int
     in_progress: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRequest:
+    """A request of which nothing more will happen: inference is over, and so is the delivery of its result.
+
+    ``started_at`` is None when it never ran. ``size_bytes`` is the output's, and ``error_code`` that of the last attempt.
+    """
+
+    request_id: str
+    deployment_id: str
+    status: RequestStatus
+    webhook_status: WebhookStatus
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    over_at: datetime
+    size_bytes: int | None
+    error_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests are looked for: those of which all that is given holds. ``since``: accepted then or later.
+
+    ``over_after``: requests that were over by then are not known any more.
+    """
+
+    over_after: datetime
+    status: RequestStatus | None = None
+    deployment_id: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRequest:
+    """A request in a list. ``order`` is its number in the order of acceptance."""
+
+    order: int
+    request_id: str
+    deployment_id: str
+    status: RequestStatus
+    webhook_status: WebhookStatus
+    priority: int
+    attempts: int
+    errors: list[ErrorDetail]
+    created_at: datetime
+    status_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 class RequestQueue(Protocol):
@@ -259,6 +310,18 @@ class RequestQueue(Protocol):
 
     def health(self) -> QueueHealth:
         """Whether what keeps the queue works, and what of the queue it has damaged since it was opened."""
+
+    async def search(self, which: RequestFilter, *, before: int | None, limit: int) -> list[FoundRequest]:
+        """Up to ``limit`` requests, the latest first; of those that were accepted before the one of that order.
+
+        Reading holds up nobody who writes, however many there are.
+        """
+
+    async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
+        """Up to ``limit`` ids that begin so, in their order, of requests that were not over by ``over_after``."""
+
+    async def status_counts(self) -> dict[str, dict[RequestStatus, int]]:
+        """How many requests of each deployment have each status: as it was kept, and not counted for this."""
 
     async def close(self) -> None:
         """Let go of the storage, not of what was claimed; harmless when done twice."""

@@ -1,9 +1,9 @@
 -- name: schema
--- Version 5. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
+-- Version 6. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
 -- since 1970 in UTC. Inputs and outputs lie in tables of their own, so that they can be erased while the status stays.
 -- The owner of a request is who infers it, or delivers its result, at this moment; one that is not among the owners
 -- is gone, and left the request behind. Their numbers are not given twice. Checksums tell damage; interruptions are how
--- often the process ended in an inference attempt. Open requests are counted as they come and go.
+-- often the process ended in an inference attempt. Requests are counted as they come, change and are forgotten.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
@@ -34,6 +34,7 @@ CREATE INDEX expiring ON requests (expires_at) WHERE status = 'QUEUED';
 CREATE INDEX in_progress ON requests (deployment_id) WHERE status = 'IN_PROGRESS';
 CREATE INDEX to_deliver ON requests (next_delivery_at) WHERE next_delivery_at IS NOT NULL;
 CREATE INDEX forgettable ON requests (over_at) WHERE over_at IS NOT NULL;
+CREATE INDEX ended_badly ON requests (status, seq) WHERE status IN ('FAILED', 'WEBHOOK_FAILED', 'EXPIRED', 'CANCELED');
 CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, lease_ends_at INTEGER);
 CREATE TABLE model_inputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE model_outputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -44,6 +45,7 @@ CREATE TABLE deliveries (
   latency_ms REAL NOT NULL,
   status_code INTEGER,
   error TEXT,
+  signature TEXT,
   PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
 CREATE INDEX delivering ON requests (owner) WHERE finished_at IS NOT NULL AND owner IS NOT NULL;
@@ -51,13 +53,15 @@ CREATE INDEX deliveries_by_time ON deliveries (sent_at);
 CREATE TABLE counts (
   deployment_id TEXT NOT NULL, status TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (deployment_id, status)
 ) WITHOUT ROWID;
-CREATE TRIGGER request_came AFTER INSERT ON requests WHEN NEW.status IN ('QUEUED', 'IN_PROGRESS') BEGIN
+CREATE TRIGGER request_came AFTER INSERT ON requests BEGIN
   INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
 END;
 CREATE TRIGGER request_went_on AFTER UPDATE OF status ON requests WHEN OLD.status <> NEW.status BEGIN
   UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
-  INSERT INTO counts SELECT NEW.deployment_id, NEW.status, 1 WHERE NEW.status IN ('QUEUED', 'IN_PROGRESS')
-    ON CONFLICT DO UPDATE SET number = number + 1;
+  INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER request_went AFTER DELETE ON requests BEGIN
+  UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
 END;
 
 -- name: migrate_1
@@ -114,6 +118,25 @@ CREATE TRIGGER request_went_on AFTER UPDATE OF status ON requests WHEN OLD.statu
 END;
 INSERT INTO counts
   SELECT deployment_id, status, count(*) FROM requests WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY 1, 2;
+
+-- name: migrate_5
+-- From version 5, which counted open requests alone, and did not say how a webhook was signed.
+ALTER TABLE deliveries ADD COLUMN signature TEXT;
+CREATE INDEX ended_badly ON requests (status, seq) WHERE status IN ('FAILED', 'WEBHOOK_FAILED', 'EXPIRED', 'CANCELED');
+DROP TRIGGER request_came;
+DROP TRIGGER request_went_on;
+DELETE FROM counts;
+CREATE TRIGGER request_came AFTER INSERT ON requests BEGIN
+  INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER request_went_on AFTER UPDATE OF status ON requests WHEN OLD.status <> NEW.status BEGIN
+  UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
+  INSERT INTO counts VALUES (NEW.deployment_id, NEW.status, 1) ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+CREATE TRIGGER request_went AFTER DELETE ON requests BEGIN
+  UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
+END;
+INSERT INTO counts SELECT deployment_id, status, count(*) FROM requests GROUP BY 1, 2;
 
 -- name: begin_lease
 -- A new owner; without an end of its lease, one for as long as there is no other.
@@ -199,7 +222,9 @@ UPDATE requests SET
   next_delivery_at = CASE WHEN webhook_status = 'PENDING' AND NOT :is_claimed THEN :now END,
   over_at = CASE webhook_status WHEN 'PENDING' THEN NULL ELSE :now END
 WHERE request_id = :request_id AND status = 'IN_PROGRESS' AND owner = :owner
-RETURNING seq, webhook_status;
+RETURNING
+  seq, request_id, deployment_id, status, webhook_status, errors, created_at, started_at, finished_at, over_at,
+  :size_bytes AS size_bytes;
 
 -- name: keep_output
 INSERT OR REPLACE INTO model_outputs (seq, body) VALUES (:seq, :body);
@@ -216,7 +241,9 @@ UPDATE requests SET
   status = 'CANCELED', status_at = :now, over_at = :now,
   webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
 WHERE request_id = :request_id AND status = 'QUEUED'
-RETURNING seq, request_id;
+RETURNING
+  seq, request_id, deployment_id, status, webhook_status, errors, created_at, started_at, finished_at, over_at,
+  NULL AS size_bytes;
 
 -- name: expire
 -- Requests that were not started in time; nothing is sent for them. So many at most.
@@ -226,7 +253,9 @@ UPDATE requests SET
 WHERE status = 'QUEUED' AND seq IN (
   SELECT seq FROM requests WHERE status = 'QUEUED' AND expires_at <= :now ORDER BY expires_at LIMIT :limit
 )
-RETURNING seq, request_id;
+RETURNING
+  seq, request_id, deployment_id, status, webhook_status, errors, created_at, started_at, finished_at, over_at,
+  NULL AS size_bytes;
 
 -- name: forget
 -- Requests whose status has been readable long enough, so many at most.
@@ -271,8 +300,8 @@ WHERE finished_at IS NOT NULL AND owner IS NOT NULL AND owner NOT IN (SELECT num
 RETURNING seq;
 
 -- name: record_delivery
-INSERT OR REPLACE INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error)
-VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error);
+INSERT OR REPLACE INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error, signature)
+VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error, :signature);
 
 -- name: deliver_later
 UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at, owner = NULL
@@ -286,28 +315,50 @@ UPDATE requests SET
   status_at = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN :now ELSE status_at END,
   status = CASE WHEN status = 'SUCCEEDED' AND :webhook_status = 'FAILED' THEN 'WEBHOOK_FAILED' ELSE status END
 WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner
-RETURNING seq, delivery_attempts;
+RETURNING
+  seq, delivery_attempts, request_id, deployment_id, status, webhook_status, errors, created_at, started_at, finished_at,
+  over_at, (SELECT length(body) FROM model_outputs WHERE model_outputs.seq = requests.seq) AS size_bytes;
 
 -- name: record
 -- Everything that is known of a request.
 SELECT * FROM requests WHERE request_id = :request_id;
 
 -- name: deliveries_of_request
-SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature
 FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
 WHERE r.request_id = :request_id ORDER BY d.attempt;
 
 -- name: latest_deliveries
-SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature
 FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
 ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 
 -- name: deliveries
-SELECT attempt, sent_at, latency_ms, status_code, error FROM deliveries WHERE seq = :seq ORDER BY attempt;
+SELECT attempt, sent_at, latency_ms, status_code, error, signature FROM deliveries WHERE seq = :seq ORDER BY attempt;
 
 -- name: open_by_deployment
--- A row or two for each deployment that ever was.
-SELECT deployment_id, sum(number) AS open FROM counts GROUP BY deployment_id HAVING open > 0;
+-- A few rows for each deployment that ever was.
+SELECT deployment_id, sum(number) AS open FROM counts
+WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY deployment_id HAVING open > 0;
+
+-- name: status_counts
+SELECT deployment_id, status, number FROM counts WHERE number > 0;
+
+-- name: search
+-- Requests that are known, newest first, from before an order. For its condition on the status, see reading.py.
+SELECT
+  seq, request_id, deployment_id, status, webhook_status, priority, attempts, errors, created_at, status_at, started_at,
+  finished_at
+FROM requests
+WHERE seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
+  AND (:deployment_id IS NULL OR deployment_id = :deployment_id) AND (:status IS NULL OR status = :status)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: starting_with
+-- Ids of requests that are known and begin so; an index leads to them.
+SELECT request_id FROM requests
+WHERE request_id >= :prefix AND request_id < :beyond AND (over_at IS NULL OR over_at > :over_after)
+ORDER BY request_id LIMIT :limit;
 
 -- name: counts
 SELECT

@@ -14,6 +14,8 @@ from .protocol import (
     ClaimedRequest,
     DeliveryAttempt,
     DueDelivery,
+    EndedRequest,
+    FoundRequest,
     QueueCounts,
     RecordedDelivery,
     RequestRecord,
@@ -111,6 +113,41 @@ def recorded_delivery(row: sqlite3.Row) -> RecordedDelivery:
     return RecordedDelivery(row["request_id"], endpoint, row["attempt"], _delivery_attempt(row))
 
 
+def ended_request(row: sqlite3.Row) -> EndedRequest:
+    """A request that has just ended."""
+    errors = row["errors"]
+    return EndedRequest(
+        request_id=row["request_id"],
+        deployment_id=row["deployment_id"],
+        status=RequestStatus(row["status"]),
+        webhook_status=WebhookStatus(row["webhook_status"]),
+        created_at=_known_moment(row["created_at"]),
+        started_at=_moment(row["started_at"]),
+        finished_at=_moment(row["finished_at"]),
+        over_at=_known_moment(row["over_at"]),
+        size_bytes=row["size_bytes"],
+        error_code=_errors(errors)[0].code if errors != "[]" else None,
+    )
+
+
+def found_request(row: sqlite3.Row) -> FoundRequest:
+    """A request in a list."""
+    return FoundRequest(
+        order=row["seq"],
+        request_id=row["request_id"],
+        deployment_id=row["deployment_id"],
+        status=RequestStatus(row["status"]),
+        webhook_status=WebhookStatus(row["webhook_status"]),
+        priority=number(row["priority"]),
+        attempts=number(row["attempts"]),
+        errors=_errors(row["errors"]),
+        created_at=_known_moment(row["created_at"]),
+        status_at=_known_moment(row["status_at"]),
+        started_at=_moment(row["started_at"]),
+        finished_at=_moment(row["finished_at"]),
+    )
+
+
 def queue_counts(row: sqlite3.Row) -> QueueCounts:
     """How many requests there are."""
     return QueueCounts(row["queued"], row["in_progress"])
@@ -154,7 +191,9 @@ def _accepted(row: Row) -> AcceptedRequest:
 
 
 def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
-    return DeliveryAttempt(_known_moment(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"])
+    return DeliveryAttempt(
+        _known_moment(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"], row["signature"]
+    )
 
 
 def _errors(text: str) -> list[ErrorDetail]:

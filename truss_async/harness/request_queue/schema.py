@@ -12,7 +12,7 @@ from .queries import queries
 if TYPE_CHECKING:
     import sqlite3
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 _SQL = queries()
 

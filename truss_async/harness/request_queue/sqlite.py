@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...contract import WebhookStatus
+from ...contract import RequestStatus, WebhookStatus
 from ...contract.harness_calls import QueueHealth
 from . import damage
 from .checksums import checksum, head_checksum, result_checksum
@@ -19,7 +19,9 @@ from .follow_ups import Rows, each_row, erase_inputs, first, how_many, record_at
 from .mended_database import MendedDatabase, Opening
 from .protocol import AT_ONCE, RequestQueueError
 from .queries import queries
+from .reading import DatabaseReader
 from .rows import (
+    ended_request,
     errors_json,
     micros,
     next_moment,
@@ -30,15 +32,18 @@ from .rows import (
 )
 
 if TYPE_CHECKING:
-    from ...contract import ErrorDetail, RequestStatus
+    from ...contract import ErrorDetail
     from .damage_log import Finding
     from .protocol import (
         ClaimedRequest,
         DeliveryAttempt,
         DueDelivery,
+        EndedRequest,
+        FoundRequest,
         NewRequest,
         QueueCounts,
         RecordedDelivery,
+        RequestFilter,
         RequestRecord,
         WaitingRetry,
     )
@@ -62,12 +67,13 @@ class SqliteRequestQueue:
         is_synced: bool = False,
         is_kept: bool = True,
         report: Callable[[str], None] = lambda _: None,
+        on_over: Callable[[EndedRequest], None] | None = None,
     ) -> None:
         """Open the file, or make it. Without leases, whoever had it open before is its owner no longer.
 
         With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns. A file that is
         not to be kept is never waited for to reach the disk. Of damage, what was saved from it, and what was lost,
-        ``report`` is told.
+        ``report`` is told; and ``on_over`` of each request that is over, once that is kept.
 
         Raises:
             RequestQueueError: the file cannot be used, or was written by another version.
@@ -78,7 +84,9 @@ class SqliteRequestQueue:
             )
         self.lease_seconds = lease_seconds
         self._damage = DamageLog(report)
+        self._on_over = on_over
         self._last_order = 0
+        self._reader = DatabaseReader(path)
         self._database = MendedDatabase(
             path,
             Opening(lambda connection: self._begin(connection, now), self._go_on),
@@ -172,7 +180,7 @@ class SqliteRequestQueue:
             return bool(rows)
 
         told = errors_json(errors)
-        return await self._run(
+        return await self._end(
             "finish",
             keep_output,
             request_id=request_id,
@@ -182,14 +190,15 @@ class SqliteRequestQueue:
             result_checksum=result_checksum(request_id, told, data),
             now=micros(now),
             is_claimed=is_claimed,
+            size_bytes=None if data is None else len(data),
         )
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
-        return bool(await self._run("cancel", erase_inputs, request_id=request_id, now=micros(now)))
+        return bool(await self._end("cancel", erase_inputs, request_id=request_id, now=micros(now)))
 
     async def expire(self, *, now: datetime, limit: int = AT_ONCE) -> list[str]:
         await self._database.calm()
-        return await self._run("expire", erase_inputs, now=micros(now), limit=limit)
+        return await self._end("expire", erase_inputs, now=micros(now), limit=limit)
 
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
         def forget_deliveries(connection: sqlite3.Connection, rows: Rows) -> int:
@@ -225,7 +234,7 @@ class SqliteRequestQueue:
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
     ) -> bool:
         status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
-        return await self._run(
+        return await self._end(
             "finish_delivery",
             record_attempt(attempt, then="erase_output"),
             request_id=request_id,
@@ -263,6 +272,18 @@ class SqliteRequestQueue:
             kept_aside=[each.name for each in self._database.kept_aside],
         )
 
+    async def search(self, which: RequestFilter, *, before: int | None, limit: int) -> list[FoundRequest]:
+        return await self._reader.search(which, before=before, limit=limit)
+
+    async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
+        return await self._reader.starting_with(prefix, over_after=over_after, limit=limit)
+
+    async def status_counts(self) -> dict[str, dict[RequestStatus, int]]:
+        counts: dict[str, dict[RequestStatus, int]] = {}
+        for row in await self._run("status_counts", each_row(dict)):
+            counts.setdefault(row["deployment_id"], {})[RequestStatus(row["status"])] = row["number"]
+        return counts
+
     async def close(self) -> None:
         if self.lease_seconds is None:
             with contextlib.suppress(
@@ -274,6 +295,25 @@ class SqliteRequestQueue:
     async def _end_late_leases(self, now: datetime) -> None:
         await self._run("count_interruptions", how_many, now=micros(now))
         await self._run("end_late_leases", how_many, now=micros(now))
+
+    async def _end(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
+        """The same as ``_run``; then tell of each request that is over by it."""
+        tell = self._on_over
+        if tell is None:
+            return await self._run(name, then, **parameters)
+        over: Rows = []
+
+        def noting(connection: sqlite3.Connection, rows: Rows) -> T:
+            over[:] = [row for row in rows if row["over_at"] is not None]
+            return then(connection, rows)
+
+        result = await self._run(name, noting, **parameters)
+        for row in over:
+            with contextlib.suppress(
+                ValueError, TypeError, OverflowError
+            ):  # the disk made something else of it
+                tell(ended_request(row))
+        return result
 
     async def _run(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
         """In one transaction, run a query and do with its rows what follows from them; the caller is its owner."""

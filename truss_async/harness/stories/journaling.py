@@ -42,6 +42,9 @@ class JournalingQueue:
         self.counts = queue.counts
         self.open_by_deployment = queue.open_by_deployment
         self.health = queue.health
+        self.search = queue.search
+        self.starting_with = queue.starting_with
+        self.status_counts = queue.status_counts
         self.close = queue.close
 
     async def enqueue(self, request: NewRequest) -> None:

@@ -1,0 +1,106 @@
+"""``truss-async requests``"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..client.refusals import one_line
+from ..clock import SYSTEM_CLOCK
+from ..contract import RequestStatus
+from ..contract.harness_calls import RequestList, RequestSummary
+from ..errors import SettingsError
+from .connection import HARNESS_HERE, Connection
+from .options import AsJson, flag, own_option, print_json, variable
+
+DEFAULT_LIMIT = 20
+WATCH_SECONDS = 2.0
+
+
+def requests(
+    *,
+    status: Annotated[
+        RequestStatus | None,
+        Parameter(
+            help="Only those of this status, such as FAILED.",
+            env_var=variable("requests_status"),
+            show_choices=True,
+        ),
+    ] = None,
+    deployment: Annotated[
+        str | None,
+        Parameter(help="Only those of this deployment id.", env_var=variable("requests_deployment")),
+    ] = None,
+    since: Annotated[
+        str | None,
+        Parameter(
+            help="Only what was accepted since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
+            env_var=variable("requests_since"),
+        ),
+    ] = None,
+    limit: Annotated[
+        int, Parameter(help="So many at most, the latest ones.", env_var=variable("requests_limit"))
+    ] = DEFAULT_LIMIT,
+    after: Annotated[
+        str | None, own_option("after", "Go on after the page before: what it named as `next`.")
+    ] = None,
+    watch: Annotated[bool, flag("watch", "Show the list again every 2 seconds, until Ctrl-C.")] = False,
+    connection: Connection = HARNESS_HERE,
+    as_json: AsJson = False,
+) -> None:
+    """List the async requests of a harness, the latest first, and how many there are of each status.
+
+    A request is listed until an hour after it was over.
+
+    Example:
+        truss-async requests
+        truss-async requests --status FAILED --since 1h
+        truss-async requests --json --limit 1000
+    """
+    if limit < 1:
+        raise SettingsError("--limit: must be 1 or more")
+    with connection.to_harness() as client:
+        while True:
+            found = client.requests(
+                status=None if status is None else status.value,
+                deployment=deployment,
+                since=since,
+                limit=limit,
+                after=after,
+            )
+            _print(found, as_json=as_json)
+            if not watch:
+                return
+            SYSTEM_CLOCK.block(WATCH_SECONDS)
+            if not as_json:
+                print()
+
+
+def _print(found: RequestList, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.model_dump_json())
+        return
+    counts = [f"{number} {status}" for status, number in found.counts.items() if number]
+    print(", ".join(counts) if counts else "no requests")
+    _print_rows(found.requests)
+    if found.next is not None:
+        print(f"more: --after {found.next}", flush=True)
+
+
+def _print_rows(rows: Sequence[RequestSummary]) -> None:
+    if not rows:
+        return
+    print(
+        f"\n{'request id':<32}  {'accepted (UTC)':<19}  {'status':<14}  {'queue':>9}  {'model':>9}  webhook"
+    )
+    for each in rows:
+        error = f"  {each.errors[0].code}" if each.errors else ""
+        print(
+            f"{one_line(each.request_id):<32}  {each.created_at:%Y-%m-%d %H:%M:%S}  {each.status.value:<14}"
+            f"  {_seconds(each.queue_seconds):>9}  {_seconds(each.model_seconds):>9}"
+            f"  {each.webhook_status.value}{one_line(error)}"
+        )
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.3f} s"

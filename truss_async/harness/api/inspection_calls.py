@@ -1,0 +1,145 @@
+"""The harness's own calls that show requests and their lines, and halt the queue. What they show is put together in ``inspection``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...contract import RequestStatus
+from ...contract.harness_calls import DeploymentQueue, LogLines, QueueState, RequestList, RequestView
+from ...contract.moments import moment
+from ..inspection import (
+    DEFAULT_LISTED,
+    MAX_LISTED,
+    MAX_VIEWED_LINES,
+    AmbiguousIdError,
+    Wanted,
+    full_id,
+    list_requests,
+    view_of,
+)
+from .async_calls import at_time_of_day, known
+from .own_calls import deliveries_of, record_of
+from .refusals import bad_request
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from starlette.requests import Request
+
+    from .calls import ApiParts, IncomingCall
+
+_MOST_DIGITS = 18
+
+
+async def requests(parts: ApiParts, call: IncomingCall) -> RequestList:
+    """Requests, the latest first, page by page, and how many there are of each status."""
+    asked = call.request
+    wanted = Wanted(
+        status=_status(asked),
+        deployment_id=asked.query_params.get("deployment"),
+        since=_since(asked, now=parts.clock.time_of_day(parts.clock.now())),
+        limit=_number(asked, "limit", most=MAX_LISTED) or DEFAULT_LISTED,
+        after=_number(asked, "after"),
+    )
+    return await list_requests(parts.queue, wanted, clock=parts.clock)
+
+
+async def view(parts: ApiParts, call: IncomingCall) -> RequestView:
+    """All that is known of a request, by its id, or the beginning of it."""
+    request_id = await meant(parts, call.values["request_id"])
+    record = await known(parts, request_id)
+    deployments = {each.id: each for each in parts.deployments}
+    served = deployments.get(record.status.deployment_id or "")
+    return view_of(
+        at_time_of_day(record_of(parts, record), clock=parts.clock),
+        await deliveries_of(parts, request_id),
+        parts.lines.latest(request_id=request_id, limit=MAX_VIEWED_LINES).lines,
+        output_url=None if served is None else served.output_url,
+    )
+
+
+async def log_lines(parts: ApiParts, call: IncomingCall) -> LogLines:
+    """What replicas wrote: the latest lines, or those after a number; of a request, or of all."""
+    asked = call.request
+    given = asked.query_params.get("request_id")
+    return parts.lines.latest(
+        request_id=None if given is None else await meant(parts, given),
+        after=_number(asked, "after"),
+        limit=_number(asked, "limit", most=MAX_LISTED) or DEFAULT_LISTED,
+    )
+
+
+async def queue(parts: ApiParts, _: IncomingCall) -> QueueState:
+    """What waits and runs of each deployment."""
+    states = []
+    for each in parts.deployments:
+        counts, health = await parts.queue.counts(each.id), each.health()
+        states.append(
+            DeploymentQueue(
+                deployment_id=each.id,
+                model=health.model,
+                replicas_ready=health.replicas_ready,
+                queued=counts.queued,
+                in_progress=counts.in_progress,
+            )
+        )
+    is_paused = all(each.dispatcher.is_paused for each in parts.deployments)
+    return QueueState(is_paused=is_paused, deployments=states)
+
+
+async def pause(parts: ApiParts, call: IncomingCall) -> QueueState:
+    """Accept requests, and begin no inference attempt until the queue is resumed."""
+    for each in parts.deployments:
+        each.dispatcher.pause()
+    return await queue(parts, call)
+
+
+async def resume(parts: ApiParts, call: IncomingCall) -> QueueState:
+    """Begin inference attempts again."""
+    for each in parts.deployments:
+        each.dispatcher.resume()
+    return await queue(parts, call)
+
+
+async def meant(parts: ApiParts, given: str) -> str:
+    """The id of the request that was given by its id, or by the beginning of it.
+
+    Raises:
+        CallRefusedError: 400, several begin so.
+    """
+    try:
+        return await full_id(parts.queue, given, now=parts.clock.now()) or given
+    except AmbiguousIdError as error:
+        raise bad_request(str(error)) from None
+
+
+def _status(asked: Request) -> RequestStatus | None:
+    text = asked.query_params.get("status")
+    if text is None:
+        return None
+    try:
+        return RequestStatus(text)
+    except ValueError:
+        raise bad_request(f"status: give one of {', '.join(each.value for each in RequestStatus)}") from None
+
+
+def _since(asked: Request, *, now: datetime) -> datetime | None:
+    text = asked.query_params.get("since")
+    if text is None:
+        return None
+    try:
+        return moment(text, now=now)
+    except ValueError as error:
+        raise bad_request(f"since: {error}") from None
+
+
+def _number(asked: Request, name: str, *, most: int | None = None) -> int | None:
+    text = asked.query_params.get(name)
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+        found = int(text)
+        if most is None or 1 <= found <= most:
+            return found
+    what = "what `next` said" if most is None else f"a number from 1 to {most}"
+    raise bad_request(f"{name}: give {what}")
