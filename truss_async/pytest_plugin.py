@@ -23,9 +23,9 @@ MARKER = "async_harness"
 SIGNING_KEY = "whsec_" + "testsonly0" * 4
 OUTPUT_URL = "TRUSS_ASYNC_OUTPUT_URL"
 
-_SERVED = ("model", "truss_dir", "model_url", "deployments")
+_SERVED = ("model", "truss_dir", "model_url", "deployments", "chain")
 _NOTHING_TO_SERVE = (
-    "async_harness has nothing to serve: mark the test with @pytest.mark.async_harness(model=…), truss_dir=… or "
+    "async_harness has nothing to serve: mark the test with @pytest.mark.async_harness(model=…), truss_dir=…, chain=… or "
     "model_url=…, return one of these from a fixture async_harness_settings, or run pytest with --truss DIR"
 )
 _HARNESS = pytest.StashKey["Harness"]()
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(**settings): settings of the fixture async_harness (model, truss_dir, model_url, and all others of "
+        f"{MARKER}(**settings): settings of the fixture async_harness (model, truss_dir, chain, model_url, and all others of "
         "truss_async.HarnessSettings); allow= names problems that shall not fail the test: model_errors, "
         "webhook_failures, unfinished_requests",
     )

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from ..contract.faults import FaultRule
 from ..errors import SettingsError
 from ..harness.settings import HarnessSettings
-from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
+from ..replicas.settings import PYTHON_ONLY, DeploymentSettings, split_chain
 from .connection import DEFAULT_URL
 from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fields_of, variable
 from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_secrets_of
@@ -34,6 +34,10 @@ _FOLDERS = inspect.Parameter(
         Path,
         Parameter.combine(
             option(HarnessSettings, "truss_dir"),
+            Parameter(
+                help="The truss to serve, a folder with a config.yaml, or the chain, a Python file, as CHAIN.py or "
+                "CHAIN.py:ENTRY_POINT; of several, the folder's name is the model id."
+            ),
             Parameter(env_var_split=lambda _type, value, **_: value.split(os.pathsep)),
         ),
     ],
@@ -61,7 +65,7 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
         "restart_threshold_seconds": _named("--restart-threshold"),
     },
     defaults={"state_dir": STATE_DIR},
-    without=["truss_dir", "deployments", "faults", *PYTHON_ONLY],
+    without=["truss_dir", "chainlets", "deployments", "faults", *PYTHON_ONLY],
     own=[
         _FOLDERS,
         _file("deployments"),
@@ -71,7 +75,7 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
     ],
 )
 def serve(**values: Any) -> None:
-    """Serve trusses as Baseten does, on this machine: async requests, retries, signed webhooks.
+    """Serve trusses and chains as Baseten does, on this machine: async requests, retries, signed webhooks.
 
     Says `listening on URL` once it accepts requests; the model may load longer. A restart on the same state folder
     goes on where it stopped. Ctrl-C ends it.
@@ -80,6 +84,7 @@ def serve(**values: Any) -> None:
         truss-async serve path/to/truss --webhook-secret-file secrets.txt
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
         truss-async serve truss-1 truss-2
+        truss-async serve my_chain.py
         truss-async serve --deployments deployments.toml
         truss-async serve path/to/truss --faults faults.toml
     """
@@ -107,7 +112,7 @@ def serve(**values: Any) -> None:
             (STATE_DIR / ".gitignore").write_text("*\n")
         print(line, flush=True)
         url = line.removeprefix("listening on ")
-        if url != line and settings.chain_id is None and not settings.deployments:
+        if url != line and settings.chain_id is None and settings.chain is None and not settings.deployments:
             print(f"next: {_submit_line(url, settings)}", file=sys.stderr, flush=True)
 
     run(settings, announce=announce)
@@ -117,7 +122,7 @@ def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
     """The values of the settings: one folder is a setting as it is, several are deployments."""
     folders, file = values.pop("truss_dir", ()), values.pop("deployments")
     if len(folders) < 2 and file is None:
-        return {**values, "truss_dir": folders[0] if folders else None}
+        return {**values, **_one_to_serve(*folders)}
     if folders and file is not None:
         raise SettingsError("give truss folders or --deployments, not both")
 
@@ -126,6 +131,12 @@ def _what_to_serve(values: dict[str, Any]) -> dict[str, Any]:
     shared = {name: values.pop(name) for name in DeploymentSettings.model_fields if name in values}
     made = deployments_of_folders(folders, shared) if file is None else read_deployments(file, shared)
     return {**values, "deployments": made}
+
+
+def _one_to_serve(path: Path | None = None) -> dict[str, Any]:
+    if path is not None and split_chain(str(path)) is not None:
+        return {"chain": str(path)}
+    return {"truss_dir": path}
 
 
 def _secrets(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
+_CHAIN = re.compile(r"https?://(chain-|[^/]+/chain/)")
 _FIRST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 2.0
 _POLL_FACTOR = 1.5
@@ -37,6 +39,8 @@ _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 
 class PlatformClient:
     """Calls one model. ``url`` is ``https://model-ID.api.baseten.co`` or a harness's ``http://127.0.0.1:8090``.
+
+    Or one chain, at ``https://chain-ID.api.baseten.co`` or a harness's ``http://127.0.0.1:8090/chain/ID``.
 
     ``target`` is ``production``, ``development``, ``environments/ENV``, ``deployment/ID``, or nothing on a regional
     host. Everything that goes wrong is an ``ApiError`` of one line.
@@ -53,6 +57,7 @@ class PlatformClient:
     ) -> None:
         self.url = _checked_url(url)
         self._target = target.strip("/")
+        self._async_call = "async_run_remote" if _CHAIN.match(self.url) else "async_predict"
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._http = TimedHttp(
@@ -90,7 +95,7 @@ class PlatformClient:
             raise SettingsError(explained(error)) from None
         except ValueError as error:
             raise SettingsError(f"model_input cannot be sent as JSON: {error}") from None
-        return self._call("POST", self._target_path("async_predict"), AsyncPredictAccepted, content=body)
+        return self._call("POST", self._target_path(self._async_call), AsyncPredictAccepted, content=body)
 
     def queue_status(self) -> QueueStatus:
         """How many async requests of the target wait, and how many are being worked on."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..replicas.chains import ChainSource, Sources, deployments_of_chain, generate_chain
 
 if TYPE_CHECKING:
+    from ..replicas.chains import Chain
     from ..replicas.chains.wiring import Platform
     from ..replicas.settings import DeploymentSettings
     from .settings import HarnessSettings
@@ -50,6 +51,14 @@ async def generate_chains(
         folder = into / f"chain-{number}"
         await asyncio.to_thread(folder.mkdir)
         chain = await generate_chain(source, into=folder, python=each.python)
-        served += deployments_of_chain(chain, each, platform=platform)
+        chainlets = deployments_of_chain(chain, each, platform=platform)
+        report(_introduction(chain, url=f"{platform.url}/chain/{chainlets[0].chain_id}"))
+        served += chainlets
         sources.append(Sources.of(chain))
     return GeneratedChains(settings.serving(tuple(served)), tuple(sources))
+
+
+def _introduction(chain: Chain, *, url: str) -> str:
+    others = ", ".join(each.name for each in chain.others)
+    with_others = f" with {others}" if others else ""
+    return f"the chain {chain.name} is {chain.entry_point.name}{with_others}: truss-async submit INPUT --url {url}"

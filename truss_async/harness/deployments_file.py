@@ -1,4 +1,4 @@
-"""Several deployments in one harness: truss folders side by side, or a TOML file that describes them."""
+"""Several deployments in one harness: truss folders and chains side by side, or a TOML file that describes them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import SettingsError, explained
-from ..replicas.settings import PYTHON_ONLY, DeploymentSettings
+from ..replicas.settings import OF_A_CHAIN, PYTHON_ONLY, DeploymentSettings, split_chain
 from .toml_files import read_toml
 
 _TABLE = "deployment"
+_CHAIN_TABLE = "chain"
+_FILE = "file"
+_CHAINLETS = "chainlets"
 _PATHS = ("truss_dir", "secrets_dir", "python", "cache_dir")
 
 
 def deployments_of_folders(
     folders: Sequence[Path], values: Mapping[str, Any]
 ) -> tuple[DeploymentSettings, ...]:
-    """One deployment for each folder, whose name is the model id; what they share is in ``values``.
+    """One deployment for each folder, whose name is the model id, and for each file of a chain; what they share is in ``values``.
 
     Raises:
         SettingsError: a value is none that a deployment can have.
     """
     made = []
     for folder in folders:
+        if split_chain(str(folder)) is not None:
+            made.append(_deployment({**values, "chain": str(folder)}, where=str(folder)))
+            continue
         model_id = re.sub(r"[^A-Za-z0-9_]", "_", folder.absolute().name)[:63]
         own = {"truss_dir": folder, "model_id": model_id, "deployment_id": f"{model_id}1"}
         made.append(_deployment({**values, **own}, where=str(folder)))
@@ -34,7 +40,7 @@ def deployments_of_folders(
 
 
 def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentSettings, ...]:
-    """The deployments of a TOML file, each a table ``[[deployment]]`` with the settings of a deployment.
+    """The deployments of a TOML file: a table ``[[deployment]]`` with the settings of each, ``[[chain]]`` for a chain.
 
     Paths are relative to the file; ``values`` stand for what a table does not say.
 
@@ -42,22 +48,60 @@ def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentS
         SettingsError: the file cannot be read, or says what it must not.
     """
     content = read_toml(file)
-    tables = content.pop(_TABLE, None)
+    deployments, chains = _tables(content, _TABLE, file), _tables(content, _CHAIN_TABLE, file)
     if content:
-        raise SettingsError(f"{file}: unknown key {next(iter(content))}; there is only [[{_TABLE}]]")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise SettingsError(f"{file} describes no deployment; begin each one with [[{_TABLE}]]")
-    return tuple(
-        _deployment({**values, **_own_values(table, file)}, where=f"{file}, {_TABLE} {number}")
-        for number, table in enumerate(tables, 1)
+        raise SettingsError(
+            f"{file}: unknown key {next(iter(content))}; there are only [[{_TABLE}]] and [[{_CHAIN_TABLE}]]"
+        )
+    if not deployments and not chains:
+        raise SettingsError(
+            f"{file} describes no deployment; begin each one with [[{_TABLE}]] or [[{_CHAIN_TABLE}]]"
+        )
+    return (
+        *(
+            _deployment({**values, **_own_values(table, file)}, where=f"{file}, {_TABLE} {number}")
+            for number, table in enumerate(deployments, 1)
+        ),
+        *(
+            _deployment({**values, **_chain_values(table, file, where)}, where=where)
+            for number, table in enumerate(chains, 1)
+            for where in (f"{file}, {_CHAIN_TABLE} {number}",)
+        ),
     )
 
 
-def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
-    own = {
+def _tables(content: dict[str, Any], name: str, file: Path) -> list[dict[str, Any]]:
+    tables = content.pop(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{file} describes no {name}; begin each one with [[{name}]]")
+    return tables
+
+
+def _chain_values(table: dict[str, Any], file: Path, where: str) -> dict[str, Any]:
+    """What a table says of a chain: its ``file``, and tables of its own for single chainlets."""
+    if not isinstance(named := table.get(_FILE), str) or split_chain(named) is None:
+        raise SettingsError(
+            f'{where}: give its {_FILE}, as in {_FILE} = "my_chain.py" or "my_chain.py:EntryPoint"'
+        )
+    chainlets = table.get(_CHAINLETS, {})
+    if not isinstance(chainlets, dict) or not all(isinstance(own, dict) for own in chainlets.values()):
+        raise SettingsError(
+            f"{where}: write what differs for a chainlet in a table [{_CHAIN_TABLE}.{_CHAINLETS}.CLASS]"
+        )
+    own = {key: value for key, value in table.items() if key not in (_FILE, _CHAINLETS)}
+    differing = {name: _with_paths(values, file) for name, values in chainlets.items()}
+    return {**_with_paths(own, file), "chain": str(file.parent / named), _CHAINLETS: differing}
+
+
+def _with_paths(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    return {
         key: file.parent / value if key in _PATHS and isinstance(value, str) else value
         for key, value in table.items()
     }
+
+
+def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
+    own = _with_paths(table, file)
     if "deployment_id" not in own and isinstance(named := own.get("model_id") or own.get("chain_id"), str):
         own["deployment_id"] = f"{named}1"
     return own
@@ -70,7 +114,7 @@ def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:
     try:
         deployment = DeploymentSettings(**values)
     except ValidationError as error:
-        known = [name for name in DeploymentSettings.model_fields if name not in PYTHON_ONLY]
+        known = [name for name in DeploymentSettings.model_fields if name not in (*PYTHON_ONLY, *OF_A_CHAIN)]
         raise SettingsError(f"{where}: {explained(error, known=known)}") from None
     if not deployment.serves_something:
         raise SettingsError(f"{where}: give a truss folder or a model URL")

@@ -40,6 +40,31 @@ class PluginFinder(importlib.abc.MetaPathFinder):
         return importlib.machinery.PathFinder.find_spec(fullname, [self._folder])
 
 
+class SourceLoader(importlib.machinery.SourceFileLoader):
+    """Loads modules from copies, as what they are copies of: tracebacks and debuggers name the files that can be edited."""
+
+    copies = ""
+    originals = ""
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        original = path.replace(self.copies, self.originals, 1)
+        return compile(self.get_data(path), original, "exec", dont_inherit=True)
+
+
+def load_as(copies: str, originals: str) -> None:
+    """Let what is imported from one folder say that it comes from another."""
+    loader = type("SourceLoader", (SourceLoader,), {"copies": copies, "originals": originals})
+    hook = importlib.machinery.FileFinder.path_hook((loader, importlib.machinery.SOURCE_SUFFIXES))
+
+    def hook_for_copies(path: str) -> Any:
+        if path != copies and not path.startswith(f"{copies}/"):
+            raise ImportError(path)
+        return hook(path)
+
+    sys.path_hooks.insert(0, hook_for_copies)
+
+
 def die_with_parent() -> None:
     """Where the system can: end this process with the one that started it, even if nobody is left to see to that."""
     with contextlib.suppress(ImportError, OSError, AttributeError):
@@ -157,6 +182,8 @@ def main(settings: dict[str, Any]) -> None:
     if settings["plugin_dir"]:
         sys.meta_path.insert(0, PluginFinder(settings["plugin_dir"]))
 
+    if settings["packages_source"]:
+        load_as(settings["packages_dir"], settings["packages_source"])
     look_in_own_folders("_truss_shared", settings)
     if settings["is_chainlet"]:
         with contextlib.suppress(ImportError):  # not all that a chain can hold needs it

@@ -49,6 +49,8 @@ class ServerFolders:
     plugin_dir: str | None
     is_chainlet: bool = False
     """Whether an installed truss, too, is to look there: what a chain imports reads its addresses and its key."""
+    packages_source: str | None = None
+    """What the packages are a copy of; their code names the files there as those that it comes from."""
 
 
 class ServerProcess:

@@ -1,5 +1,6 @@
 """What a deployment serves and how, each option declared once: the flag, the environment variable and the help come from here."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +14,14 @@ OF_A_CHAIN = ("chain", "chainlets")
 """Fields that say what chain to serve; a file has a table of its own for them."""
 
 OnFull = Literal["queue", "reject"]
+_CHAIN = re.compile(r"(?P<file>.+\.py)(?::(?P<entry_point>[^\W\d]\w*))?")
 _ID = r"^[A-Za-z0-9_]{1,64}$"
+
+
+def split_chain(text: str) -> tuple[Path, str | None] | None:
+    """The file of a chain and the class of its entry point, from ``my_chain.py`` or ``my_chain.py:EntryPoint``; None: it is neither."""
+    found = _CHAIN.fullmatch(text)
+    return (Path(found["file"]), found["entry_point"]) if found else None
 
 
 class DeploymentSettings(BaseModel):

@@ -175,7 +175,8 @@ class ProcessReplica:
         dynamic_config_dir.mkdir(exist_ok=True)
         environment_name = self._runs.settings.environment
         named = json.dumps({"name": environment_name}) if environment_name else ""
-        wired = self._runs.wiring.dynamic_config if self._runs.wiring else {}
+        wiring = self._runs.wiring
+        wired = wiring.dynamic_config if wiring else {}
         for name, content in {"environment": named, **wired}.items():
             (dynamic_config_dir / name).write_text(content, encoding="utf-8")
         plugin_dir = None
@@ -192,13 +193,14 @@ class ProcessReplica:
             crash_file=str(self._workdir / "crashed"),
             packages_dir=None if context.packages_dir is None else str(context.packages_dir),
             plugin_dir=None if plugin_dir is None else str(plugin_dir),
-            is_chainlet=self._runs.wiring is not None,
+            is_chainlet=wiring is not None,
+            packages_source=str(wiring.source) if wiring and wiring.source else None,
         )
 
     def _rename(self, text: str) -> str:
         """Let tracebacks name the files that the user can edit."""
         image, truss_dir, wiring = self._workdir / "image", self._runs.truss_dir, self._runs.wiring
-        packages = truss_dir / "packages" if wiring is None else wiring.source
+        packages = (wiring and wiring.source) or truss_dir / "packages"
         for copy, original in (
             (image / "app" / "model", truss_dir / "model"),
             (image / "packages", packages),

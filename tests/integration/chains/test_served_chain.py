@@ -70,14 +70,17 @@ def test_an_error_is_told_with_the_users_file_and_line(served: Served) -> None:
     request_id = served.http.post("/async_run_remote", json=body).json()["request_id"]
     result = served.receiver.wait_for(request_id, timeout_seconds=60).result
     assert result is not None
-    assert "3 is odd" in result.errors[0].message
+    told = result.errors[0].message
+    assert "3 is odd" in told
     (request,) = [each for each in served.harness.requests if each.request_id == request_id]
     line = 1 + next(
         number
         for number, text in enumerate(served.file.read_text().splitlines())
         if "raise ValueError" in text
     )
-    assert f'File "{served.file}", line {line}, in run_remote' in request.story
+    place = f'File "{served.file}", line {line}, in run_remote'
+    assert place in request.story
+    assert place in told
     assert request.story.count("halving 3") == 2, "the stub makes two attempts"
 
 

@@ -76,6 +76,13 @@ def test_a_folder_that_is_no_truss_is_one_line(command_line: CommandLine) -> Non
     assert "absent" in outcome.error_line
 
 
+def test_a_file_that_is_no_chain_is_one_line(command_line: CommandLine) -> None:
+    for words in (["absent.py:Entry"], ["--chain", "absent.py"]):
+        outcome = command_line.run_installed("serve", *words)
+        assert (outcome.code, outcome.stdout) == (1, "")
+        assert "there is no absent.py: give the Python file of a chain" in outcome.error_line
+
+
 def test_time_delivery_and_durability_are_options(
     platform: ScriptedPlatform, command_line: CommandLine
 ) -> None:

@@ -31,6 +31,12 @@ def test_submit_sends_what_the_platform_reads(platform: ScriptedPlatform, client
     assert AsyncPredictRequest.model_validate_json(call.body).priority == 2
 
 
+def test_a_chain_is_called_by_its_words(platform: ScriptedPlatform) -> None:
+    platform.answer("POST", "/chain/report/production/async_run_remote", 201, {"request_id": REQUEST_ID})
+    with PlatformClient(f"{platform.url}/chain/report", api_key="k") as client:
+        assert client.submit(model_input=1).request_id == REQUEST_ID
+
+
 @pytest.mark.parametrize(
     ("target", "path"),
     [

@@ -39,6 +39,24 @@ def test_a_file_describes_deployments_with_paths_of_its_own(tmp_path: Path) -> N
     assert (second.name, second.deployment_id, second.environment) == ("ocr", "next", "staging")
 
 
+def test_a_file_describes_chains_and_what_differs_for_a_chainlet(tmp_path: Path) -> None:
+    file = tmp_path / "deployments.toml"
+    file.write_text(
+        f"{TWO}\n[[chain]]\nfile = 'chains/my_chain.py:Entry'\nchain_id = 'mine'\n"
+        "[chain.chainlets.Half]\nreplicas = 3\nsecrets_dir = 'secrets'\n"
+    )
+    *_, chain = read_deployments(file, {"install": False})
+    assert (chain.chain, chain.chain_id) == (str(tmp_path / "chains" / "my_chain.py:Entry"), "mine")
+    assert chain.chainlets == {"Half": {"replicas": 3, "secrets_dir": tmp_path / "secrets"}}
+    assert chain.install is False
+
+
+def test_chains_and_trusses_are_served_side_by_side() -> None:
+    chain, truss = deployments_of_folders([Path("a/my_chain.py:Entry"), Path("b")], {"replicas": 2})
+    assert (chain.chain, chain.replicas, chain.truss_dir) == ("a/my_chain.py:Entry", 2, None)
+    assert truss.truss_dir == Path("b")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -46,7 +64,13 @@ def test_a_file_describes_deployments_with_paths_of_its_own(tmp_path: Path) -> N
         ("", r"describes no deployment; begin each one with \[\[deployment\]\]"),
         ("deployment = 1", "describes no deployment"),
         ("deployment = [1]", "describes no deployment"),
-        ("[[deployments]]", r"unknown key deployments; there is only \[\[deployment\]\]"),
+        ("[[deployments]]", r"unknown key deployments; there are only \[\[deployment\]\] and \[\[chain\]\]"),
+        ("chain = 1", "describes no chain"),
+        ("[[chain]]", r"chain 1: give its file, as in file = "),
+        ("[[chain]]\nfile = 'my_chain'", r"chain 1: give its file, as in file = "),
+        ("[[chain]]\nfile = 'c.py'\ntruss_dir = 'x'", "chain 1: give a chain or a model, not both"),
+        ("[[chain]]\nfile = 'c.py'\nchainlets = 1", r"in a table \[chain\.chainlets\.CLASS\]"),
+        ("[[chain]]\nfile = 'c.py'\nreplicsa = 1", "chain 1: unknown key replicsa"),
         (
             "[[deployment]]\ntruss_folder = 1",
             "deployment 1: unknown key truss_folder; there are: truss_dir, model_url",

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from truss_async.replicas.launcher import MarkedLines, by_the_line, fail_on_exits
+from truss_async.replicas.launcher import MarkedLines, by_the_line, fail_on_exits, load_as
 
 
 def test_each_line_printed_for_a_request_is_marked_with_its_id() -> None:
@@ -63,3 +66,21 @@ def test_an_error_of_the_loading_stays_what_it_is() -> None:
     fail_on_exits(object)
     with pytest.raises(ValueError, match=r"^no weights$"):
         Wrapper()._load_impl()
+
+
+def test_a_module_that_is_imported_from_a_copy_names_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, originals = tmp_path / "copies", tmp_path / "originals"
+    (copies / "half_package").mkdir(parents=True)
+    (copies / "half_package" / "__init__.py").touch()
+    (copies / "half_package" / "half.py").write_text("def half(n):\n    return n / 0\n")
+    monkeypatch.setattr(sys, "path_hooks", list(sys.path_hooks))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(copies)])
+    load_as(str(copies), str(originals))
+    half = importlib.import_module("half_package.half")
+    with pytest.raises(ZeroDivisionError) as raised:
+        half.half(1)
+    assert Path(raised.traceback[-1].path) == originals / "half_package" / "half.py"
+    assert half.__file__ == str(copies / "half_package" / "half.py"), "what lies beside it is found there"
+    assert not (copies / "half_package" / "__pycache__").exists()

@@ -12,10 +12,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...errors import HarnessError, explained
+from ..settings import split_chain
 
 CHAINLET_PREFIX: Final = "chainlet_"
 """Truss puts it before the class name, for the folder of a chainlet's truss."""
-_SOURCE: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<entry_point>[^\W\d]\w*))?")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,17 @@ class ChainSource:
         """What ``my_chain.py`` or ``my_chain.py:EntryPoint`` means.
 
         Raises:
-            HarnessError: it is neither.
+            HarnessError: it is neither, or there is no such file.
         """
-        found = _SOURCE.fullmatch(text)
+        found = split_chain(text)
         if found is None:
             raise HarnessError(
                 f"{text} is no chain: give a Python file, and after a colon the class of its entry point if it marks none"
             )
-        return cls(Path(found["file"]), found["entry_point"])
+        source = cls(*found)
+        if not source.file.is_file():
+            raise HarnessError(f"there is no {source.file}: give the Python file of a chain")
+        return source
 
     @property
     def folder(self) -> Path:
@@ -71,6 +74,11 @@ class _Config(BaseModel):
     model_metadata: _ModelMetadata | None = Field(default_factory=_ModelMetadata)
 
     @property
+    def is_generated(self) -> bool:
+        """Whether truss wrote it, for a class of the chain."""
+        return self.model_metadata is not None and self.model_metadata.chains_metadata is not None
+
+    @property
     def services(self) -> Mapping[str, str]:
         """By the classes of the chainlets that it calls, the names that they are displayed under."""
         metadata = self.model_metadata and self.model_metadata.chains_metadata
@@ -82,12 +90,16 @@ class _Config(BaseModel):
 
 @dataclass(frozen=True)
 class Chainlet:
-    """One model of a chain. ``calls`` are the class names of those that it depends on."""
+    """One model of a chain. ``calls`` are the class names of those that it depends on.
+
+    ``is_generated``: it was made of a class in the chain's files, which are its packages; else it is a truss that the chain includes.
+    """
 
     name: str
     display_name: str
     truss_dir: Path
     calls: tuple[str, ...]
+    is_generated: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ def read_chain(folder: Path, source: ChainSource) -> Chain:
     }
     display_names = {name: shown for _, config in configs.values() for name, shown in config.services.items()}
     chainlets = {
-        name: Chainlet(name, display_names.get(name, name), path, tuple(config.services))
+        name: Chainlet(name, display_names.get(name, name), path, tuple(config.services), config.is_generated)
         for name, (path, config) in configs.items()
     }
     entry_points = [each for each in chainlets.values() if each.name not in display_names]

@@ -34,7 +34,7 @@ async def generate_chain(source: ChainSource, *, into: Path, python: Path | None
     ``python`` is the interpreter that imports the chain's file, this one by default: it needs truss, and what that file imports.
 
     Raises:
-        HarnessError: there is no such file, or truss refuses it; in truss's own words.
+        HarnessError: truss refuses it; in truss's own words.
     """
     _check(source, into)
     interpreter = Path(sys.executable) if python is None else find_python(python)
@@ -61,8 +61,6 @@ async def generate_chain(source: ChainSource, *, into: Path, python: Path | None
 
 
 def _check(source: ChainSource, into: Path) -> None:
-    if not source.file.is_file():
-        raise HarnessError(f"there is no {source.file}: give the Python file of a chain")
     if into.resolve().is_relative_to(source.folder.resolve()):
         raise HarnessError(
             f"{source.file} lies in {source.folder}, which holds the folder for temporary files, {tempfile.gettempdir()}, "

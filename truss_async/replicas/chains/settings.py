@@ -46,7 +46,6 @@ def deployments_of_chain(
         raise SettingsError(f"{chain.source.file} has no chainlet {unknown[0]}; it has {', '.join(names)}")
     chain_id = settings.chain_id or chain.id
     ids = {name: f"{chain_id}__{name}" for name in names}
-    wiring = wire(chain, chain_id=chain_id, ids=ids, platform=platform)
     shared = {
         name: getattr(settings, name)
         for name in DeploymentSettings.model_fields
@@ -61,7 +60,7 @@ def deployments_of_chain(
                 "model_id": ids[each.name],
                 "deployment_id": ids[each.name],
                 "model_name": each.name,
-                "wiring": wiring,
+                "wiring": wire(chain, each, chain_id=chain_id, ids=ids, platform=platform),
                 "is_entry_point": each is chain.entry_point,
             },
             settings.chainlets.get(each.name, {}),

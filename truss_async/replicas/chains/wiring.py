@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from .chain import Chain
+    from .chain import Chain, Chainlet
 
 _ADDRESSES: Final = "dynamic_chainlet_config"
 _KEY: Final = "TRUSS_SECRET_baseten_chain_api_key"
@@ -28,17 +28,19 @@ class Platform:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What is put round a chainlet. Its packages are a copy of the folder ``source``."""
+    """What is put round a chainlet. Its packages are a copy of the folder ``source``, unless it is a truss of its own."""
 
-    source: Path
+    source: Path | None
     dynamic_config: Mapping[str, str]
     environment: Mapping[str, str]
 
 
-def wire(chain: Chain, *, chain_id: str, ids: Mapping[str, str], platform: Platform) -> Wiring:
-    """The surroundings of each chainlet of the chain; ``ids`` are their deployments', by class name.
+def wire(
+    chain: Chain, chainlet: Chainlet, *, chain_id: str, ids: Mapping[str, str], platform: Platform
+) -> Wiring:
+    """The surroundings of a chainlet of the chain; ``ids`` are those of all their deployments, by class name.
 
-    As on the platform, each is told two addresses: of the chain's host, and of a gateway, where that host is named in a header.
+    As on the platform, it is told two addresses of each: of the chain's host, and of a gateway, where that host is named in a header.
     """
     netloc = urlsplit(platform.url).netloc
     port = netloc.rpartition(":")[2]
@@ -54,7 +56,7 @@ def wire(chain: Chain, *, chain_id: str, ids: Mapping[str, str], platform: Platf
         }
     host = urlsplit(platform.url).hostname or netloc
     return Wiring(
-        source=chain.source.folder,
+        source=chain.source.folder if chainlet.is_generated else None,
         dynamic_config={_ADDRESSES: json.dumps(addresses)},
         environment={_KEY: platform.key, **_past_proxies([host])},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def test_chainlets_are_told_the_addresses_and_the_key(monkeypatch: pytest.Monkey
         "no_proxy": "127.0.0.1",
     }
     assert wiring.source == Path("/home/me")
+
+
+def test_a_truss_that_a_chain_includes_keeps_its_own_packages() -> None:
+    included = replace(CHAIN, others=(replace(CHAIN.others[0], is_generated=False),))
+    entry, half = deployments_of_chain(included, DeploymentSettings(chain="report.py"), platform=PLATFORM)
+    assert (entry.wiring.source, half.wiring.source) == (Path("/home/me"), None)
 
 
 def test_a_change_of_a_file_is_told_from_a_new_time(tmp_path: Path) -> None:

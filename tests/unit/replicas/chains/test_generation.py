@@ -26,11 +26,6 @@ def test_only_what_truss_says_of_the_error_is_told() -> None:
     assert reason_of([], 3) == "it ended with status 3"
 
 
-def test_a_file_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"there is no nowhere\.py: give the Python file of a chain"):
-        asyncio.run(generate_chain(ChainSource(Path("nowhere.py")), into=tmp_path))
-
-
 def test_a_chain_beside_the_temporary_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "chain.py").touch()
     (tmp_path / "scratch").mkdir()
