@@ -43,9 +43,13 @@ def one_line(text: str) -> str:
 
 
 def _error_message(body: bytes) -> str | None:
-    """The platform's ``{"error": …}``."""
+    """The platform's ``{"error": …}``, with its ``detail`` where there is one."""
     try:
-        said = error_message(parse(body))
+        parsed = parse(body)
     except ValueError:
         return None
-    return None if said is None else one_line(said)
+    if isinstance(parsed, dict) and isinstance(parsed.get("error"), str):
+        said, detail = parsed["error"], parsed.get("detail")
+        return one_line(f"{said} ({detail})" if isinstance(detail, str) and detail else said)
+    told = error_message(parsed)
+    return None if told is None else one_line(told)

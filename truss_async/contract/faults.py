@@ -26,6 +26,12 @@ class FaultKind(str, Enum):
     MODEL_HANG = "model_hang"
     STORE_UNREACHABLE = "store_unreachable"
     STORE_FORBIDDEN = "store_forbidden"
+    SYNC_FULL = "sync_full"
+    CAPACITY_EXCEEDED = "capacity_exceeded"
+    PAYMENT_REQUIRED = "payment_required"
+    FORBIDDEN = "forbidden"
+    DEVELOPMENT_SCALED_TO_ZERO = "development_scaled_to_zero"
+    NOT_SET_UP = "not_set_up"
 
     @property
     def is_of_webhook(self) -> bool:
@@ -35,6 +41,11 @@ class FaultKind(str, Enum):
     @property
     def is_of_store(self) -> bool:
         return self.value.startswith("store_")
+
+    @property
+    def is_of_call(self) -> bool:
+        """Whether it refuses calls, before a request is accepted or a model is asked."""
+        return not self.value.startswith(("webhook_", "model_", "store_"))
 
 
 DEFAULT_SECONDS: Final = {
@@ -100,6 +111,10 @@ class FaultRule(BaseModel):
         if self.seconds is not None and self.kind not in DEFAULT_SECONDS:
             kinds = ", ".join(kind.value for kind in DEFAULT_SECONDS)
             raise ValueError(f"seconds: {self.kind.value} has no length; it is for {kinds}")
+        if self.kind.is_of_call and (self.request_id is not None or self.nth is not None):
+            raise ValueError(
+                f"request_id, nth: {self.kind.value} refuses calls before they become requests; give times or rate"
+            )
         return self
 
 

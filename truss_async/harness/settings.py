@@ -30,6 +30,7 @@ class CallLimits:
     async_calls_per_minute: int | None = limits.ASYNC_CALLS_PER_MINUTE
     status_calls_per_second: int | None = limits.STATUS_CALLS_PER_SECOND
     cancel_calls_per_second: int | None = limits.CANCEL_CALLS_PER_SECOND
+    queue_status_calls_per_second: int | None = limits.QUEUE_STATUS_CALLS_PER_SECOND
     max_open_requests: int | None = limits.MAX_OPEN_REQUESTS
 
 
@@ -40,7 +41,7 @@ _PROFILES = {
         cancel_calls_per_second=limits.OLDER_CANCEL_CALLS_PER_SECOND,
         max_open_requests=limits.OLDER_MAX_OPEN_REQUESTS,
     ),
-    "none": CallLimits(None, None, None, None),
+    "none": CallLimits(None, None, None, None, None),
 }
 
 
@@ -137,6 +138,11 @@ class HarnessSettings(DeploymentSettings):
     )
     cancel_calls_per_second: int | None = Field(
         default=None, ge=1, description="Cancel calls answered in a second, instead of what --limits says."
+    )
+    queue_status_calls_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        description="Queue status calls answered in a second, instead of what --limits says.",
     )
     max_open_requests: int | None = Field(
         default=None,

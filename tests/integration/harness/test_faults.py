@@ -376,3 +376,62 @@ def test_what_is_no_fault_is_refused(stage: Stage) -> None:
         assert answer.status_code == 400
         assert answer.json()["error"].startswith(message)
     assert stage.harness.faults.all() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "path", "status", "code", "error"),
+    [
+        ("sync_full", "POST", "/production/predict", 529, "model_unavailable", "no replica has room"),
+        ("sync_full", "GET", "/production/sync/v1/own", 529, "model_unavailable", "no replica has room"),
+        ("capacity_exceeded", "POST", "/production/async_predict", 429, "rate_limited", "CAPACITY_EXCEEDED"),
+        ("payment_required", "POST", "/production/predict", 402, "client_error", "payment is required"),
+        ("payment_required", "POST", "/production/async_predict", 402, "client_error", "payment is required"),
+        (
+            "payment_required",
+            "GET",
+            "/production/async_queue_status",
+            402,
+            "client_error",
+            "payment is required",
+        ),
+        ("payment_required", "POST", "/production/wake", 402, "client_error", "payment is required"),
+        ("forbidden", "POST", "/production/async_predict", 403, "unauthorized", "the API key may not call"),
+        (
+            "development_scaled_to_zero",
+            "POST",
+            "/development/predict",
+            404,
+            "model_not_ready",
+            "scaled to zero",
+        ),
+        ("not_set_up", "POST", "/production/async_predict", 503, "model_unavailable", "not set up"),
+    ],
+)
+def test_a_call_is_refused_as_the_platform_refuses_it(
+    stage: Stage, kind: str, method: str, path: str, status: int, code: str, error: str
+) -> None:
+    stage.set(kind, times=1)
+    answer = stage.http.request(method, path, content=b'{"model_input": 1}')
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+    assert error in answer.json()["error"]
+    assert answer.json()["detail"] == f"fault: {kind}"
+    assert len(answer.headers["x-baseten-request-id"]) == 32
+    again = stage.http.request(method, path, content=b'{"model_input": 1}')
+    assert again.status_code != status
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("sync_full", "/production/async_predict"),
+        ("capacity_exceeded", "/production/predict"),
+        ("development_scaled_to_zero", "/production/predict"),
+        ("not_set_up", "/production/predict"),
+    ],
+)
+def test_a_fault_of_calls_strikes_only_those_that_the_platform_refuses_so(
+    stage: Stage, kind: str, path: str
+) -> None:
+    stage.set(kind)
+    assert stage.http.post(path, json={"model_input": 1}).status_code in (200, 201)
+    assert stage.harness.faults.all()[0].struck == 0

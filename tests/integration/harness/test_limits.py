@@ -19,6 +19,7 @@ INPUT = {"model_input": 1}
         ({"async_calls_per_minute": 3}, "POST", "/production/async_predict", 20),
         ({"status_calls_per_second": 3}, "GET", "/async_request/f00", 1),
         ({"cancel_calls_per_second": 3}, "DELETE", "/async_request/f00", 1),
+        ({"queue_status_calls_per_second": 3}, "GET", "/production/async_queue_status", 1),
     ],
 )
 def test_calls_over_the_limit_are_429_with_retry_after(

@@ -44,6 +44,7 @@ CONFIG = 'requirements: ["truss-async[s3]"]\n'
 RULES = tuple(
     FaultRule(kind=kind, rate=RATE, seed=SEED, seconds=0.001 if kind is FaultKind.MODEL_CRASH else None)
     for kind in FaultKind
+    if not kind.is_of_call  # which no request lives through
 )
 MADE_AS_IT_SHOULD_BE = {
     None,
@@ -60,7 +61,11 @@ def struck_by(order: int, attempt: int, kinds: Iterable[FaultKind]) -> FaultKind
 
 
 def inference_ends_well(order: int) -> bool:
-    kinds = {kind for kind in FaultKind if not kind.is_of_webhook and kind is not FaultKind.MODEL_429}
+    kinds = {
+        kind
+        for kind in FaultKind
+        if not (kind.is_of_webhook or kind.is_of_call or kind is FaultKind.MODEL_429)
+    }
     return any(struck_by(order, attempt, kinds) is None for attempt in range(1, MAX_ATTEMPTS + 1))
 
 

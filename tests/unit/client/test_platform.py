@@ -109,6 +109,8 @@ def test_an_id_never_leaves_its_place_in_the_path(platform: ScriptedPlatform, cl
         (404, {"error": "gone"}, r"is unknown \(404: gone\); a status is kept for one hour"),
         (413, {"error": {"code": 1}}, r"refused \(413\): \{\"code\":1\}"),
         (429, {"error": "slow\ndown\x1b[31m"}, r"refused \(429\): slow down\\u001b\[31m$"),
+        (529, {"error": "no room", "detail": "why"}, r"refused \(529\): no room \(why\)$"),
+        (529, {"error": "no room", "detail": None}, r"refused \(529\): no room$"),
         (500, b"[" * 100_000, "no JSON error"),
         (502, b"<html>\n bad gateway", "no JSON error, but '<html> bad gateway'"),
         (503, b"\xff\x00", "no JSON error"),

@@ -205,3 +205,11 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: st
 def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*absent\.toml: No such file"):
         read_faults(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("key", ["request_id", "nth"])
+def test_a_fault_of_calls_names_no_request(key: str) -> None:
+    with pytest.raises(
+        ValueError, match="sync_full refuses calls before they become requests; give times or rate"
+    ):
+        rule("sync_full", **{key: "r1" if key == "request_id" else 1})

@@ -138,7 +138,7 @@ class _Asking:
             raise CallRefusedError(503, ApiErrorCode.MODEL_UNAVAILABLE, message)
         if self._deployment.settings.on_full == "reject":
             pool.turn_away()
-            raise no_room("no replica has room, and calls do not wait (--on-full reject)")
+            raise no_room("calls do not wait for one: --on-full reject")
         try:
             return await self._activity.outside(limits.PARKING_TIMEOUT_SECONDS, pool.acquire())
         except TimeoutError:

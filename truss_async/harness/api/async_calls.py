@@ -15,6 +15,7 @@ from ...contract.webhook_urls import webhook_url
 from ..request_queue import AcceptedRequest, NewRequest
 from ..webhook_targets import PrivateTargetError, check_target
 from .bodies import parse_async_request, read_body
+from .made_refusals import OF_ASYNC_CALLS, refuse_by_fault
 from .refusals import bad_request, unknown
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     Answered once it is durable; it goes by the id of the call that brought it.
     """
     deployment = parts.deployments.find(call.named)
+    refuse_by_fault(parts, call, deployment, kinds=OF_ASYNC_CALLS)
     parts.limiters.submits.check()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = await parse_async_request(body)
@@ -68,6 +70,8 @@ def _check_target(webhook_endpoint: str) -> None:
 async def queue_status(parts: ApiParts, call: IncomingCall) -> QueueStatus:
     """How many async requests wait and run."""
     deployment = parts.deployments.find(call.named)
+    refuse_by_fault(parts, call, deployment)
+    parts.limiters.queue_status_calls.check()
     counts = await parts.queue.counts(deployment.id)
     return QueueStatus(
         model_id=deployment.settings.model_id,

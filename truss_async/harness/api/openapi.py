@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 _TEXT: Final[Schema] = {"type": "string"}
 _REFUSAL: Final[Schema] = {
     "type": "object",
-    "properties": {"error": _TEXT, "error_code": {"enum": [code.value for code in ApiErrorCode]}},
+    "properties": {
+        "error": _TEXT,
+        "error_code": {"enum": [code.value for code in ApiErrorCode]},
+        "detail": _TEXT,
+    },
     "required": ["error", "error_code"],
 }
 _REFERENCE = "#/components/schemas/{model}"

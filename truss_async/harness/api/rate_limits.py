@@ -121,4 +121,7 @@ class CallLimiters:
             "status calls", limits.status_calls_per_second, seconds=1, clock=clock
         )
         self.cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
+        self.queue_status_calls = RateLimiter(
+            "queue status calls", limits.queue_status_calls_per_second, seconds=1, clock=clock
+        )
         self.open_requests = OpenRequests(limits.max_open_requests, count=count_open)

@@ -1,4 +1,4 @@
-"""The errors of the API, as the platform words them: ``{"error": …, "error_code": …}``."""
+"""The errors of the API, as the platform words them: ``{"error": …, "error_code": …}``, with or without a ``detail``."""
 
 from __future__ import annotations
 
@@ -26,16 +26,25 @@ class CallRefusedError(Exception):
     """The call is refused with this status and message."""
 
     def __init__(
-        self, status_code: int, code: ApiErrorCode, message: str, *, headers: dict[str, str] | None = None
+        self,
+        status_code: int,
+        code: ApiErrorCode,
+        message: str,
+        *,
+        detail: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.code = code
+        self.detail = detail
         self.headers = headers
 
     def response(self) -> JSONResponse:
         """The answer."""
         content = {"error": str(self), "error_code": self.code.value}
+        if self.detail is not None:
+            content["detail"] = self.detail
         return JSONResponse(content, status_code=self.status_code, headers=self.headers)
 
 
@@ -65,9 +74,9 @@ def rate_limited(message: str, *, retry_after_seconds: int) -> CallRefusedError:
     return CallRefusedError(429, ApiErrorCode.RATE_LIMITED, message, headers=headers)
 
 
-def no_room(message: str) -> CallRefusedError:
+def no_room(detail: str) -> CallRefusedError:
     """529: no replica takes a sync call now, and it does not wait."""
-    return CallRefusedError(529, ApiErrorCode.MODEL_UNAVAILABLE, message)
+    return CallRefusedError(529, ApiErrorCode.MODEL_UNAVAILABLE, "no replica has room", detail=detail)
 
 
 def too_large(size: int, limit: int) -> CallRefusedError:

@@ -19,6 +19,7 @@ from ...contract.headers import CHAIN_REQUEST_ID, PREDICTION_ATTEMPTS, REQUEST_I
 from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from ...replicas.request_headers import carried_request_id
 from .bodies import IncomingBody, caller_left, declared_size, read_body
+from .made_refusals import OF_SYNC_CALLS, refuse_by_fault
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
 
 async def wake(parts: ApiParts, call: IncomingCall) -> None:
     """Start a replica."""
-    parts.deployments.find(call.named).pool.wake()
+    deployment = parts.deployments.find(call.named)
+    refuse_by_fault(parts, call, deployment)
+    deployment.pool.wake()
 
 
 def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
@@ -94,6 +97,7 @@ def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
         call.request_id = carried_request_id(call.request.headers) or call.request_id
     size = declared_size(call.request) or 0
     call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now(), size)
+    refuse_by_fault(parts, call, deployment, kinds=OF_SYNC_CALLS)
     return deployment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -105,6 +105,11 @@ class Faults:
     def next_sync_call(self) -> int:
         """The number of a sync call in their order."""
         return next(self._sync_calls)
+
+    def knows_any(self, kinds: Container[FaultKind]) -> bool:
+        """Whether a rule of these kinds is set: what none can strike need not be numbered."""
+        with self._lock:
+            return any(item.rule.kind in kinds for item in self._rules)
 
     def strike(self, occasion: Occasion, kinds: Iterable[FaultKind]) -> FaultRule | None:
         """The rule that strikes this attempt, which counts as having struck it; only of these kinds."""

@@ -110,7 +110,7 @@ def limits_of(**options: object) -> CallLimits:
 
 
 def test_the_limits_are_the_platforms_or_those_of_a_profile_or_ones_own() -> None:
-    assert limits_of() == CallLimits(12_000, 100, 100, 50_000)
-    assert limits_of(limits="older") == CallLimits(12_000, 20, 20, 5_000)
-    assert limits_of(limits="none") == CallLimits(None, None, None, None)
-    assert limits_of(limits="older", max_open_requests=7) == CallLimits(12_000, 20, 20, 7)
+    assert limits_of() == CallLimits(12_000, 100, 100, 20, 50_000)
+    assert limits_of(limits="older") == CallLimits(12_000, 20, 20, 20, 5_000)
+    assert limits_of(limits="none") == CallLimits(None, None, None, None, None)
+    assert limits_of(limits="older", max_open_requests=7) == CallLimits(12_000, 20, 20, 20, 7)
