@@ -146,7 +146,7 @@ async def _run_replica(truss: Path, workdir: Path) -> None:
     from truss_async.replicas.truss_replica import ProcessReplica
 
     host = ReplicaHost(workdir=workdir, report=_hush, on_line=_hush)
-    (replica,), _ = make_replicas(DeploymentSettings(truss_dir=truss), host)
+    (replica,), _ = make_replicas(DeploymentSettings(truss_dir=truss, install=False), host)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -18,7 +18,7 @@ from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.installers import find_uv
 from truss_async.replicas.interpreter import probe
-from truss_async.replicas.requirements import collect_needs
+from truss_async.replicas.requirements import Needs, brought_by_image, read_lines
 from truss_async.replicas.venv_cache import VenvCache
 from truss_async.shipping import CONTAINER_PART
 from truss_async.stores import OutputStore
@@ -59,8 +59,13 @@ def python(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             report=print,
             uv=find_uv(),
         )
-        needs = collect_needs(requirements, markers=base.markers)
-        return await cache.ensure(needs, constraints=(context / "constraints.txt").read_text(), base=base)
+        lines = (context / "requirements.txt").read_text().splitlines()
+        needs = Needs(
+            own=read_lines(requirements, markers=base.markers),
+            image=brought_by_image(lines, own=requirements, markers=base.markers),
+            constraints=(context / "constraints.txt").read_text(),
+        )
+        return await cache.ensure(needs, base=base)
 
     return asyncio.run(make())
 

@@ -30,8 +30,14 @@ class BuildContext:
     packages_dir: Path | None
     constraints: str
     config: Mapping[str, Any]
-    requirements: tuple[str, ...]
-    """Lines of ``requirements``, or of a pyproject.toml; a pip file is left to be read."""
+    own_requirements: tuple[str, ...]
+    """Lines of ``requirements`` in the config, which are among those of the image."""
+    file_requirements: tuple[str, ...]
+    """Lines of a pyproject.toml that the config names; a pip file is left to be read."""
+    image_requirements: tuple[str, ...]
+    """Lines of the context's requirements.txt: what every image has, as far as the truss says nothing else, and its own."""
+    names_python: bool
+    """Whether the config says ``python_version``; else ``config`` has truss's default."""
 
     @property
     def environment_variables(self) -> dict[str, str]:
@@ -96,11 +102,15 @@ def _lay_out(context: Path, into: Path, answer_file: Path) -> BuildContext:
             source.rename(destination)
     constraints_file = context / "constraints.txt"
     constraints = constraints_file.read_text(encoding="utf-8") if constraints_file.exists() else ""
+    image_requirements = tuple((context / "requirements.txt").read_text(encoding="utf-8").splitlines())
     shutil.rmtree(context)
     return BuildContext(
         app_dir=app_dir,
         packages_dir=packages_dir if packages_dir.is_dir() else None,
         constraints=constraints,
         config=config,
-        requirements=(*answer["requirements"], *answer["file_requirements"]),
+        own_requirements=tuple(answer["requirements"]),
+        file_requirements=tuple(answer["file_requirements"]),
+        image_requirements=image_requirements,
+        names_python=answer["names_python"],
     )

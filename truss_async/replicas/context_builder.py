@@ -10,20 +10,54 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
+
+_OF_THE_IMAGE = (
+    "model_cache",
+    "hf_cache",
+    "weights",
+    "trt_llm",
+    "bis_llm",
+    "docker_server",
+    "training_checkpoints",
+)
+"""Keys for which truss asks the network, or puts another server in the place of the model's."""
 
 
 def build(truss_dir: Path, context_dir: Path) -> dict[str, object]:
     import truss
+    from truss.base.truss_config import TrussConfig
 
+    parse = TrussConfig.from_dict
+    left_out: dict[str, Any] = {}
+
+    def without_the_image(_: type[TrussConfig], data: dict[str, Any]) -> TrussConfig:
+        left_out.update({key: data[key] for key in _OF_THE_IMAGE if key in data})
+        return parse({key: value for key, value in data.items() if key not in _OF_THE_IMAGE})
+
+    TrussConfig.from_dict = classmethod(without_the_image)
     handle = truss.load(truss_dir)
-    config = handle.spec.config
     handle.build_docker_build_context(context_dir)
     # A second copy of everything, made for a hash that only docker build reads.
     shutil.rmtree(context_dir / "build_hash", ignore_errors=True)
+    _restore(context_dir / "config.yaml", left_out)
+    return _answer(handle.spec.config, truss_dir)
+
+
+def _restore(file: Path, left_out: dict[str, Any]) -> None:
+    """Give the model its config as it is: it may read there which weights it is to load."""
+    import yaml
+
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(yaml.safe_dump({**written, **left_out}), encoding="utf-8")
+
+
+def _answer(config: Any, truss_dir: Path) -> dict[str, object]:
     from_file = config.requirements_file and config.requirements_file_type.value != "pip"
     return {
         "requirements": list(config.requirements),
         "file_requirements": config.load_requirements_from_file(truss_dir) if from_file else [],
+        "names_python": "python_version" in config.model_fields_set,
     }
 
 

@@ -1,29 +1,49 @@
-"""What a replica on this machine cannot give a truss that the platform would: said once, in a line each."""
+"""What a replica on this machine does not do for a truss that its image would: said once, in a line each, with a remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+_REMARKS: Final = {
+    "base_image": "is not used here: what it brings besides Python has to be among the requirements, or on this machine",
+    "build_commands": "are not run here: run by yourself those whose effect the model needs",
+    "system_packages": "are not installed here: see to them yourself",
+    "model_cache": "is not filled here: the model must find or download its weights by itself; see --stub to do without",
+    "weights": "are not mounted here: the model must find or download them by itself; see --stub to do without",
+    "external_data": "is not fetched here: put the files into the truss's data folder",
+    "trt_llm": "starts no engine here, so a model that takes one does not load; see --stub to do without",
+    "docker_server": "is not started here, where the Model class is served in its place",
+    "bis_llm": "starts no engine here, where the Model class is served in its place",
+    "training_checkpoints": "are not mounted here: the model must find them by itself",
+    "training": "does nothing here, where a model is only served",
+}
+"""By key of config.yaml: what is not done, and what to do about it."""
+_CALLED_OTHERWISE: Final = ("websocket", "grpc")
 
 
-def differences(
-    config: Mapping[str, Any], *, python_version: str, methods: Container[str] = ()
-) -> Iterator[str]:
-    """``config`` is the truss's whole config.yaml, ``python_version`` that of the replica, as in ``3.11``.
+def differences(config: Mapping[str, Any], *, methods: Container[str] = ()) -> Iterator[str]:
+    """``config`` is the truss's whole config.yaml, ``methods`` are those of the model's class, as far as its file tells."""
+    transport = _mapping(_mapping(config.get("runtime")).get("transport"))
+    kind = "websocket" if "websocket" in methods else transport.get("kind")
+    if kind in _CALLED_OTHERWISE:
+        yield (
+            f"the model speaks {kind}, which async requests do not: they cannot reach it, "
+            "on the platform neither, and no call of the harness is passed on to it"
+        )
+    for key, remark in _REMARKS.items():
+        if config.get(key):
+            yield f"{key} {remark}{_named(config[key])}"
+    if accelerator := _mapping(config.get("resources")).get("accelerator"):
+        yield f"resources asks for {accelerator}: replicas get the devices that this machine has; see --stub to do without"
 
-    ``methods`` are those of the model's class, as far as its file tells.
-    """
-    wanted = str(config.get("python_version") or "").removeprefix("py")
-    wanted = f"{wanted[:1]}.{wanted[1:]}"
-    if len(wanted) > 2 and wanted != python_version:
-        yield f"config.yaml asks for Python {wanted}; replicas run on {python_version} here"
-    transport = (config.get("runtime") or {}).get("transport") or {}
-    kind = "websocket" if "websocket" in methods else transport.get("kind", "http")
-    if kind != "http":
-        yield f"the model speaks {kind}, which is not passed on here: no call of the harness reaches it"
-    if packages := config.get("system_packages"):
-        yield f"system packages are not installed here, see to them yourself: {', '.join(map(str, packages))}"
-    if config.get("external_data"):
-        yield "external_data is not fetched here: put the files into the truss's data folder"
-    if config.get("weights"):
-        yield "weights are not mounted here: the model must find them by itself"
+
+def _named(value: object) -> str:
+    """The things meant, where they are short names."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return f" ({', '.join(' '.join(part.split()) for part in value)})"
+    return ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

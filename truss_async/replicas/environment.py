@@ -1,76 +1,153 @@
-"""Chooses the interpreter that runs a truss: the current one, a given one, or one made for it."""
+"""Chooses the interpreter that runs a truss: one made as the truss's image is, the current one, or a given one."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import platformdirs
 
 from ..errors import HarnessError
 from .installers import find_uv
 from .interpreter import find_python, probe
-from .requirements import collect_needs, read_pip_file
+from .interpreter_search import SEARCHED, VERSION, find_version
+from .requirements import Needs, brought_by_image, read_lines, read_pip_file
+from .server_imports import server_imports
 from .venv_cache import VenvCache
 
 if TYPE_CHECKING:
-    from ..clock import Clock
+    from collections.abc import Mapping
+
     from .context import BuildContext
+    from .host import ReplicaHost
+    from .interpreter import Interpreter
     from .settings import DeploymentSettings
+
+_RESOLVED_FILES: Final = ("pyproject.toml", "uv.lock")
+"""Dependency files that truss reads itself, when it builds the context."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """``isolated``: holds the truss's requirements alone. ``adds_plugin``: the plugin has to be put beside."""
+    """``isolated``: holds what the image would alone. ``adds_plugin``: the plugin has to be put beside."""
 
     python: Path
     isolated: bool
     adds_plugin: bool
 
 
-async def choose_environment(
-    context: BuildContext,
-    *,
-    settings: DeploymentSettings,
-    truss_dir: Path,
-    cwd: Path,
-    clock: Clock,
-    report: Callable[[str], None],
-) -> tuple[Environment, str]:
-    """Return an interpreter that has everything, and its Python version; raise HarnessError, with the remedy, when there is none."""
-    lines = [*context.requirements, *_requirements_file_lines(context, truss_dir)]
-    python = find_python(settings.python) if settings.python is not None else Path(sys.executable)
-    interpreter = await probe(python, isolated=False, cwd=cwd)
-    version = interpreter.markers["python_version"]
-    needs = collect_needs(lines, markers=interpreter.markers)
-    adds_plugin = needs.plugin and not context.has_own_plugin
-    missing = interpreter.missing(needs)
-    if settings.python is not None:
-        if missing:
-            raise HarnessError(
-                f"{python} lacks {', '.join(missing)}: install that there, or leave out --python"
-            )
-        return Environment(python, isolated=False, adds_plugin=adds_plugin), version
-    if not missing and not needs.unverifiable:
-        return Environment(python, isolated=False, adds_plugin=False), version
-    if not settings.install:
-        lacking = ", ".join([*missing, *needs.unverifiable])
-        raise HarnessError(
-            f"the truss requires {lacking}, and nothing may be installed: "
-            "install that beside truss-async, give --python, or leave out --no-install"
+@dataclass(frozen=True)
+class EnvironmentChoice:
+    """What there is to choose from, and who is told about it: a remark is for a person, progress for whoever watches."""
+
+    context: BuildContext
+    settings: DeploymentSettings
+    truss_dir: Path
+    cwd: Path
+    host: ReplicaHost
+    remark: Callable[[str], None]
+
+    async def make(self) -> Environment:
+        """Return an interpreter that has what the truss requires; raise HarnessError, with the remedy, when there is none."""
+        interpreter = await self._find()
+        self._remark_on_python(interpreter)
+        needs = self._needs(interpreter.markers)
+        if self._is_path:
+            return self._as_it_is(interpreter, needs, remedy="leave out --python")
+        is_current = interpreter.python == Path(sys.executable)
+        if is_current and not needs.unverifiable and not _lacks(interpreter, needs):
+            return Environment(interpreter.python, isolated=False, adds_plugin=False)
+        if not self.settings.install:
+            return self._as_it_is(interpreter, needs, remedy="leave out --no-install")
+        folder = self.settings.cache_dir or platformdirs.user_cache_path("truss-async")
+        cache = VenvCache(
+            folder.absolute() / "environments", clock=self.host.clock, report=self.host.report, uv=find_uv()
         )
-    folder = settings.cache_dir or platformdirs.user_cache_path("truss-async")
-    cache = VenvCache(folder.absolute() / "environments", clock=clock, report=report, uv=find_uv())
-    python = await cache.ensure(needs, constraints=context.constraints, base=interpreter)
-    return Environment(python, isolated=True, adds_plugin=adds_plugin), version
+        python = await cache.ensure(needs, base=interpreter)
+        return Environment(python, isolated=True, adds_plugin=self._adds_plugin(needs))
+
+    @property
+    def _is_path(self) -> bool:
+        """Whether an interpreter is given, and not just a version."""
+        return self.settings.python is not None and VERSION.fullmatch(str(self.settings.python)) is None
+
+    @property
+    def _wanted_python(self) -> str:
+        """The Python of the image, as in ``3.11``: the truss's word, or else truss's default."""
+        name = str(self.context.config["python_version"]).removeprefix("py")
+        return f"{name[:1]}.{name[1:]}"
+
+    def _remark_on_python(self, interpreter: Interpreter) -> None:
+        wanted, runs = self._wanted_python, interpreter.version
+        if wanted == runs:
+            return
+        said = f"python_version in config.yaml is {wanted}"
+        if not self.context.names_python:
+            said = f"config.yaml names no python_version, for which truss takes {wanted}"
+        if self.settings.python is not None:
+            why = "as --python says"
+        elif not self.settings.install:
+            why = "since nothing may be installed"
+        else:
+            why = f"since no Python {wanted} was found {SEARCHED}: install one (uv python install {wanted}), or choose with --python"
+        self.remark(f"{said}; replicas run on {runs} here, {why}")
+
+    async def _find(self) -> Interpreter:
+        modules = await asyncio.to_thread(server_imports, self.context.app_dir)
+        given = self.settings.python
+        if given is None and self.settings.install:
+            found = await find_version(self._wanted_python, cwd=self.cwd, modules=modules)
+            if found is not None:
+                return found
+        elif given is not None and not self._is_path:
+            found = await find_version(str(given), cwd=self.cwd, modules=modules)
+            if found is None:
+                raise HarnessError(
+                    f"no Python {given} was found {SEARCHED}, as --python asks: "
+                    f"install one (uv python install {given}), or give the path of one"
+                )
+            return found
+        python = Path(sys.executable) if given is None else find_python(given)
+        return await probe(python, isolated=False, cwd=self.cwd, modules=modules)
+
+    def _needs(self, markers: Mapping[str, str]) -> Needs:
+        context = self.context
+        name = str(context.config.get("requirements_file") or "")
+        is_pip_file = name != "" and Path(name).name not in _RESOLVED_FILES
+        from_file = read_pip_file(self.truss_dir / name) if is_pip_file else context.file_requirements
+        return Needs(
+            own=read_lines(context.own_requirements, markers=markers),
+            file=read_lines(from_file, markers=markers),
+            image=brought_by_image(context.image_requirements, own=context.own_requirements, markers=markers),
+            constraints=context.constraints,
+            file_is_bound=is_pip_file,
+        )
+
+    def _as_it_is(self, interpreter: Interpreter, needs: Needs, *, remedy: str) -> Environment:
+        """The interpreter with what it has; what only the image brings may be missing, and is told."""
+        asked = list(dict.fromkeys([*interpreter.missing(needs.asked_for), *interpreter.absent]))
+        if not self._is_path:
+            asked += needs.unverifiable
+        if asked:
+            raise HarnessError(
+                f"{interpreter.python} lacks {', '.join(asked)}, and nothing may be installed: "
+                f"install that there, or {remedy}"
+            )
+        if lacking := _lacks(interpreter, needs):
+            self.remark(f"{interpreter.python} is used as it is; the image differs in: {', '.join(lacking)}")
+        is_current = interpreter.python == Path(sys.executable)
+        return Environment(
+            interpreter.python, isolated=False, adds_plugin=not is_current and self._adds_plugin(needs)
+        )
+
+    def _adds_plugin(self, needs: Needs) -> bool:
+        return needs.plugin and not self.context.has_own_plugin
 
 
-def _requirements_file_lines(context: BuildContext, truss_dir: Path) -> list[str]:
-    file = context.config.get("requirements_file")
-    # truss reads pyproject.toml and uv.lock itself, when it builds the context.
-    if not file or Path(file).name in ("pyproject.toml", "uv.lock"):
-        return []
-    return read_pip_file(truss_dir / file)
+def _lacks(interpreter: Interpreter, needs: Needs) -> list[str]:
+    lacking = interpreter.missing([*needs.asked_for, *needs.brought])
+    return list(dict.fromkeys([*lacking, *interpreter.out_of_bounds(needs.constraints)]))

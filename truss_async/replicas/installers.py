@@ -43,17 +43,18 @@ def find_uv() -> Path | None:
     return Path(found) if (found := shutil.which("uv", path=path)) else None
 
 
-def pip_installer(venv: Path) -> Installer:
+def pip_installer(venv: Path, *, base: Path) -> Installer:
+    """An installer that makes the environment with the interpreter ``base``."""
     python = python_of(venv)
     return Installer(
-        make=(sys.executable, "-m", "venv", venv),
+        make=(base, "-m", "venv", venv),
         fill=(python, "-m", "pip", "install", *_PIP_OPTIONS),
         environment=process_environment(python, isolated=True),
     )
 
 
-async def uv_installer(uv: Path, venv: Path) -> Installer:
-    """An installer that takes packages from where pip would; its index strategy is that of pip, and of Truss."""
+async def uv_installer(uv: Path, venv: Path, *, base: Path) -> Installer:
+    """The same, which takes packages from where pip would; its index strategy is that of pip, and of Truss."""
     python = python_of(venv)
     environment = process_environment(python, isolated=True)
     lines: list[str] = []
@@ -62,7 +63,7 @@ async def uv_installer(uv: Path, venv: Path) -> Installer:
     await run(pip_config, env=environment, cwd=venv.parent, on_line=lines.append)
     own = {name: value for name, value in environment.items() if value}
     return Installer(
-        make=(uv, "venv", "--quiet", "--seed", "--python", sys.executable, venv),
+        make=(uv, "venv", "--quiet", "--seed", "--python", base, venv),
         fill=(uv, "pip", "install", "--python", python, "--index-strategy", "unsafe-best-match"),
         environment={**uv_variables(lines), **own},
     )

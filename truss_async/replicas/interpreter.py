@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -17,9 +17,6 @@ from packaging.utils import canonicalize_name
 from ..errors import HarnessError
 from .inherited import inherited_environment
 from .subprocesses import run
-
-if TYPE_CHECKING:
-    from .requirements import Needs
 
 _PROBE: Final = Path(__file__).with_name("interpreter_probe.py")
 _OF_THE_HARNESS: Final = ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME", "__PYVENV_LAUNCHER__")
@@ -33,17 +30,33 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Interpreter:
+    """``absent`` are those of the modules asked about that it cannot import."""
+
     python: Path
     markers: Mapping[str, str]
     installed: Mapping[str, Distribution]
+    base_prefix: str = ""
+    absent: tuple[str, ...] = ()
 
-    def missing(self, needs: Needs) -> list[str]:
+    @property
+    def version(self) -> str:
+        """Such as ``3.11``."""
+        return self.markers["python_version"]
+
+    def missing(self, requirements: Iterable[Requirement]) -> list[str]:
         """What is not installed as required, each with what is there instead."""
         found: dict[str, None] = {}
-        for requirement in needs.packages:
+        for requirement in requirements:
             if requirement.marker is None or requirement.marker.evaluate({**self.markers, "extra": ""}):
                 found.update(dict.fromkeys(self._lacks(requirement, seen=set())))
         return list(found)
+
+    def out_of_bounds(self, constraints: str) -> list[str]:
+        """What is installed in a version that these constraints, the text of a file of pip's, do not allow."""
+        bounds = [
+            Requirement(line) for raw in constraints.splitlines() if (line := raw.partition("#")[0].strip())
+        ]
+        return self.missing([bound for bound in bounds if canonicalize_name(bound.name) in self.installed])
 
     def _lacks(self, requirement: Requirement, *, seen: set[str]) -> Iterator[str]:
         if str(requirement) in seen:
@@ -71,10 +84,15 @@ class Interpreter:
         return any(marker.evaluate({**self.markers, "extra": extra}) for extra in extras)
 
 
-async def probe(python: Path, *, isolated: bool, cwd: Path) -> Interpreter:
-    """Ask an interpreter about itself; raise HarnessError when it cannot answer."""
+async def probe(
+    python: Path, *, isolated: bool, cwd: Path, modules: Sequence[str] = (), resolve: bool = False
+) -> Interpreter:
+    """Ask an interpreter about itself, and about those modules; raise HarnessError when it cannot answer.
+
+    ``resolve``: it is known by the file that runs, and not by a script that chooses it, such as pyenv's.
+    """
     output: deque[str] = deque(maxlen=20)
-    command: list[str | Path] = [python, "-c", _PROBE.read_text(encoding="utf-8")]
+    command: list[str | Path] = [python, "-c", _PROBE.read_text(encoding="utf-8"), *modules]
     try:
         environment = {**process_environment(python, isolated=isolated), "PYTHONWARNINGS": "ignore"}
         status = await run(command, env=environment, cwd=cwd, on_line=output.append)
@@ -86,7 +104,13 @@ async def probe(python: Path, *, isolated: bool, cwd: Path) -> Interpreter:
             canonicalize_name(name): Distribution(facts["version"], tuple(facts["requires"]))
             for name, facts in answer["installed"].items()
         }
-        return Interpreter(python, answer["markers"], installed)
+        return Interpreter(
+            Path(answer["executable"]) if resolve else python,
+            answer["markers"],
+            installed,
+            answer["base_prefix"],
+            tuple(answer["absent"]),
+        )
     except (IndexError, ValueError, TypeError, KeyError):
         reason = output[-1] if output else f"status {status}"
         raise HarnessError(f"{python} does not answer like a Python interpreter: {reason}") from None

@@ -6,6 +6,7 @@ Its text is run by interpreters that know nothing of this package, and prints JS
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -13,8 +14,8 @@ import sys
 from typing import Any
 
 
-def describe() -> dict[str, Any]:
-    """The environment of PEP 508 markers, and each distribution's version and requirements."""
+def describe(modules: list[str]) -> dict[str, Any]:
+    """The environment of PEP 508 markers, each distribution's version and requirements, and which modules are not there."""
     info = sys.implementation.version
     suffix = "" if info.releaselevel == "final" else f"{info.releaselevel[0]}{info.serial}"
     markers = {
@@ -36,10 +37,16 @@ def describe() -> dict[str, Any]:
         # The first one on the path is the one that is imported.
         if name and name not in installed:
             installed[name] = {"version": distribution.version, "requires": distribution.requires or []}
-    return {"markers": markers, "installed": installed}
+    return {
+        "executable": sys.executable,
+        "base_prefix": sys.base_prefix,
+        "markers": markers,
+        "installed": installed,
+        "absent": [name for name in modules if importlib.util.find_spec(name) is None],
+    }
 
 
 if __name__ == "__main__":
     # The current folder, put there for code without a file, is not part of the interpreter.
     sys.path = [entry for entry in sys.path if entry]
-    print(json.dumps(describe()))
+    print(json.dumps(describe(sys.argv[1:])))

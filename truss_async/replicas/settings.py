@@ -104,7 +104,9 @@ class DeploymentSettings(BaseModel):
         description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
     )
     python: Path | None = Field(
-        default=None, description="Python interpreter to run the truss with; installs nothing."
+        default=None,
+        description="Python interpreter to run the truss with, which installs nothing; or a version, such as 3.12, "
+        "that is found on this machine.",
     )
     install: bool = Field(
         default=True,

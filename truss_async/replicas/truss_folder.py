@@ -14,19 +14,16 @@ from ..errors import HarnessError
 from ..text_files import read_text
 
 CONFIG_FILE: Final = "config.yaml"
-_NEEDS_DOCKER: Final = {
-    "base_image": "a Docker image of its own",
-    "docker_server": "a server of its own, in Docker",
-    "build_commands": "commands run while its Docker image is built",
-    "trt_llm": "the TensorRT-LLM server",
-    "bis_llm": "the platform's own LLM server",
-    "model_cache": "weights put into its Docker image",
+_NO_MODEL: Final = {
+    "trt_llm": "is the TensorRT-LLM engine, which needs its image and a GPU",
+    "bis_llm": "is the platform's own LLM server, which needs its image and a GPU",
 }
+"""Keys that make a server without a model.py, and why it does not run here."""
 
 
 @dataclass(frozen=True)
 class TrussFolder:
-    """A truss that can be run without Docker, as far as its config.yaml tells."""
+    """A truss with a Model class, as far as its folder tells."""
 
     path: Path
     predict_concurrency: int
@@ -35,12 +32,6 @@ class TrussFolder:
 def read_truss_folder(path: Path) -> TrussFolder:
     """Read the config; raise HarnessError, in one line, when this truss cannot be served."""
     config = _read_config(path)
-    for key, meaning in _NEEDS_DOCKER.items():
-        if config.get(key):
-            raise HarnessError(
-                f"{path} needs Docker: {key} in {CONFIG_FILE} asks for {meaning}; "
-                "run it by itself and serve it with --model-url"
-            )
     module_dir, filename = (
         config.get("model_module_dir", "model"),
         config.get("model_class_filename", "model.py"),
@@ -48,7 +39,9 @@ def read_truss_folder(path: Path) -> TrussFolder:
     if module_dir != "model":
         raise HarnessError(f"{path}: the Truss server only finds model_module_dir: model, not {module_dir}")
     if not (model_file := path / "model" / str(filename)).is_file():
-        raise HarnessError(f"no model at {model_file}: put the Model class there")
+        raise HarnessError(
+            _why_no_model(path, config) or f"no model at {model_file}: put the Model class there"
+        )
     return TrussFolder(path.resolve(), _predict_concurrency(path, config))
 
 
@@ -58,6 +51,23 @@ def configured_output_url(path: Path) -> str | None:
     section = metadata.get("async_output") if isinstance(metadata, dict) else None
     url = section.get("url") if isinstance(section, dict) else None
     return url if isinstance(url, str) else None
+
+
+def _why_no_model(path: Path, config: Mapping[str, Any]) -> str | None:
+    if server := config.get("docker_server"):
+        server = server if isinstance(server, Mapping) else {}
+        port, endpoint = server.get("server_port", 8000), server.get("predict_endpoint", "/predict")
+        return (
+            f"{path} has no model.py: docker_server is a server of its own, in Docker; run it, "
+            f"then serve it with --model-url http://127.0.0.1:{port}{endpoint}, or do without with --stub"
+        )
+    for key, meaning in _NO_MODEL.items():
+        if config.get(key):
+            return (
+                f"{path} has no model.py: {key} {meaning}; "
+                "serve one that runs elsewhere with --model-url, or do without with --stub"
+            )
+    return None
 
 
 def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:

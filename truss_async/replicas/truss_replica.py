@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from ..clock import wait_for_event
 from ..errors import HarnessError
 from ..shipping import copy_container_part
 from .context import build_context
+from .declared_secrets import remark_on_secrets, without_value
 from .differences import differences
-from .environment import choose_environment
+from .environment import EnvironmentChoice
 from .health import HealthPolicy, health_policy, watch_health
 from .interpreter import process_environment
 from .output import ServerOutput
@@ -157,18 +159,26 @@ class ProcessReplica:
             await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:
-        environment, python_version = await choose_environment(
+        self._report_differences(context)
+        choice = EnvironmentChoice(
             context,
-            settings=self._runs.settings,
+            self._runs.settings,
             truss_dir=self._runs.truss_dir,
             cwd=self._workdir,
-            clock=self._host.clock,
-            report=self._host.report,
+            host=self._host,
+            remark=self._runs.report_once,
         )
+        return await choice.make()
+
+    def _report_differences(self, context: BuildContext) -> None:
         methods = methods_of_model(context.app_dir, context.config)
-        for line in differences(context.config, python_version=python_version, methods=methods):
+        for line in differences(context.config, methods=methods):
             self._runs.report_once(line)
-        return environment
+        secrets_dir = self._runs.settings.secrets_dir
+        environment = {**os.environ, **context.environment_variables, **self._host.environment}
+        names = without_value(context.config, secrets_dir=secrets_dir, environment=environment)
+        if names:
+            self._runs.report_once(remark_on_secrets(names, secrets_dir=secrets_dir))
 
     def _prepare_folders(self, context: BuildContext, environment: Environment) -> ServerFolders:
         dynamic_config_dir = self._workdir / "dynamic_config"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import re
 import shutil
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .installers import Installer
     from .interpreter import Interpreter
-    from .requirements import Needs
+    from .requirements import InstallStep, Needs
 
-RECIPE: Final = 1
+RECIPE: Final = 2
 """Raised when environments of an older version of this module are no longer good enough."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
 _BIG_DOWNLOAD: Final = re.compile(r"\s*Downloading .*\b[MG]i?B\)")
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """``is_loose``: of what the image brings, the constraints alone decide the versions."""
+
+    installer: Installer
+    steps: Sequence[InstallStep]
+    is_loose: bool = False
 
 
 class VenvCache:
@@ -48,16 +58,15 @@ class VenvCache:
         self._clock = clock
         self._report = report
 
-    async def ensure(self, needs: Needs, *, constraints: str, base: Interpreter) -> Path:
-        """Return the interpreter of an environment that meets the needs; make it when there is none."""
-        lines = sorted(needs.lines())
-        key = _key(lines, constraints, base)
+    async def ensure(self, needs: Needs, *, base: Interpreter) -> Path:
+        """Return the interpreter of an environment made from ``base`` that meets the needs; make it when there is none."""
+        key = _key(needs.steps(), base)
         venv = self._folder / key
         try:
             await asyncio.to_thread(own_folder, self._folder, what="the folder of environments")
             async with self._alone(key) as lock_fd:
                 if not _is_complete(venv):
-                    await self._make(venv, lines, constraints, lock_fd)
+                    await self._make(venv, needs, base, lock_fd)
         except OSError as error:
             raise HarnessError(
                 f"cannot keep an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
@@ -81,45 +90,73 @@ class VenvCache:
                     await self._clock.sleep(0.2)
             yield lock.fileno()
 
-    async def _make(self, venv: Path, lines: Sequence[str], constraints: str, lock_fd: int) -> None:
+    async def _make(self, venv: Path, needs: Needs, base: Interpreter, lock_fd: int) -> None:
         began = self._clock.monotonic()
+        lines = (line for step in needs.steps() for line in step.lines)
         names = [found[0] for line in lines if (found := _NAME.match(line))]  # a URL may hold a password
         self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(names)}")
-        if self._uv is None or not await self._made_by_uv(self._uv, venv, lines, constraints, lock_fd):
-            await self._fill(venv, pip_installer(venv), lines, constraints, lock_fd)
+        *attempts, last = await self._attempts(venv, needs, base)
+        for attempt in attempts:
+            if await self._succeeds(attempt, venv, lock_fd):
+                break
+        else:
+            if self._uv is not None:
+                self._report("pip tries what uv could not install")
+            attempt = last
+            await self._fill(venv, last, lock_fd, tell=True)
+        if attempt.is_loose:
+            self._report(
+                f"not all that the image brings can be had for Python {base.version} as it is there: "
+                "truss's constraints decided the versions"
+            )
         (venv / ".complete").touch()
         seconds = self._clock.monotonic() - began
         self._report(f"installed in {seconds:.0f} s, kept in {venv}")
 
-    async def _made_by_uv(
-        self, uv: Path, venv: Path, lines: Sequence[str], constraints: str, lock_fd: int
-    ) -> bool:
+    async def _attempts(self, venv: Path, needs: Needs, base: Interpreter) -> list[_Attempt]:
+        exact, loose = needs.steps(), needs.steps(loosely=True)
+        pip = pip_installer(venv, base=base.python)
+        last = _Attempt(pip, needs.steps(loosely=True, build_all=True), is_loose=True)
+        if self._uv is None:
+            return [_Attempt(pip, exact), last]
+        uv = await uv_installer(self._uv, venv, base=base.python)
+        return [_Attempt(uv, exact), _Attempt(uv, loose, is_loose=True), last]
+
+    async def _succeeds(self, attempt: _Attempt, venv: Path, lock_fd: int) -> bool:
         try:
-            await self._fill(venv, await uv_installer(uv, venv), lines, constraints, lock_fd)
+            await self._fill(venv, attempt, lock_fd, tell=False)
         except (HarnessError, OSError):  # it cannot even be started
-            self._report("pip tries what uv could not install")
             return False
         return True
 
-    async def _fill(
-        self, venv: Path, installer: Installer, lines: Sequence[str], constraints: str, lock_fd: int
-    ) -> None:
+    async def _fill(self, venv: Path, attempt: _Attempt, lock_fd: int, *, tell: bool) -> None:
+        installer = attempt.installer
         await asyncio.to_thread(_remove, venv)
-        await self._step(
-            installer.make, installer.environment, lock_fd, failure="cannot make a virtual environment"
+        run_step = functools.partial(
+            self._step, environment=installer.environment, lock_fd=lock_fd, tell=tell
         )
-        requirements_file, constraints_file = venv / "requirements.txt", venv / "constraints.txt"
-        requirements_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        constraints_file.write_text(constraints, encoding="utf-8")
-        await self._step(
-            (*installer.fill, "-r", requirements_file, "-c", constraints_file),
-            installer.environment,
-            lock_fd,
-            failure="cannot install what the truss requires; mend requirements in config.yaml, or see to the package index",
-        )
+        await run_step(installer.make, failure="cannot make a virtual environment")
+        for number, step in enumerate(attempt.steps, start=1):
+            requirements_file, constraints_file = (
+                venv / f"requirements-{number}.txt",
+                venv / f"constraints-{number}.txt",
+            )
+            requirements_file.write_text("".join(f"{line}\n" for line in step.lines), encoding="utf-8")
+            constraints_file.write_text(step.constraints, encoding="utf-8")
+            wheels = [word for name in step.never_built for word in ("--only-binary", name)]
+            await run_step(
+                (*installer.fill, *wheels, "-r", requirements_file, "-c", constraints_file),
+                failure="cannot install what the truss requires; mend requirements in config.yaml, or see to the package index",
+            )
 
     async def _step(
-        self, command: Sequence[str | Path], environment: Mapping[str, str], lock_fd: int, *, failure: str
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        lock_fd: int,
+        failure: str,
+        tell: bool,
     ) -> None:
         last: deque[str] = deque(maxlen=12)
 
@@ -131,15 +168,16 @@ class VenvCache:
         # The steps hold the lock too: one that outlives a killed harness still has the folder to itself.
         status = await run(command, env=environment, cwd=self._folder, on_line=show, keep_open=(lock_fd,))
         if status != 0:
-            for line in last:
+            for line in last if tell else ():
                 self._report(f"  {line}")
             errors = [line for line in last if line.startswith("ERROR:")]
             raise HarnessError(f"{failure}: {(errors or list(last) or [f'status {status}'])[-1]}")
 
 
-def _key(lines: Sequence[str], constraints: str, base: Interpreter) -> str:
+def _key(steps: Sequence[InstallStep], base: Interpreter) -> str:
     markers = {name: base.markers[name] for name in _KEY_MARKERS}
-    facts = json.dumps([RECIPE, sys.base_prefix, markers, lines, constraints], sort_keys=True)
+    installs = [asdict(step) for step in steps]
+    facts = json.dumps([RECIPE, base.base_prefix, markers, installs], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:20]
 
 

@@ -39,7 +39,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     chain = Served(folder)
     _copy(CHAIN, folder / "chain")
-    settings = HarnessSettings(chain=str(chain.file), port=0, webhook_secrets=(SECRET,), api_key="key")
+    settings = HarnessSettings(
+        chain=str(chain.file), port=0, install=False, webhook_secrets=(SECRET,), api_key="key"
+    )
     outputs = {"TRUSS_ASYNC_OUTPUT_URL": chain.outputs.as_uri()}
     harness = Harness(settings, environment=outputs, report=chain.reports.put, log=chain.logs.append)
     headers = {"Authorization": "Api-Key key"}

@@ -127,7 +127,7 @@ def test_what_truss_cannot_generate_is_told_in_its_words(served: Served) -> None
     with pytest.raises(
         Exception, match=r"truss does not accept .*unfinished\.py: ValueError: Please insert the predict URL$"
     ):
-        Harness(HarnessSettings(chain=str(file), port=0)).start()
+        Harness(HarnessSettings(chain=str(file), port=0, install=False)).start()
 
 
 def test_a_wrong_key_is_refused_between_chainlets_too(served: Served) -> None:

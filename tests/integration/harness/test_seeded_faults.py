@@ -121,6 +121,7 @@ def test_a_run_in_which_everything_goes_wrong_now_and_then_loses_nothing(
     reports: list[str] = []
     settings = HarnessSettings(
         truss_dir=make_truss(tmp_path / "truss", MODEL, config=CONFIG),
+        install=False,
         port=0,
         replicas=2,
         virtual_clock=True,

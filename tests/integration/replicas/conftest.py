@@ -29,7 +29,10 @@ DEADLINE_SECONDS = 120
 
 
 class Stage:
-    """Makes trusses and replicas in one folder; what the replicas and the pool said is kept."""
+    """Makes trusses and replicas in one folder; what the replicas and the pool said is kept.
+
+    They run in the environment of the tests, unless told to install: coverage is measured there, and no time is lost.
+    """
 
     def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.folder = folder
@@ -52,7 +55,7 @@ class Stage:
         self, truss_dir: Path, *, variables: Mapping[str, str] | None = None, **settings: Any
     ) -> Sequence[Replica]:
         made, self.concurrency = make_replicas(
-            DeploymentSettings(truss_dir=truss_dir, **settings),
+            DeploymentSettings(truss_dir=truss_dir, **{"install": False, **settings}),
             ReplicaHost(
                 workdir=self.folder / "work",
                 http=self.http,

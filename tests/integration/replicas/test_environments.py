@@ -17,7 +17,7 @@ from truss_async.clock import SYSTEM_CLOCK
 from truss_async.errors import HarnessError
 from truss_async.replicas.installers import find_uv
 from truss_async.replicas.interpreter import probe
-from truss_async.replicas.requirements import Needs, collect_needs
+from truss_async.replicas.requirements import Needs, read_lines
 from truss_async.replicas.venv_cache import VenvCache
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ ECHO = "class Model:\n    def predict(self, x): return x"
 
 
 def test_requirements_that_the_current_environment_meets_are_not_installed_again(stage: Stage) -> None:
-    replica = stage.started(stage.truss(ECHO, requirements=["pydantic>=2", "truss-async[s3]"]), install=False)
+    replica = stage.started(stage.truss(ECHO, requirements=["pydantic>=2", "truss-async[s3]"]))
     assert stage.predict(replica, 1) == 1
 
 
 def test_missing_requirement_is_named_when_nothing_may_be_installed(stage: Stage) -> None:
-    (replica,) = stage.replicas(stage.truss(ECHO, requirements=[SMALL_PACKAGE]), install=False)
+    (replica,) = stage.replicas(stage.truss(ECHO, requirements=[SMALL_PACKAGE]))
     with pytest.raises(HarnessError, match=rf"{SMALL_PACKAGE}, and nothing may be installed.*--no-install"):
         stage.run(replica.start())
 
@@ -86,7 +86,7 @@ def test_missing_requirements_are_installed_once_into_an_environment_that_is_kep
     (truss / "more.txt").write_text("truss-async\n")
     cache_dir = stage.folder / "cache"
     for _ in range(2):
-        replica = stage.started(truss, cache_dir=cache_dir)
+        replica = stage.started(truss, cache_dir=cache_dir, install=True)
         answer = stage.predict(replica, "é")
         stage.run(replica.stop())
     assert answer["text"] == "e"
@@ -109,10 +109,8 @@ class Installs:
 
     async def ensure(self, requirement: str, *, constraints: str = "") -> Path:
         base = await probe(Path(sys.executable), isolated=False, cwd=self.folder.parent)
-        packages = [
-            p for p in collect_needs([requirement], markers=base.markers).packages if str(p) == requirement
-        ]
-        return await self.cache.ensure(Needs(packages=packages), constraints=constraints, base=base)
+        needs = Needs(own=read_lines([requirement], markers=base.markers), constraints=constraints)
+        return await self.cache.ensure(needs, base=base)
 
 
 @pytest.fixture(params=["uv", "pip"])

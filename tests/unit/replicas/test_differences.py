@@ -1,34 +1,47 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from truss_async.replicas.differences import differences
 
 
-def test_matching_truss_differs_in_nothing() -> None:
-    assert list(differences({"python_version": "py311"}, python_version="3.11")) == []
-
-
-def test_other_python_version_is_a_difference() -> None:
-    (line,) = differences({"python_version": "py39"}, python_version="3.11")
-    assert "3.9" in line
-    assert "3.11" in line
-
-
-def test_what_is_no_http_is_a_difference() -> None:
-    for kind in ("websocket", "grpc"):
-        config = {"runtime": {"transport": {"kind": kind}}}
-        (line,) = differences(config, python_version="3.11")
-        assert f"the model speaks {kind}, which is not passed on here" in line
-    (line,) = differences({}, python_version="3.11", methods={"load", "websocket"})
-    assert "websocket" in line
-    assert list(differences({"runtime": {"transport": {"kind": "http"}}}, python_version="3.11")) == []
-
-
-def test_system_packages_data_and_weights_are_differences() -> None:
-    config = {
-        "system_packages": ["ffmpeg", "libsm6"],
-        "external_data": [{"url": "x"}],
-        "weights": [{"source": "x"}],
+def test_truss_that_asks_for_nothing_of_the_image_differs_in_nothing() -> None:
+    plain: dict[str, object] = {
+        "runtime": {"transport": {"kind": "http"}},
+        "weights": [],
+        "base_image": None,
+        "resources": {"cpu": "1"},
     }
-    lines = list(differences(config, python_version="3.11"))
-    assert len(lines) == 3
-    assert "ffmpeg, libsm6" in lines[0]
+    assert list(differences(plain)) == []
+
+
+def test_model_that_speaks_another_protocol_is_told_that_async_requests_cannot_reach_it() -> None:
+    for kind in ("websocket", "grpc"):
+        (line,) = differences({"runtime": {"transport": {"kind": kind}}})
+        assert line.startswith(f"the model speaks {kind}, which async requests do not: they cannot reach it")
+    (line,) = differences({}, methods={"load", "websocket"})
+    assert "websocket" in line
+
+
+@pytest.mark.parametrize(
+    ("config", "remark"),
+    [
+        ({"base_image": {"image": "ubuntu"}}, "base_image is not used here: what it brings"),
+        ({"build_commands": ["apt-get  update"]}, "the model needs (apt-get update)"),
+        ({"system_packages": ["ffmpeg", "libsm6"]}, "see to them yourself (ffmpeg, libsm6)"),
+        ({"model_cache": [{"repo_id": "x/y"}]}, "model_cache is not filled here: the model must find or download"),
+        ({"weights": [{"source": "hf://x/y"}]}, "weights are not mounted here"),
+        ({"external_data": [{"url": "x"}]}, "external_data is not fetched here: put the files into the truss's data"),
+        ({"trt_llm": {"build": {}}}, "trt_llm starts no engine here"),
+        ({"docker_server": {"start_command": "x"}}, "docker_server is not started here"),
+        ({"training_checkpoints": {"checkpoints": []}}, "training_checkpoints are not mounted here"),
+        ({"training": {"image": "x"}}, "training does nothing here"),
+        ({"resources": {"accelerator": "A10G:2"}}, "resources asks for A10G:2: replicas get the devices"),
+    ],
+)  # fmt: skip
+def test_what_only_the_image_does_is_one_remark_with_what_to_do(config: dict[str, Any], remark: str) -> None:
+    (line,) = differences(config)
+    assert remark in line
+    assert "\n" not in line

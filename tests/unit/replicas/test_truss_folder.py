@@ -44,15 +44,35 @@ def test_concurrency_that_is_no_positive_number_is_refused(tmp_path: Path, value
     "config",
     [
         "base_image: {image: ubuntu}",
-        "docker_server: {start_command: x}",
         "build_commands: [make]",
         "model_cache: [{repo_id: x}]",
+        "weights: [{source: x}]",
+        "docker_server: {start_command: x}",
+        "trt_llm: {build: {}}",
     ],
 )
-def test_truss_that_needs_docker_is_refused_with_the_way_out(tmp_path: Path, config: str) -> None:
-    message = refusal(write_truss(tmp_path, config))
-    assert config.partition(":")[0] in message
-    assert "--model-url" in message
+def test_truss_with_a_model_is_not_refused_for_what_only_its_image_does(tmp_path: Path, config: str) -> None:
+    assert read_truss_folder(write_truss(tmp_path, config)).path == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("config", "way_out"),
+    [
+        (
+            "docker_server: {server_port: 8123, predict_endpoint: /v1/chat}",
+            "run it, then serve it with --model-url http://127.0.0.1:8123/v1/chat, or",
+        ),
+        ("docker_server: true", "--model-url http://127.0.0.1:8000/predict"),
+        ("trt_llm: {build: {}}", "trt_llm is the TensorRT-LLM engine"),
+        ("bis_llm: {config: {}}", "bis_llm is the platform's own LLM server"),
+    ],
+)
+def test_truss_without_a_model_is_refused_with_the_way_out(tmp_path: Path, config: str, way_out: str) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    message = refusal(tmp_path)
+    assert message.startswith(f"{tmp_path} has no model.py: ")
+    assert way_out in message
+    assert message.endswith("or do without with --stub")
 
 
 def test_folder_without_a_config_is_refused(tmp_path: Path) -> None:
