@@ -3,35 +3,56 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from ..printable import printable
+from ..replicas.settings import split_chain
 from ..shipping import package_truss
 from ..stores.schemes import LIBRARIES
 from .options import AsJson, flag
 
+if TYPE_CHECKING:
+    from ..replicas.chains.packaging import ChainPackageReport
+    from ..shipping import PackageReport
+
 
 def package(
-    truss_dir: Annotated[Path, Parameter(name="TRUSS_DIR", help="A folder with a config.yaml.")],
+    truss_dir: Annotated[
+        Path,
+        Parameter(
+            name="TRUSS_DIR",
+            help="A folder with a config.yaml, or the Python file of a chain, CHAIN.py or CHAIN.py:ENTRY_POINT.",
+        ),
+    ],
     /,
     *,
     check: Annotated[bool, flag("check", "Only say what would change.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Put what a model container needs of this package into a truss, ready for `truss push`.
+    """Put what a model container needs of this package into a truss or a chain, ready for `truss push` or `truss chains push`.
 
-    The copy goes to the folder packages/ of the truss. A requirement on truss-async gives way to the packages
+    The copy goes to the folder packages/ of the truss, or beside the file of the chain. A requirement on truss-async gives way to the packages
     that it needs; everything else in the config stays as it is. Then says what is still to do.
     With --check, the exit code is 1 as long as anything is.
 
     Example:
         truss-async package path/to/truss --check
+        truss-async package my_chain.py
     """
-    report = package_truss(truss_dir, store_libraries=LIBRARIES, dry_run=check)
+    report = _packaged(truss_dir, dry_run=check)
     if as_json:
         print(json.dumps(asdict(report), default=str))
     else:
         print("\n".join(map(printable, report.lines())))
     return 1 if check and not report.is_done else 0
+
+
+def _packaged(path: Path, *, dry_run: bool) -> "PackageReport | ChainPackageReport":
+    if split_chain(str(path)) is None:
+        return package_truss(path, store_libraries=LIBRARIES, dry_run=dry_run)
+    from ..replicas.chains import ChainSource
+    from ..replicas.chains.packaging import package_chain
+
+    return package_chain(ChainSource.parse(str(path)), store_libraries=LIBRARIES, dry_run=dry_run)

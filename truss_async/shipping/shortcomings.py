@@ -35,7 +35,7 @@ def shortcomings(
     libraries: StoreLibraries,
 ) -> list[str]:
     """What the truss lacks, given the requirement lines that it ships with (None: unknown) and what the copy imports."""
-    names = None if requirements is None else _names(requirements, libraries)
+    names = None if requirements is None else names_of(requirements, libraries)
     return [
         *_model(source),
         *_left_out(source),
@@ -117,7 +117,7 @@ def _missing_dependencies(
             yield f"the requirements lack {requirement}, which truss_async imports"
 
 
-def _names(requirements: list[str], libraries: StoreLibraries) -> set[str]:
+def names_of(requirements: list[str], libraries: StoreLibraries) -> set[str]:
     """The packages that these lines install; an extra of smart-open brings the library it is named for."""
     found: set[str] = set()
     for line in requirements:

@@ -1,4 +1,4 @@
-"""One chain on one harness, for all tests of a module: each of its chainlets is a Truss server, which takes a while to load."""
+"""One chain, packaged and then served, for all tests of a module: each chainlet is a Truss server, which takes a while to load."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 
 from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.chains import ChainSource
+from truss_async.replicas.chains.packaging import ChainPackageReport, package_chain
+from truss_async.stores.schemes import LIBRARIES
 from truss_async.webhooks.receiver import WebhookReceiver
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ class Served:
         self.outputs = folder / "outputs"
         self.reports: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.logs: list[str] = []
+        self.packaged: ChainPackageReport
         self.harness: Harness
         self.http: httpx.Client
         self.receiver: WebhookReceiver
@@ -39,6 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     chain = Served(folder)
     _copy(CHAIN, folder / "chain")
+    chain.packaged = package_chain(ChainSource.parse(str(chain.file)), store_libraries=LIBRARIES)
     settings = HarnessSettings(
         chain=str(chain.file), port=0, install=False, webhook_secrets=(SECRET,), api_key="key"
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -29,6 +33,29 @@ def test_a_chain_is_answered_by_all_its_chainlets(served: Served) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["half"]["half"] == 3
         assert answer.json()["words"] == answer.json()["echo"] == "0 1 2 "
+
+
+def test_what_would_be_pushed_holds_the_plugin_and_runs(served: Served) -> None:
+    assert (served.folder / "chain" / "truss_async" / "model").is_dir()
+    assert 'pip_requirements=["pydantic' in served.file.read_text()
+    half = served.http.post("/production/run_remote", json={"n": 2}).json()["half"]
+    # It is what the dry run has put into the chainlet's packages that runs, and it saves.
+    assert half["plugin"] == str(served.folder / "chain" / "truss_async" / "model" / "plugin.py")
+    assert (served.outputs / "halves" / f"{half['request_id']}.json").is_file()
+
+
+def test_packaging_tells_what_it_did_and_what_is_left(served: Served) -> None:
+    report = served.packaged
+    assert report.changed == (served.file,)
+    assert list(report.replaced) == ["truss-async"]
+    lacks = [line for line in report.lacks if "is not told where to save" in line]
+    assert [line.split()[0] for line in lacks] == ["Reporter", "Halver"]
+    assert len(report.lacks) == 2
+    command = [f"{Path(sys.executable).parent}/truss-async", "package", f"{served.file}", "--check", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    again = json.loads(done.stdout)
+    assert (done.returncode, again["copied"], again["changed"]) == (1, False, [])
+    assert again["lacks"] == list(report.lacks)
 
 
 def test_the_ids_and_the_trace_of_a_request_go_all_the_way(served: Served) -> None:

@@ -1,6 +1,8 @@
 """A chain of the tests: an entry point, one that answers in a whole, one that streams, and a truss."""
 
+import inspect
 import json
+import sys
 import urllib.request
 from collections.abc import AsyncIterator
 
@@ -10,12 +12,18 @@ from truss_chains.remote_chainlet import utils
 
 from truss_async import save_output
 
+IMAGE = chains.DockerImage(
+    base_image=chains.BasetenImage[f"PY{sys.version_info.major}{sys.version_info.minor}"],
+    pip_requirements=["truss-async"],
+)
+
 
 class Half(pydantic.BaseModel):
     half: int
     request_id: str | None
     chain_request_id: str | None
     trace: str | None
+    plugin: str
 
 
 class Report(pydantic.BaseModel):
@@ -28,7 +36,7 @@ class Report(pydantic.BaseModel):
 class Halver(chains.ChainletBase):
     """Answers in a whole, and fails for odd numbers."""
 
-    remote_config = chains.RemoteConfig(name="Halving")
+    remote_config = chains.RemoteConfig(name="Halving", docker_image=IMAGE)
 
     @save_output(key="halves/{request_id}.json")
     def run_remote(self, n: int) -> Half:
@@ -40,11 +48,14 @@ class Halver(chains.ChainletBase):
             request_id=utils.get_request_id(),
             chain_request_id=utils.get_chain_request_id(),
             trace=utils.get_trace_parent(),
+            plugin=inspect.getfile(save_output),
         )
 
 
 class Words(chains.ChainletBase):
     """Streams."""
+
+    remote_config = chains.RemoteConfig(docker_image=IMAGE)
 
     async def run_remote(self, n: int) -> AsyncIterator[str]:
         for word in range(n):
@@ -60,6 +71,8 @@ class Echo(chains.TrussChainlet):
 @chains.mark_entrypoint("Report Maker")
 class Reporter(chains.ChainletBase):
     """Calls all of them."""
+
+    remote_config = chains.RemoteConfig(docker_image=IMAGE)
 
     def __init__(
         self,

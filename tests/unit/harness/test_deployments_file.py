@@ -51,6 +51,18 @@ def test_a_file_describes_chains_and_what_differs_for_a_chainlet(tmp_path: Path)
     assert chain.install is False
 
 
+def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "chains.md").read_text()
+    file = tmp_path / "deployments.toml"
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    (chain,) = read_deployments(file, {})
+    assert (chain.chain, chain.replicas) == (str(tmp_path / "my_chain.py:Reporter"), 2)
+    assert chain.chainlets == {
+        "Halver": {"replicas": 4},
+        "LanguageModel": {"model_url": "http://127.0.0.1:9000"},
+    }
+
+
 def test_chains_and_trusses_are_served_side_by_side() -> None:
     chain, truss = deployments_of_folders([Path("a/my_chain.py:Entry"), Path("b")], {"replicas": 2})
     assert (chain.chain, chain.replicas, chain.truss_dir) == ("a/my_chain.py:Entry", 2, None)
