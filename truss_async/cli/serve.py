@@ -62,6 +62,7 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
             env_var_split=split_at_commas,
         ),
         "scale_down_delay_seconds": _named("--scale-down-delay"),
+        "autoscaling_window_seconds": _named("--autoscaling-window"),
         "restart_threshold_seconds": _named("--restart-threshold"),
     },
     defaults={"state_dir": STATE_DIR},
@@ -97,6 +98,7 @@ def serve(**values: Any) -> None:
             "webhook_secrets": "--webhook-secret",
             "allow_hosts": "--allow-host",
             "scale_down_delay_seconds": "--scale-down-delay",
+            "autoscaling_window_seconds": "--autoscaling-window",
             "restart_threshold_seconds": "--restart-threshold",
         },
     )

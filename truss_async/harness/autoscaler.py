@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from ..replicas.scaling import Scale, desired_replicas, rescale
+from ..replicas.scaling import LoadAverage, Scale, desired_replicas, rescale, seconds_to_step
 
 if TYPE_CHECKING:
     from ..replicas.pool import ReplicaPool
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN_SECONDS: Final = 900.0
 """That a queued request has expired or was cancelled is noticed no later."""
+LOOKS_A_WINDOW: Final = 6
+"""So often the average is looked at while it moves."""
 
 
 class Autoscaler:
@@ -34,6 +36,7 @@ class Autoscaler:
         self._limits = limits
         self._backlog = backlog
         self._activity = activity
+        self._load = LoadAverage(limits.window_seconds, now=activity.now())
         self._scale = Scale(limits.initial, (activity.now(),) * limits.initial)
 
     async def run(self) -> None:
@@ -51,21 +54,21 @@ class Autoscaler:
         self._pool.resize(self._scale.target)
 
     def _note(self, requests: int) -> None:
-        desired = desired_replicas(requests, concurrency=self._pool.concurrency, limits=self._limits)
+        now = self._activity.now()
+        self._load.note(requests, now=now)
+        desired = desired_replicas(self._load.at(now), is_wanted=requests > 0, limits=self._limits)
         if self._pool.state == "starting":
             desired = max(desired, 1)  # whoever woke it has not had it yet
-        self._scale = rescale(
-            self._scale,
-            desired=desired,
-            now=self._activity.now(),
-            delay_seconds=self._limits.delay_seconds,
-        )
+        self._scale = rescale(self._scale, desired=desired, now=now, limits=self._limits)
 
     def _seconds_to_next_look(self) -> float | None:
         """None when only more demand can change anything."""
-        if self._scale.target == self._limits.minimum:
-            return None
-        if self._scale.target == self._scale.desired:
-            return LOOK_AGAIN_SECONDS
-        passed = (self._activity.now() - self._scale.needed_at[-1]).total_seconds()
-        return max(0.0, self._limits.delay_seconds - passed)
+        now, scale = self._activity.now(), self._scale
+        waits = [] if self._load.is_steady(now) else [self._limits.window_seconds / LOOKS_A_WINDOW]
+        if scale.target > scale.desired:
+            idle = (now - scale.needed_at[-1]).total_seconds()
+            step = seconds_to_step(scale, now=now, limits=self._limits)
+            waits.append(max(0.0, self._limits.delay_seconds - idle, step))
+        elif scale.target > self._limits.minimum:
+            waits.append(LOOK_AGAIN_SECONDS)
+        return min(waits, default=None)

@@ -71,7 +71,13 @@ class Deployment:
         self._metering = threading.Lock()
         self._output_url = _output_url(settings, shared.host.environment)
         self._scale = ScaleLimits(
-            settings.least_replicas, settings.replicas, delay_seconds=settings.scale_down_delay_seconds
+            settings.least_replicas,
+            settings.replicas,
+            delay_seconds=settings.scale_down_delay_seconds,
+            window_seconds=settings.autoscaling_window_seconds,
+            concurrency_target=settings.concurrency_target,
+            target_utilization=settings.target_utilization,
+            max_scale_down_rate=settings.max_scale_down_rate,
         )
         work = asyncio.Event()
         replicas, concurrency = make_replicas(settings, shared.host, prefix=prefix)

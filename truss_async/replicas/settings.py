@@ -94,6 +94,26 @@ class DeploymentSettings(BaseModel):
         le=3600,
         description="Seconds for which fewer processes must have been enough before one is stopped.",
     )
+    autoscaling_window_seconds: float = Field(
+        default=60,
+        ge=10,
+        le=3600,
+        description="Seconds over which the load is averaged that the processes follow.",
+    )
+    concurrency_target: int = Field(
+        default=1,
+        ge=1,
+        description="Requests that one process should have at once, before another is started.",
+    )
+    target_utilization: int = Field(
+        default=70, ge=1, le=100, description="Percentage of the concurrency target that is made use of."
+    )
+    max_scale_down_rate: int = Field(
+        default=50,
+        ge=1,
+        le=50,
+        description="Percentage of the processes that are stopped at most within a window, though always one may be.",
+    )
     restart_threshold_seconds: float | None = Field(
         default=None,
         gt=0,

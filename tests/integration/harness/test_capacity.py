@@ -18,6 +18,7 @@ from truss_async.webhooks import WebhookReceiver
 
 KEY = {"Authorization": "Api-Key any"}
 DELAY_SECONDS = 60
+WINDOW_SECONDS = 60
 DEADLINE_SECONDS = 60
 SCALES_TO_ZERO = {"min_replicas": 0, "scale_down_delay_seconds": DELAY_SECONDS}
 SERVED = "from pathlib import Path\nMARK = Path({mark!r})\n{model}"
@@ -109,7 +110,7 @@ def test_model_stays_while_a_request_waits_for_its_next_attempt(
         assert replicas(harness) == (1, 0)
         clock.advance(1)
         assert outcome(client.wait(request_id, timeout_seconds=30)) == ("SUCCEEDED", "NO_WEBHOOK_PROVIDED")
-        clock.advance(2)
+        clock.advance(WINDOW_SECONDS + 2)
         assert replicas(harness) == (0, 0)
 
 
@@ -119,13 +120,15 @@ def test_replicas_follow_the_requests_up_to_the_maximum(serve: Callable[..., Har
     wait_for_model(harness, "ready")
     with PlatformClient(harness.url, api_key="any") as client:
         ids = [client.submit(model_input=number).request_id for number in range(5)]
-        for _ in range(3):
+        assert gate.entered.acquire(timeout=30)
+        clock.advance(WINDOW_SECONDS, patience_seconds=0.05)
+        for _ in range(2):
             assert gate.entered.acquire(timeout=30)
         assert replicas(harness) == (3, 0)
         gate.opened.set()
         for request_id in ids:
             client.wait(request_id, timeout_seconds=30)
-        clock.advance(DELAY_SECONDS)
+        clock.advance(DELAY_SECONDS + 3 * WINDOW_SECONDS)
     assert replicas(harness) == (1, 0)
 
 

@@ -25,7 +25,9 @@ DELAY_SECONDS = 60
 class Stage:
     """``backlog`` is how many async requests are queued or in progress."""
 
-    def __init__(self, *, minimum: int = 0, maximum: int = 1, concurrency: int = 1) -> None:
+    def __init__(
+        self, *, minimum: int = 0, maximum: int = 1, concurrency: int = 1, limits: ScaleLimits | None = None
+    ) -> None:
         self.clock = ManualClock()
         self.backlog = 0
         self.replicas = [SteeredReplica(f"replica-{number}") for number in range(1, maximum + 1)]
@@ -40,7 +42,9 @@ class Stage:
             report=lambda line: None,
             on_capacity=lambda: None,
         )
-        self._limits = ScaleLimits(minimum, maximum, delay_seconds=DELAY_SECONDS)
+        self._limits = limits or ScaleLimits(
+            minimum, maximum, delay_seconds=DELAY_SECONDS, concurrency_target=concurrency
+        )
 
     @property
     def state(self) -> str:
@@ -241,5 +245,39 @@ def test_model_that_does_not_load_is_given_up_after_the_delay_when_nobody_wants_
             assert stage.state == "failed"
             await stage.pass_time(DELAY_SECONDS)
             assert stage.state == "scaled_to_zero"
+
+    asyncio.run(main())
+
+
+def test_replicas_follow_the_average_over_the_window_up_at_once_and_down_by_half_in_each() -> None:
+    async def main() -> None:
+        limits = ScaleLimits(
+            0,
+            8,
+            delay_seconds=DELAY_SECONDS,
+            window_seconds=60,
+            target_utilization=70,
+            max_scale_down_rate=50,
+        )
+        stage = Stage(maximum=8, limits=limits)
+        async with stage.running() as pool:
+            stage.backlog = 5
+            pool.wake()
+            await stage.settle()
+            assert pool.ready_count == 1  # on average there was none yet
+            followed = []
+            for _ in range(6):
+                await stage.pass_time(10)
+                followed.append(pool.ready_count)
+            assert followed == [2, 3, 4, 5, 6, 8]  # 5 requests, of which each should have 0.7
+            stage.backlog = 0
+            pool.demand_changed.set()
+            await stage.settle()
+            left = []
+            for _ in range(40):
+                await stage.pass_time(10)
+                left.append(pool.ready_count)
+            assert left[::6] == [8, 6, 3, 2, 1, 0, 0]  # first those that were idle for the delay
+            assert left[5::6] == [8, 6, 3, 2, 1, 0]
 
     asyncio.run(main())
