@@ -28,6 +28,7 @@ EXPECTED = {
         "chainlets",
         "construction",
         "failures",
+        "generated_models",
         "hooks",
         "installation",
         "plugin",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.requests import Request
 
 from truss_async.errors import RequestFailedError, SettingsError, UnsupportedModelError
 from truss_async.model import save_output
@@ -92,3 +94,89 @@ def test_one_that_streams_is_refused_when_it_is_written() -> None:
     ):
         save_output(run_remote)
     save_output(streaming="pass")(run_remote)
+
+
+class GeneratedModel:
+    """As truss generates it round a chainlet, as far as it matters here."""
+
+    def __init__(self, chainlet: Any) -> None:
+        self._chainlet = chainlet
+
+
+class ModelDescriptor:
+    """As the server has it: looks at a model's hooks before it loads it."""
+
+    @classmethod
+    def from_model(cls, model: Any) -> bool:
+        return hasattr(model, "postprocess")
+
+
+@pytest.fixture
+def _in_server_that_looks(_in_truss_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    server: Any = sys.modules["model_wrapper"]
+    server.ModelDescriptor = type("ModelDescriptor", (ModelDescriptor,), {})
+
+
+class SyncModel(GeneratedModel):
+    def predict(self, n: int, request: Request) -> dict[str, Any]:
+        answer: dict[str, Any] = self._chainlet.run_remote(n)
+        return answer
+
+
+class AsyncModel(GeneratedModel):
+    async def predict(self, n: int, request: Request) -> int:
+        answer: int = await self._chainlet.run_remote(n)
+        return answer
+
+
+def generated(kind: type[GeneratedModel], chainlet: Any) -> Any:
+    """A model of this kind, of a class of its own, as each chainlet has one."""
+    return type(
+        "TrussChainletModel", (kind,), {**vars(kind), "__annotations__": {"_chainlet": type(chainlet)}}
+    )(chainlet)
+
+
+@pytest.mark.usefixtures("_in_server_that_looks")
+def test_the_generated_model_saves_after_predict(store: OutputStore) -> None:
+    model = generated(SyncModel, chainlet_class()())
+    assert sys.modules["model_wrapper"].ModelDescriptor.from_model(model)
+    request = Request({"type": "http", "headers": []})
+    carried = model.predict(4, request)
+    assert not list(store.list())
+    assert model.postprocess(carried, request) == {"half": 2.0, "raw": b"GIF89a"}
+    assert store.get("r").data["half"] == 2.0
+    assert (
+        inspect.signature(model.postprocess).return_annotation
+        == inspect.signature(model.predict).return_annotation
+    )
+    assert "is_disconnected" not in vars(request)
+
+
+@pytest.mark.usefixtures("_in_server_that_looks")
+def test_an_asynchronous_generated_model_saves_after_predict(store: OutputStore) -> None:
+    class Slow:
+        @save_output
+        async def run_remote(self, n: int) -> int:
+            return n
+
+    async def served(model: Any) -> Any:
+        request = Request({"type": "http", "headers": []})
+        carried = await model.predict(3, request)
+        assert not list(store.list())
+        return await model.postprocess(carried, request)
+
+    model = generated(AsyncModel, Slow())
+    assert sys.modules["model_wrapper"].ModelDescriptor.from_model(model)
+    assert asyncio.run(served(model)) == 3
+    assert store.get("r").data == 3
+
+
+@pytest.mark.usefixtures("_in_server_that_looks")
+def test_models_of_other_chainlets_are_left_alone() -> None:
+    class Plain:
+        def run_remote(self, n: int) -> int:
+            return n
+
+    chainlet_class()
+    assert not sys.modules["model_wrapper"].ModelDescriptor.from_model(generated(SyncModel, Plain()))
+    assert not sys.modules["model_wrapper"].ModelDescriptor.from_model(GeneratedModel(Plain()))
