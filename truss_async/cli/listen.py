@@ -5,8 +5,10 @@ import logging
 import queue
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from cyclopts import Parameter
 from ..client import Inbox, StoreInbox
 from ..client.refusals import one_line
 from ..contract import ErrorDetail
+from ..contract.json_text import write
 from ..contract.limits import MAX_ERROR_CHARACTERS, WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..endpoint.certificates import Certificate, given_certificate, own_certificate
 from ..endpoint.forwarding import Forwarder
@@ -24,7 +27,8 @@ from ..printable import LONGEST_LINE, printable, shortened
 from ..stores import object_store
 from ..stores.probe import check_writable
 from ..webhooks import WebhookReceiver
-from .options import WEBHOOK_SECRET, AsJson, flag, own_option
+from .options import WEBHOOK_SECRET, AsJson, flag, own_option, print_json
+from .output import output_text
 from .secret_files import WebhookSecretFile, webhook_secrets_of
 
 DEFAULT_PORT = 8099
@@ -113,6 +117,9 @@ def listen(
         int | None,
         own_option("exit_after", "End after so many results; one that comes again does not count."),
     ] = None,
+    prints_output: Annotated[
+        bool, Parameter(name="--print"), flag("listen_print", "Print each output, too, as JSON on a line.")
+    ] = False,
     tls: Tls = PLAIN_HTTP,
     as_json: AsJson = False,
 ) -> None:
@@ -124,14 +131,14 @@ def listen(
     Example:
         truss-async listen --webhook-secret whsec_abc --keep results
         truss-async listen --tls --forward http://localhost:8000/webhook
+        truss-async listen --print
         truss-async submit 1 --webhook-endpoint http://localhost:8099
     """
     logging.basicConfig(format="truss-async: %(message)s")
     certificate, secrets = tls.certificate(host), checks.secrets()
     arrivals: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
     keeper = _keeper(keep)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: arrivals.put(None))
+    _end_on_signals(arrivals)
     with nullcontext() if forward is None else closing(Forwarder(forward)) as forwarder:
         intake = Intake(keeper, forwarder=forwarder, report=arrivals.put)
         receiver = WebhookReceiver(
@@ -146,7 +153,13 @@ def listen(
         )
         with receiver:
             _print_start(receiver.url, certificate, is_verified=bool(secrets), as_json=as_json)
-            _print_arrivals(arrivals, exit_after=exit_after, as_json=as_json)
+            show = partial(_print_arrival, as_json=as_json, with_output=prints_output)
+            _show_arrivals(arrivals, exit_after=exit_after, show=show)
+
+
+def _end_on_signals(arrivals: "queue.SimpleQueue[Arrival | None]") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: arrivals.put(None))
 
 
 def _keeper(keep: str) -> Keeper:
@@ -171,16 +184,32 @@ def _print_start(url: str, certificate: Certificate | None, *, is_verified: bool
         print("no --webhook-secret: signatures are not checked", file=sys.stderr)
 
 
-def _print_arrivals(
-    arrivals: "queue.SimpleQueue[Arrival | None]", *, exit_after: int | None, as_json: bool
+def _show_arrivals(
+    arrivals: "queue.SimpleQueue[Arrival | None]",
+    *,
+    exit_after: int | None,
+    show: Callable[[Arrival], None],
 ) -> None:
     taken = 0
     while exit_after is None or taken < exit_after:
         arrival = arrivals.get()
         if arrival is None:
             return
-        print(json.dumps(_facts(arrival)) if as_json else _line(arrival), flush=True)
+        show(arrival)
         taken += arrival.is_done
+
+
+def _print_arrival(arrival: Arrival, *, as_json: bool, with_output: bool) -> None:
+    result = arrival.delivery.result
+    if as_json:
+        facts = _facts(arrival)
+        if with_output:
+            facts["output"] = None if result is None else result.data
+        print_json(write(facts).decode())
+        return
+    print(_line(arrival), flush=True)
+    if with_output and result is not None and not result.errors:
+        print_json(output_text(result.data))
 
 
 def _line(arrival: Arrival) -> str:

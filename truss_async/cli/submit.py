@@ -14,6 +14,7 @@ from ..printable import escaped
 from ..text_files import as_text
 from .connection import HARNESS_HERE, Connection
 from .options import AsJson, checked, flag, option, own_option, print_json
+from .output import NO_OUTPUT, OutputWanted
 from .status import print_status
 
 STANDARD_INPUT = "@-"
@@ -62,6 +63,7 @@ def submit(
     wait: Annotated[
         bool, flag("wait", "Wait until inference and delivery are over; fail unless both succeeded.")
     ] = False,
+    wanted: OutputWanted = NO_OUTPUT,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
@@ -69,18 +71,26 @@ def submit(
 
     Example:
         truss-async submit '{"text": "hello"}' --wait
+        truss-async submit '{"text": "hello"}' --output
+        truss-async submit @page.json -o output.json
         id=$(truss-async submit @input.json --priority 1)
     """
     request = terms.request(_parse(_read(model_input)))
-    with connection.to_platform(target=target) as client:
-        accepted = client.submit(request)
-        if not wait:
+    with (
+        wanted.source(url=connection.url, webhook_endpoint=terms.webhook_endpoint) as source,
+        connection.to_platform(target=target) as client,
+    ):
+        accepted = client.submit(request.model_copy(update={"webhook_endpoint": source.webhook_endpoint}))
+        if not (wait or wanted.is_wanted):
             print_json(accepted.model_dump_json() if as_json else escaped(accepted.request_id))
             return 0
+        for_facts = sys.stderr if wanted.is_wanted else sys.stdout
         if not as_json:
-            print(escaped(accepted.request_id), flush=True)
+            print(escaped(accepted.request_id), file=for_facts, flush=True)
         status = client.wait(accepted.request_id)
-    print_status(status, as_json=as_json, file=sys.stdout if as_json else sys.stderr)
+        print_status(status, as_json=as_json, file=for_facts if as_json else sys.stderr)
+        if wanted.is_wanted:
+            wanted.hand_over(source.result_of(status))
     return 0 if status.status is RequestStatus.SUCCEEDED else 1
 
 

@@ -134,6 +134,17 @@ def test_every_secret_counts(command_line: CommandLine, way: str) -> None:
         assert post(receiver.url, make_body(), secret="whsec_other") == 401
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_outputs_are_printed_when_asked_for(command_line: CommandLine, as_json: bool) -> None:
+    arguments = ["--print", "--exit-after", "1", *(["--json"] if as_json else [])]
+    with listening(command_line, *arguments) as receiver:
+        assert post(receiver.url, make_body(), secret=None) == 200
+        line = receiver.next_line()
+        output = json.loads(line)["output"] if as_json else json.loads(receiver.next_line())
+        assert output == {"text": "é"}
+        assert receiver.end()[0] == 0
+
+
 def test_without_a_secret_it_says_that_nothing_is_checked(command_line: CommandLine) -> None:
     with listening(command_line, "--exit-after", "2") as receiver:
         assert post(receiver.url, make_body(), secret=None) == 200

@@ -12,6 +12,8 @@ from .story import MAX_SAID_LINES, Entry, Story
 
 MAX_STORIES: Final = 10_000
 MAX_LINES: Final = 500
+MAX_OUTPUT_BYTES: Final = 256_000_000
+"""So many of outputs are kept altogether; the latest one always is."""
 
 
 def is_traceback(line: str) -> bool:
@@ -25,6 +27,8 @@ class Journal:
     def __init__(self) -> None:
         self._changed = threading.Condition()  # its lock may be taken again by who holds it
         self._stories: dict[str, Story] = {}
+        self._with_output: deque[Story] = deque()
+        self._output_bytes = 0
         self.lines: deque[str] = deque(maxlen=MAX_LINES)
 
     def begin(self, story: Story) -> None:
@@ -49,6 +53,19 @@ class Journal:
             for name, value in changes.items():
                 setattr(story, name, value)
             self._changed.notify_all()
+
+    def keep_output(self, request_id: str, output: bytes) -> None:
+        """The model answered; the outputs of the requests that came before are let go when there is no room for all."""
+        with self._changed:
+            if (story := self._stories.get(request_id)) is None:
+                return
+            story.output = output
+            self._with_output.append(story)
+            self._output_bytes += len(output)
+            while self._output_bytes > MAX_OUTPUT_BYTES and len(self._with_output) > 1:
+                oldest = self._with_output.popleft()
+                self._output_bytes -= len(oldest.output or b"")
+                oldest.output = None
 
     def note_line(self, line: str, at: datetime, *, request_id: str | None) -> None:
         """A replica wrote a line, for a request or for none."""

@@ -107,6 +107,8 @@ class JournalingQueue:
             is_claimed=is_claimed,
         )
         if is_over:
+            if data is not None:
+                self._journal.keep_output(request_id, data)
             what = _failed(attempts, errors) if errors else f"inference attempt {attempts} succeeded"
             self._journal.note(
                 request_id,

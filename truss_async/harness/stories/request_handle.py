@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...clock import SYSTEM_CLOCK, ManualClock
+from ...contract import RequestStatus
+from ...contract.json_text import parse
 from ...errors import HarnessError
+from ...stores import OutputStore
+from ...stores.result_objects import references_in
 from .story import render_story
 
 if TYPE_CHECKING:
     from ...clock import Clock
-    from ...contract import ErrorDetail, RequestStatus, WebhookStatus
+    from ...contract import ArtifactReference, ErrorDetail, WebhookStatus
     from .journal import Journal
     from .story import Story
 
@@ -53,6 +57,39 @@ class RequestHandle:
     def errors(self) -> list[ErrorDetail]:
         """Those of the last inference attempt."""
         return self._story.errors
+
+    @property
+    def output(self) -> Any:
+        """What the model returned, as its JSON says: an artifact is what ``artifact`` reads by its name.
+
+        Raises:
+            HarnessError: there is none: it failed, or is not over (``wait`` for it), or so many came since that it is gone.
+        """
+        if self._story.status not in (RequestStatus.SUCCEEDED, RequestStatus.WEBHOOK_FAILED):
+            raise HarnessError(
+                f"there is no output: the request is {self._story.status.value}\n\n{self.story}"
+            )
+        if self._story.output is None:
+            raise HarnessError(f"the output of {self.request_id} is not kept any more: many came since")
+        return parse(self._story.output)
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """The names of the artifacts that the output refers to."""
+        return tuple(sorted(_name_of(each) for each in references_in(self.output)))
+
+    def artifact(self, name: str) -> bytes:
+        """The content of an artifact, from the output store.
+
+        Raises:
+            HarnessError: the output refers to none of that name.
+            OutputStoreError: it cannot be read.
+        """
+        for reference in references_in(self.output):
+            if _name_of(reference) == name:
+                with OutputStore.from_url(reference.url.rpartition("/")[0]).open_artifact(reference) as file:
+                    return file.read()
+        raise HarnessError(f"the output of {self.request_id} has no artifact {name}; it has {self.artifacts}")
 
     @property
     def is_over(self) -> bool:
@@ -100,3 +137,7 @@ class RequestHandle:
 
     def __repr__(self) -> str:
         return f"<async request {self.request_id}: {self._story.status.value}>"
+
+
+def _name_of(reference: ArtifactReference) -> str:
+    return reference.url.rpartition("/")[2]

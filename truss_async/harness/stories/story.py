@@ -44,6 +44,8 @@ class Story:
     is_in_traceback: bool = False
     raised: list[str] = field(default_factory=list)
     """The last line of each traceback that the model wrote."""
+    output: bytes | None = None
+    """The model output as JSON, once there is one, for as long as there is room to keep it."""
     times_raised: int = 0
     """How many answers told that the model raised something; the traceback may come later than that."""
 
