@@ -21,7 +21,12 @@ def printable(text: str, *, limit: int = LONGEST_LINE) -> str:
     """One line of at most so many characters, before escapes: who a URL logs in as is masked, the rest cut off."""
     if len(text) <= limit and text.isprintable() and "@" not in text:
         return text
-    return escaped(shortened(_USER_OF_URL.sub("://***@", text), limit=limit)).replace("\n", "\\n")
+    return escaped(shortened(without_logins(text), limit=limit)).replace("\n", "\\n")
+
+
+def without_logins(text: str) -> str:
+    """The text, where who a URL in it logs in as is masked."""
+    return _USER_OF_URL.sub("://***@", text)
 
 
 def shortened(text: str, *, limit: int) -> str:

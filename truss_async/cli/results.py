@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from ..client.harness import FULL_ID_CHARACTERS, SHORTEST_PREFIX
 from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK
-from ..contract import ArtifactReference, AsyncPredictResult
+from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..contract.json_text import write
 from ..contract.moments import moment
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, SettingsError
@@ -25,7 +25,7 @@ from ..stores.output_store import Format
 from ..stores.polling import as_utc
 from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
-from .options import AsJson, RequestId, own_option, print_json, variable
+from .options import AsJson, RequestId, flag, own_option, print_json, variable
 
 MAX_CANDIDATES = 10
 STANDARD_OUTPUT = ("-", "@-")
@@ -123,6 +123,10 @@ def list_results(
         ),
     ] = None,
     prefix: Annotated[str, own_option("prefix", "Only request ids that start with it.")] = "",
+    failed: Annotated[
+        bool,
+        flag("results_failed", "List what failed instead, with its error; what succeeded later is none."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the results that are in the store, the newest last; with --json, one a line, in no order.
@@ -130,16 +134,20 @@ def list_results(
     Example:
         truss-async results list --store s3://my-bucket/outputs --since 24h
         truss-async results list --store file:///tmp/outputs --prefix 01 --json
+        truss-async results list --store file:///tmp/outputs --failed
     """
     earliest = _earliest(since) if since is not None else None
-    found = location.open().list(since=earliest, prefix=prefix)
-    if as_json:
-        for info in found:
-            print(json.dumps(_facts(info)))
-        return
-    for info in sorted(found, key=_age):
+    outputs = location.open()
+    found = (outputs.failures if failed else outputs.list)(since=earliest, prefix=prefix)
+    for info in found if as_json else sorted(found, key=_age):
+        errors = _errors_of(outputs, info.request_id) if failed else None
+        if as_json:
+            told = {} if errors is None else {"errors": [error.model_dump() for error in errors]}
+            print_json(json.dumps({**_facts(info), **told}))
+            continue
         when = f"{info.modified_at:%Y-%m-%d %H:%M:%S} UTC" if info.modified_at else "-"
-        print(f"{when:<23}  {info.size_bytes:>12}  {printable(info.request_id)}")
+        row = f"{when:<23}  {info.size_bytes:>12}  {printable(info.request_id)}"
+        print(row if not errors else f"{row}  {one_line(_in_short(errors[0]))}")
 
 
 @results.command(name="open")
@@ -214,6 +222,28 @@ def _full_id(outputs: OutputStore, given: str) -> str:
     return found[0]
 
 
+def _errors_of(outputs: OutputStore, request_id: str) -> list[ErrorDetail]:
+    """None of one that has a result, or nothing, by now."""
+    try:
+        return outputs.get(request_id).errors
+    except RequestFailedError as failure:
+        errors: list[ErrorDetail] = failure.result.errors
+        return errors
+    except ObjectNotFoundError:
+        return []
+
+
+def _in_short(error: ErrorDetail) -> str:
+    """The code, and what was raised, as its traceback ends; or else the message."""
+    lines = _traceback_of(error).splitlines()
+    return f"{error.code}: {lines[-1] if lines else error.message}"
+
+
+def _traceback_of(error: ErrorDetail) -> str:
+    found = (error.model_extra or {}).get("traceback")
+    return found if isinstance(found, str) else ""
+
+
 def _only_artifact(outputs: OutputStore, request_id: str) -> ArtifactReference:
     found = outputs.artifacts(request_id)
     if not found:
@@ -239,6 +269,8 @@ def _show(find: Callable[[], AsyncPredictResult], *, as_json: bool) -> int:
         result = find()
     except RequestFailedError as failure:
         if not as_json:
+            for line in "\n".join(map(_traceback_of, failure.result.errors)).splitlines():
+                print(printable(line), file=sys.stderr)
             raise
         print_json(failure.result.model_dump_json())
         return 1

@@ -1,6 +1,8 @@
 """What the platform would report of an exception in the model, saved without getting in the exception's way."""
 
+import os
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Final
 
@@ -9,6 +11,7 @@ from ..contract.result_json import without_lone_surrogates
 from ..contract.truss_server import MODEL_ERROR_MESSAGE
 from ..errors import OutputError, TrussAsyncError
 from ..printable import printable_logger
+from .construction import state_of
 from .preparation import saver_of
 from .requests import ServedRequest
 from .truss_server import http_answer
@@ -30,7 +33,7 @@ def record_failure(model: object, served: ServedRequest | None, error: Exception
     if served is None or (detail := error_detail(error)) is None:
         return
     # In a thread, so that neither a failure nor a store that hangs can hold up the exception.
-    arguments = (_save_error, model, served.request_id, detail)
+    arguments = (_save_error, model, served.request_id, _with_origin(model, error, detail))
     saving = threading.Thread(target=copy_context().run, args=arguments, daemon=True)
     saving.start()
     saving.join(RECORDING_SECONDS)
@@ -53,6 +56,18 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     except ValueError as unfit:
         message = f"the error cannot become JSON: {unfit}"
     return ErrorDetail.of(code, message)
+
+
+def _with_origin(model: object, error: Exception, detail: ErrorDetail) -> ErrorDetail:
+    """The detail, and beside what the platform reports, what was raised and where."""
+    from .tracebacks import secrets_of, told_traceback
+
+    origin = {"type": type(error).__name__}
+    # Without its secrets nobody knows what a traceback must not tell.
+    with suppress(OSError):
+        secrets = list(secrets_of(state_of(model), os.environ))
+        origin["traceback"] = told_traceback(error, secrets=secrets)
+    return detail.model_copy(update=origin)
 
 
 def _save_error(model: object, request_id: str, detail: ErrorDetail) -> None:

@@ -43,13 +43,14 @@ class StoreCredentials:
     @classmethod
     def from_secrets(cls, secrets: Mapping[str, str]) -> StoreCredentials:
         """Those of the Truss secrets that are declared and not empty."""
-        return cls(**{each.name: _secret_or_none(secrets, each.name) for each in fields(cls)})
+        return cls(**{each.name: secret_or_none(secrets, each.name) for each in fields(cls)})
 
 
 NO_CREDENTIALS = StoreCredentials()
 
 
-def _secret_or_none(secrets: Mapping[str, str], name: str) -> str | None:
+def secret_or_none(secrets: Mapping[str, str], name: str) -> str | None:
+    """A Truss secret; None when it is not declared, or empty."""
     # Truss's mapping cannot be iterated, and for a secret that is undeclared or empty raises an exception of its own,
     # which is no KeyError and lives in a module whose name depends on the server's version. So the exception is known
     # by its name; anything else (a secret that cannot be read) is a fault that nobody should miss.

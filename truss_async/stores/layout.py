@@ -99,14 +99,18 @@ class KeyLayout:
         except UnsafeObjectKeyError:
             return None
 
+    def failed_request_id_of(self, key: str) -> str | None:
+        """The request whose error is under the key; None when it is something else."""
+        if not key.endswith(_ERROR_ENDING):
+            return None
+        return self.request_id_of(key.removesuffix(_ERROR_ENDING) + _ENDING)
+
     def kind_of(self, key: str, request_id: str) -> Kind | None:
         """What of the request is under the key; None when it is nothing of it."""
         if self.request_id_of(key) == request_id:
             return "result"
-        if key.endswith(_ERROR_ENDING):
-            result_key = key.removesuffix(_ERROR_ENDING) + _ENDING
-            if self.request_id_of(result_key) == request_id:
-                return "error"
+        if self.failed_request_id_of(key) == request_id:
+            return "error"
         return "artifact" if self._is_artifact(key, request_id) else None
 
     def _is_artifact(self, key: str, request_id: str) -> bool:

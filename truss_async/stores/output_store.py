@@ -152,6 +152,23 @@ class OutputStore:
             if earliest is None or info.modified_at is None or info.modified_at >= earliest:
                 yield ResultInfo(request_id, size_bytes=info.size_bytes, modified_at=info.modified_at)
 
+    def failures(self, *, since: datetime | None = None, prefix: str = "") -> Iterator[ResultInfo]:
+        """The same for the errors of requests that have no result: what failed, and did not succeed at another attempt."""
+        earliest = as_utc(since) if since is not None else None
+        failed: list[ResultInfo] = []
+        succeeded: set[str | None] = set()
+        for info in self._objects.list(self._layout.prefix(prefix)):
+            if (request_id := self._layout.failed_request_id_of(info.key)) is None:
+                succeeded.add(self._layout.request_id_of(info.key))
+            elif request_id.startswith(prefix):
+                failed.append(
+                    ResultInfo(request_id, size_bytes=info.size_bytes, modified_at=info.modified_at)
+                )
+        for found in failed:
+            is_old = earliest is not None and found.modified_at is not None and found.modified_at < earliest
+            if found.request_id not in succeeded and not is_old:
+                yield found
+
     def delete(self, request_id: str) -> None:
         """Remove all that is kept of the request: its result, its error, its artifacts. That there is nothing is fine."""
         # The list is complete before anything changes.

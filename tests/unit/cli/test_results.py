@@ -265,3 +265,23 @@ def test_json_stays_json_on_an_output_that_is_not_utf_8(
         )
         text = done.stdout.decode(encoding)
         assert data["text"] in json.dumps(json.loads(text[text.index("{") :]), ensure_ascii=False)
+
+
+def test_what_failed_is_listed_with_its_error(command_line: CommandLine, store: OutputStore) -> None:
+    raised = {"type": "KeyError", "traceback": "Traceback (most recent call last):\n  …\nKeyError: 7"}
+    error = ErrorDetail(code="MODEL_PREDICT_ERROR", message="Internal Server Error", **raised)
+    put_error(store, FAILED.model_copy(update={"request_id": "r3", "errors": [error]}))
+    put_error(store, FAILED.model_copy(update={"request_id": "r1"}))  # which succeeded at another attempt
+    outcome = command_line.run("results", "list", "--failed")
+    assert outcome.code == 0
+    lines = sorted(line.split("  ")[-2:] for line in outcome.stdout.splitlines())
+    assert lines == [
+        ["r2", "MODEL_PREDICT_ERROR: no page"],
+        ["r3", "MODEL_PREDICT_ERROR: KeyError: 7"],
+    ]
+    facts = map(json.loads, command_line.run("results", "list", "--failed", "--json").stdout.splitlines())
+    told = {each["request_id"]: each["errors"][0] for each in facts}
+    assert told["r3"]["traceback"] == raised["traceback"]
+    shown = command_line.run("results", "get", "r3")
+    assert (shown.code, shown.stdout) == (1, "")
+    assert shown.stderr.splitlines()[:3] == raised["traceback"].splitlines()

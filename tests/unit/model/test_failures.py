@@ -10,6 +10,7 @@ from tests.nesting import nest
 from truss_async.errors import OutputError, OutputStoreError, RequestFailedError
 from truss_async.model import AsyncOutputModel, failures
 from truss_async.model.failures import error_detail
+from truss_async.model.tracebacks import MAX_CHARACTERS, told_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,3 +148,58 @@ def test_what_an_output_raises_is_recorded(
     with pytest.raises(RequestFailedError) as caught:
         store.get("r")
     assert told in str(caught.value)
+
+
+SECRET = "hf_0123456789"
+
+
+class Raising(AsyncOutputModel):
+    def __init__(self, config: Any, secrets: Any) -> None:
+        self._token = secrets["hf_token"]
+
+    def predict(self, model_input: Any) -> None:
+        try:
+            raise KeyError(model_input)
+        except KeyError as error:
+            raise LookupError(f"no access with {self._token} to https://me:pw@example.com/") from error
+
+
+def test_a_saved_error_has_the_type_and_the_traceback_and_no_secret(
+    make_request: MakeRequest, store: OutputStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "from-the-environment")
+    model: Any = Raising(config={"secrets": {"hf_token": None}}, secrets={"hf_token": SECRET})
+    with pytest.raises(LookupError):
+        model.predict("from-the-environment", make_request("r"))
+    with pytest.raises(RequestFailedError) as caught:
+        store.get("r")
+    (error,) = caught.value.result.errors
+    told = error.model_dump()
+    assert told["type"] == "LookupError"
+    lines = told["traceback"].splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "LookupError: no access with *** to https://***@example.com/"
+    assert "KeyError: '***'" in lines
+    assert SECRET not in told["traceback"]
+    assert "hooks.py" not in told["traceback"]
+
+
+def test_a_traceback_without_end_is_cut() -> None:
+    def deeper(levels: int) -> None:
+        if levels:
+            deeper(levels - 1)
+        raise ValueError("x" * 50_000)
+
+    with pytest.raises(ValueError, match="x") as caught:
+        deeper(300)
+    told = told_traceback(caught.value, secrets=())
+    assert len(told) <= MAX_CHARACTERS + 1
+    assert told.startswith("…")
+
+
+def test_an_exception_that_cannot_be_printed_has_a_traceback() -> None:
+    class UnprintableError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "Unprintable" in told_traceback(UnprintableError("\ud83d"), secrets=())
