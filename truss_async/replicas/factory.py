@@ -47,11 +47,23 @@ def truss_replicas(
 
     if settings.truss_dir is None:
         raise HarnessError("there is no truss to serve: give a truss folder")
-    folder = read_truss_folder(settings.truss_dir)
     wiring = settings.wiring if isinstance(settings, ChainletSettings) else None
+    try:
+        folder = read_truss_folder(settings.truss_dir)
+    except HarnessError as error:
+        raise (error if wiring is None else _not_in_a_chain(error, settings)) from None
     runs = TrussRuns(folder.path, settings, host, wiring)
     workdir = (host.workdir / settings.deployment_id).resolve()
     return [ProcessReplica(name, runs, workdir=workdir / name) for name in names], folder.predict_concurrency
+
+
+def _not_in_a_chain(error: HarnessError, settings: DeploymentSettings) -> HarnessError:
+    """The error of a chainlet: its truss was made in a folder that says nothing, and the options for one model are not its own."""
+    told = str(error).replace(str(settings.truss_dir), "its truss")
+    return HarnessError(
+        f"the chainlet {settings.name} cannot be served: {told}; for a chainlet, model_url stands in the table "
+        f"[chain.chainlets.{settings.name}] of a file for --deployments"
+    )
 
 
 def _in_process(

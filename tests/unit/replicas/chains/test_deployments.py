@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from truss_async.errors import SettingsError
+from truss_async.errors import HarnessError, SettingsError
 from truss_async.replicas.chains import Chain, Chainlet, ChainSource, Sources, deployments_of_chain
 from truss_async.replicas.chains.wiring import Platform
+from truss_async.replicas.factory import make_replicas
+from truss_async.replicas.host import ReplicaHost
 from truss_async.replicas.settings import DeploymentSettings
 
 PLATFORM = Platform("http://127.0.0.1:8090", "key")
@@ -113,3 +115,18 @@ def test_a_chain_is_not_served_together_with_a_model() -> None:
         DeploymentSettings(chain="report.py", truss_dir=Path("truss"))
     with pytest.raises(ValueError, match="chainlets are those of a chain; give the chain, too"):
         DeploymentSettings(chainlets={"A": {}})
+
+
+def test_a_chainlet_that_needs_what_is_not_here_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("trt_llm: {build: {}}\n")
+    engine = replace(CHAIN.entry_point, truss_dir=tmp_path)
+    (settings, _) = deployments_of_chain(
+        replace(CHAIN, entry_point=engine), DeploymentSettings(chain="report.py"), platform=PLATFORM
+    )
+    host = ReplicaHost(workdir=tmp_path, report=lambda _: None, on_line=lambda _: None)
+    with pytest.raises(HarnessError) as raised:
+        make_replicas(settings, host)
+    told = str(raised.value)
+    assert told.startswith("the chainlet Entry cannot be served: its truss has no model.py: trt_llm ")
+    assert "model_url stands in the table [chain.chainlets.Entry] of a file for --deployments" in told
+    assert str(tmp_path) not in told

@@ -1,0 +1,18 @@
+"""The pytest fixture serves a chain, on its clock."""
+
+from pathlib import Path
+
+import pytest
+
+from truss_async.harness.harness import Harness
+from truss_async.webhooks.receiver import WebhookReceiver
+
+CHAIN = Path(__file__).parents[2] / "project" / "lone_chain" / "lone_chain.py"
+
+
+@pytest.mark.async_harness(chain=f"{CHAIN}:Half", chain_id="halving", install=False)
+def test_a_marker_names_the_chain(async_harness: Harness, webhook_receiver: WebhookReceiver) -> None:
+    request = async_harness.submit({"n": 20}, webhook_endpoint=webhook_receiver.url)
+    result = webhook_receiver.wait_for(request.request_id, timeout_seconds=60).result
+    assert result is not None
+    assert (result.deployment_id, result.data) == ("halving__Half", 10)
