@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench clean
+.PHONY: help install demo serve test test-wheel coverage check format bench drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -66,6 +66,9 @@ format: install ## Format the code and mend what the linter can
 
 bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
+
+drift: install ## Say what has moved at the platform: the newest baseten and truss, or BASETEN=… TRUSS=…, a requirement or a wheel
+	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"
 
 clean: ## Remove what was made: .venv, caches, state, demo output
 	rm -rf $(VENV) .truss-async demo-output dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
