@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from ..clock import ManualClock, steady
+from ..clock import SYSTEM_CLOCK, ManualClock, steady
 from ..contract import limits
 from ..contract.webhook_urls import is_loopback
 from ..replicas.chains.wiring import Platform
@@ -31,6 +31,7 @@ from .metrics import Metrics
 from .request_queue import SqliteRequestQueue
 from .running import BACKLOG, address
 from .scratch_folders import scratch_folder
+from .source_watch import SourceWatch
 from .state import StateFolder
 from .stories import JournalingQueue
 from .webhook_secrets import WebhookSecrets
@@ -115,6 +116,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     tasks = [
         _background(parts, shared.activity.start(each.run(), name=type(each).__name__)) for each in workers
     ]
+    tasks += [_background(parts, asyncio.create_task(each.run())) for each in _source_watches(given)]
     tasks.append(_serve_http(parts, api, listening))
     if chains.sources:
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
@@ -186,6 +188,15 @@ async def _make_shared(
         host=host,
         report=report,
     )
+
+
+def _source_watches(given: Given) -> list[SourceWatch]:
+    folders = dict.fromkeys(each.truss_dir for each in given.settings.all_deployments)
+    return [
+        SourceWatch(folder, clock=SYSTEM_CLOCK, report=given.report)
+        for folder in folders
+        if folder is not None
+    ]
 
 
 def _lease_keepers(

@@ -6,6 +6,8 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...printable import printable
@@ -13,8 +15,6 @@ from ...replicas.logs import MAX_LINE_BYTES, render_log_line, short_id
 from .listing import seconds_between
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ...clock import Clock
     from ...replicas.logs import ReplicaLogLine
     from ..request_queue import EndedRequest
@@ -138,4 +138,10 @@ class HarnessLog:
 
 
 def _time(now: datetime) -> str:
-    return now.astimezone().strftime("%H:%M:%S")
+    return _time_of_second(int(now.timestamp()))
+
+
+@lru_cache(maxsize=4)
+def _time_of_second(second: int) -> str:
+    """Made once for all lines of a second, for it takes longer than the rest of a line."""
+    return datetime.fromtimestamp(second, tz=timezone.utc).astimezone().strftime("%H:%M:%S")

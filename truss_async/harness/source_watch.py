@@ -1,0 +1,62 @@
+"""Notices that a served truss is edited, and says what that means for the model that is loaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..printable import printable
+
+if TYPE_CHECKING:
+    from ..clock import Clock
+
+LOOK_SECONDS: Final = 1.0
+_CODE: Final = ("model", "packages")
+
+Stamp = tuple[int, int]
+
+
+class SourceWatch:
+    """Looks at the code and the config of a truss every second; ``report`` gets a line for each edit.
+
+    ``clock`` is the system's, whatever the requests go by: people edit in real time.
+    """
+
+    def __init__(self, truss_dir: Path, *, clock: Clock, report: Callable[[str], None]) -> None:
+        self._truss_dir = truss_dir
+        self._clock = clock
+        self._report = report
+        self._seen = self._stamps()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if changed := await asyncio.to_thread(self.look):
+                more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+                self._report(
+                    f"{printable(str(changed[0]))}{more} changed; the model that is loaded goes on: "
+                    "stop the harness and start it again to serve the edited one"
+                )
+
+    def look(self) -> list[Path]:
+        """What came, went or changed since the last look, in the order of the names."""
+        before, self._seen = self._seen, self._stamps()
+        return sorted({path for path, _ in before.items() ^ self._seen.items()})
+
+    def _stamps(self) -> dict[Path, Stamp]:
+        stamps: dict[Path, Stamp] = {}
+        for path in self._files():
+            try:
+                status = path.stat()
+            except OSError:  # it goes while it is looked at
+                continue
+            stamps[path] = (status.st_mtime_ns, status.st_size)
+        return stamps
+
+    def _files(self) -> Iterator[Path]:
+        yield self._truss_dir / "config.yaml"
+        for folder in _CODE:
+            yield from (self._truss_dir / folder).rglob("*.py")
