@@ -34,8 +34,8 @@ def package(
     """Put what a model container needs of this package into a truss or a chain, ready for `truss push` or `truss chains push`.
 
     The copy goes to the folder packages/ of the truss, or beside the file of the chain. A requirement on truss-async gives way to the packages
-    that it needs; everything else in the config stays as it is. Then says what is still to do.
-    With --check, the exit code is 1 as long as anything is.
+    that it needs; everything else in the config stays as it is. Then says what is still to do: the exit code is 1
+    as long as anything is.
 
     Example:
         truss-async package path/to/truss --check
@@ -46,7 +46,7 @@ def package(
         print(json.dumps(asdict(report), default=str))
     else:
         print("\n".join(map(printable, report.lines())))
-    return 1 if check and not report.is_done else 0
+    return 0 if report.is_done else 1
 
 
 def _packaged(path: Path, *, dry_run: bool) -> "PackageReport | ChainPackageReport":

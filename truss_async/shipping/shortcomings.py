@@ -14,7 +14,7 @@ from .dependencies import parse
 from .ignored import IGNORE_FILE, ignored
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeGuard
 
     from packaging.requirements import Requirement
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     StoreLibraries: TypeAlias = Mapping[str, tuple[str, str]]
     """By the scheme of a store's URL: the library that the store needs, and the extra that installs it."""
 
-_URL_VARIABLE: Final = "TRUSS_ASYNC_OUTPUT_URL"
+_VARIABLES: Final = "TRUSS_ASYNC_OUTPUT_"
+_HOOKS: Final = ("predict", "postprocess")
 _OLDEST_PYTHON: Final = (3, 10)
 
 
@@ -51,14 +52,17 @@ def _model(source: TrussSource) -> Iterator[str]:
         yield f"{source.model_path} is not valid Python"
     elif not any(_imports_us(node) for node in ast.walk(module)):
         yield f"{source.model_path.name} does not import truss_async: derive Model from AsyncOutputModel to save outputs"
+    elif _setting(source, "streaming")[0] != "pass":
+        for name in sorted({node.name for node in ast.walk(module) if _is_streaming_hook(node)}):
+            yield (
+                f"{name} in {source.model_path.name} is a generator, whose output streams and cannot be saved: "
+                'return it whole, or set streaming to "pass", which saves nothing of it'
+            )
 
-    elif any(_is_generator(node) for node in ast.walk(module)):
-        yield f"predict in {source.model_path.name} is a generator, whose output streams and cannot be saved: return it whole"
 
-
-def _is_generator(node: ast.AST) -> bool:
-    """Whether it is a predict that yields itself, and no function within it."""
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != "predict":
+def _is_streaming_hook(node: ast.AST) -> TypeGuard[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Whether it is a predict or a postprocess that yields itself, and no function within it."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name not in _HOOKS:
         return False
     pending: list[ast.AST] = list(node.body)
     while pending:
@@ -82,11 +86,7 @@ def _left_out(source: TrussSource) -> Iterator[str]:
 
 
 def _output_url(source: TrussSource, names: set[str] | None, libraries: StoreLibraries) -> Iterator[str]:
-    in_model, on_class = _url_in_model(source)
-    variables = _mapping(source.config.get("environment_variables"))
-    section = _mapping(_mapping(source.config.get("model_metadata")).get("async_output"))
-    # The order in which the plugin looks.
-    url = in_model or variables.get(_URL_VARIABLE) or section.get("url")
+    url, on_class = _setting(source, "url")
     if url is None and not on_class:
         yield "config.yaml lacks model_metadata.async_output.url, and the model class sets no output_url"
     elif isinstance(url, str) and (library := libraries.get(urlsplit(url).scheme)):
@@ -130,24 +130,29 @@ def names_of(requirements: list[str], libraries: StoreLibraries) -> set[str]:
     return found
 
 
-def _url_in_model(source: TrussSource) -> tuple[str | None, bool]:
-    """The URL set in the model's code, if it is spelled out there, and whether one is set at all."""
+def _setting(source: TrussSource, name: str) -> tuple[Any, bool]:
+    """The value of a setting of the plugin, if it is spelled out somewhere, and whether the model's code sets one at all."""
     module = source.model_syntax()
-    values = [] if module is None else [value for node in ast.walk(module) for value in _url_values(node)]
+    values = [] if module is None else [value for node in ast.walk(module) for value in _set_by(node, name)]
     texts = [
         value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)
     ]
-    return (texts[0] if texts else None), bool(values)
+    variables = _mapping(source.config.get("environment_variables"))
+    section = _mapping(_mapping(source.config.get("model_metadata")).get("async_output"))
+    # The order in which the plugin looks.
+    found = (texts[0] if texts else None) or variables.get(_VARIABLES + name.upper()) or section.get(name)
+    return found, bool(values)
 
 
-def _url_values(node: ast.AST) -> list[ast.expr]:
-    """What the node gives as the URL: ``output_url = …`` or ``save_output(url=…)``."""
+def _set_by(node: ast.AST, name: str) -> list[ast.expr]:
+    """What the node gives as the setting: ``output_url = …`` or ``save_output(url=…)``."""
+    attribute = f"output_{name}"
     if isinstance(node, ast.Assign):
-        return [node.value for target in node.targets if _is_name(target, "output_url")]
+        return [node.value for target in node.targets if _is_name(target, attribute)]
     if isinstance(node, ast.AnnAssign):
-        return [node.value] if node.value and _is_name(node.target, "output_url") else []
+        return [node.value] if node.value and _is_name(node.target, attribute) else []
     if isinstance(node, ast.Call) and _is_name(node.func, "save_output"):
-        return [keyword.value for keyword in node.keywords if keyword.arg == "url"]
+        return [keyword.value for keyword in node.keywords if keyword.arg == name]
     return []
 
 

@@ -160,6 +160,12 @@ def test_a_locked_dependency_file_is_left_alone_and_said_so(make_truss: MakeTrus
             "predict in model.py is a generator",
             id="async generator",
         ),
+        pytest.param(
+            CONFIG,
+            f"{MODEL}    def postprocess(self, x):\n        yield x\n",
+            'postprocess in model.py is a generator, whose output streams and cannot be saved: return it whole, or set streaming to "pass"',
+            id="generator after predict",
+        ),
     ],
 )
 def test_what_a_truss_lacks_is_said_in_one_plain_line(
@@ -178,6 +184,21 @@ def test_what_a_truss_lacks_is_said_in_one_plain_line(
             CONFIG.replace("url: s3://bucket/outputs", ""),
             "from truss_async import save_output\nclass Model:\n  @save_output(url='s3://b/o')\n  def predict(self): ...\n",
             id="url in the decorator",
+        ),
+        pytest.param(
+            CONFIG.replace("outputs}", "outputs, streaming: pass}"),
+            f"{MODEL}    def predict(self, x):\n        yield x\n",
+            id="a stream that is let through, in the config",
+        ),
+        pytest.param(
+            CONFIG,
+            f"{MODEL}    output_streaming = 'pass'\n    def predict(self, x):\n        yield x\n",
+            id="a stream that is let through, on the class",
+        ),
+        pytest.param(
+            CONFIG,
+            f"{MODEL}    def predict(self, x):\n        def chunks():\n            yield x\n        return list(chunks())\n",
+            id="a generator within",
         ),
         pytest.param(
             CONFIG.replace("url: s3://bucket/outputs", ""),
