@@ -14,12 +14,10 @@ import uvicorn
 from ..clock import SYSTEM_CLOCK, ManualClock, steady
 from ..contract import limits
 from ..contract.webhook_urls import is_loopback
-from ..replicas.chains.wiring import Platform
 from ..replicas.host import ReplicaHost
 from ..shortages import raise_file_limit
 from .activity import Activity
 from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, ModelCalls, PromptServer
-from .chains import GeneratedChains, generate_chains
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..replicas.logs import ReplicaLogLine
+    from .chains import GeneratedChains
     from .faults import Faults
     from .inspection import HarnessLog, LineKeeper
     from .request_queue import RequestQueue
@@ -90,8 +89,8 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
             f"{settings.host} can be reached by others, who may call with any key; set one with --api-key"
         )
     inner_key = token_urlsafe()
-    chains = await _generate_chains(parts, given, Platform(address(listening), inner_key))
-    settings = chains.settings
+    chains = await _generate_chains(parts, given, url=address(listening), key=inner_key)
+    settings = settings if chains is None else chains.settings
     given = replace(given, settings=settings)
     state = StateFolder(settings.state_dir)
     parts.callback(state.close)
@@ -118,17 +117,22 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     ]
     tasks += [_background(parts, asyncio.create_task(each.run())) for each in _source_watches(given)]
     tasks.append(_serve_http(parts, api, listening))
-    if chains.sources:
+    if chains is not None:
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, shared.activity))
     return Running(api, deployments, tasks)
 
 
-async def _generate_chains(parts: AsyncExitStack, given: Given, platform: Platform) -> GeneratedChains:
+async def _generate_chains(
+    parts: AsyncExitStack, given: Given, *, url: str, key: str
+) -> GeneratedChains | None:
     if all(each.chain is None for each in given.settings.all_deployments):
-        return GeneratedChains(given.settings, ())
-    folder = parts.enter_context(scratch_folder())
+        return None
+    from ..replicas.chains.wiring import Platform  # nothing else needs what reads trusses
+    from .chains import generate_chains
+
+    platform, folder = Platform(url, key), parts.enter_context(scratch_folder())
     return await generate_chains(given.settings, into=folder, platform=platform, report=given.report)
 
 

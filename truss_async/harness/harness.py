@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -287,8 +287,9 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     Raises:
         HarnessError: it cannot start, or has broken down.
     """
-    served = Harness(settings, stories=False, short_ids=sys.stderr.isatty())
-    with ending_signals() as ended, served as harness:
+    harness = Harness(settings, stories=False, short_ids=sys.stderr.isatty())
+    harness.start()  # which Ctrl-C interrupts: what a chain imports may take its time
+    with ending_signals() as ended, closing(harness):
         gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
         announce(f"listening on {harness.url}")
         while not ended.wait(timeout=0.5):

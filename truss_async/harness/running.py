@@ -41,7 +41,7 @@ class LoopThread:
         """Return once ``begin`` has, which returns tasks that must not end; its stack is unwound at the end.
 
         Raises:
-            TrussAsyncError: that of ``begin``.
+            TrussAsyncError: that of ``begin``, or it was stopped meanwhile.
         """
         begun: Future[None] = Future()
         self._thread = threading.Thread(
@@ -90,13 +90,20 @@ class LoopThread:
     async def _serve(self, begin: Begin, begun: Future[None]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         async with AsyncExitStack() as parts:
+            stop = asyncio.ensure_future(self._stopping.wait())
+            starting = asyncio.ensure_future(begin(parts))
+            await asyncio.wait([stop, starting], return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait([starting])
+                begun.set_exception(HarnessError("the harness was stopped before it had started"))
+                return
             try:
-                tasks = await begin(parts)
+                tasks = starting.result()
             except TrussAsyncError as error:
                 begun.set_exception(error)
                 return
             begun.set_result(None)
-            stop = asyncio.ensure_future(self._stopping.wait())
             await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done() and not task.cancelled():

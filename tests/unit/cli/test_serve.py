@@ -83,6 +83,20 @@ def test_a_file_that_is_no_chain_is_one_line(command_line: CommandLine) -> None:
         assert "there is no absent.py: give the Python file of a chain" in outcome.error_line
 
 
+def test_a_chain_that_takes_its_time_can_be_interrupted(command_line: CommandLine) -> None:
+    folder = command_line.folder / "chain"
+    folder.mkdir()
+    (folder / "slow.py").write_text("import threading\nthreading.Event().wait(600)\n")
+    with command_line.started("serve", "chain/slow.py", "--port", "0") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "generating the chain of chain/slow.py\n"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "truss-async: interrupted"
+    assert "Traceback" not in stderr
+
+
 def test_time_delivery_and_durability_are_options(
     platform: ScriptedPlatform, command_line: CommandLine
 ) -> None:
