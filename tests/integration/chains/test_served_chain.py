@@ -164,3 +164,11 @@ def test_a_wrong_key_is_refused_between_chainlets_too(served: Served) -> None:
             json={"n": 2},
             headers={"Authorization": "Api-Key other"},
         ).raise_for_status()
+
+
+def test_the_key_of_the_chainlets_opens_nothing_of_the_harness_itself(served: Served) -> None:
+    headers = {"Authorization": f"Api-Key {served.harness._parts.api._parts.inner_key}"}
+    path = "/deployment/report_maker__Halver/run_remote"
+    assert served.http.post(path, json={"n": 2}, headers=headers).status_code == 200
+    for own in ("secrets", "requests", "deliveries", "faults"):
+        assert served.http.get(f"/_harness/{own}", headers=headers).status_code == 401

@@ -79,7 +79,8 @@ class Api:
         if self._parts.browsers is not None:
             self._parts.browsers.check(request.method, request.headers.raw, is_own=operation.is_own)
         authorization = request.headers.get("authorization")
-        is_inner = carries(authorization, self._parts.inner_key)
+        # Models know this key, and are not to read webhook secrets with it.
+        is_inner = not operation.is_own and carries(authorization, self._parts.inner_key)
         if not operation.is_open:
             if not is_inner:
                 check_authorization(authorization, api_key=self._parts.api_key)
