@@ -115,7 +115,9 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     tasks = [
         _background(parts, shared.activity.start(each.run(), name=type(each).__name__)) for each in workers
     ]
-    tasks += [_background(parts, asyncio.create_task(each.run())) for each in _source_watches(given)]
+    tasks += [
+        _background(parts, asyncio.create_task(each.run())) for each in _source_watches(given, deployments)
+    ]
     tasks.append(_serve_http(parts, api, listening))
     if chains is not None:
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
@@ -194,12 +196,16 @@ async def _make_shared(
     )
 
 
-def _source_watches(given: Given) -> list[SourceWatch]:
-    folders = dict.fromkeys(each.truss_dir for each in given.settings.all_deployments)
+def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[SourceWatch]:
     return [
-        SourceWatch(folder, clock=SYSTEM_CLOCK, report=given.report)
-        for folder in folders
-        if folder is not None
+        SourceWatch(
+            each.settings.truss_dir,
+            clock=SYSTEM_CLOCK,
+            report=given.report,
+            reload=each.reload if each.settings.reload else None,
+        )
+        for each in deployments
+        if each.settings.truss_dir is not None
     ]
 
 

@@ -14,6 +14,7 @@ from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import DeploymentHealth, Health
 from ..replicas.factory import make_replicas
 from ..replicas.pool import ReplicaPool
+from ..replicas.reloading import ReloadingReplica
 from ..replicas.request_headers import RequestHeaders
 from ..replicas.scaling import ScaleLimits
 from ..replicas.truss_folder import configured_output_url
@@ -129,6 +130,12 @@ class Deployment:
     async def stop(self) -> None:
         """Leave no replica behind."""
         await self.pool.stop()
+
+    async def reload(self) -> None:
+        """Let the edited truss take over, a replica at a time."""
+        for replica in self.pool.replicas:
+            if isinstance(replica, ReloadingReplica):
+                await replica.reload()
 
     def note_queued(self) -> None:
         """A request of it was queued."""

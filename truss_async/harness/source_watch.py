@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +24,19 @@ class SourceWatch:
     ``clock`` is the system's, whatever the requests go by: people edit in real time.
     """
 
-    def __init__(self, truss_dir: Path, *, clock: Clock, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        truss_dir: Path,
+        *,
+        clock: Clock,
+        report: Callable[[str], None],
+        reload: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """With ``reload``, which returns when the edited model serves or has failed, an edit has that for its answer."""
         self._truss_dir = truss_dir
         self._clock = clock
         self._report = report
+        self._reload = reload
         self._seen = self._stamps()
 
     async def run(self) -> None:
@@ -35,11 +44,18 @@ class SourceWatch:
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             if changed := await asyncio.to_thread(self.look):
-                more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-                self._report(
-                    f"{printable(str(changed[0]))}{more} changed; the model that is loaded goes on: "
-                    "stop the harness and start it again to serve the edited one"
-                )
+                await self._tell(changed)
+
+    async def _tell(self, changed: list[Path]) -> None:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        what = f"{printable(str(changed[0]))}{more} changed"
+        if self._reload is None:
+            self._report(
+                f"{what}; the model that is loaded goes on: start the harness again, or with --reload, to serve the edited one"
+            )
+            return
+        self._report(f"{what}; the edited model is loaded, and takes over then")
+        await self._reload()
 
     def look(self) -> list[Path]:
         """What came, went or changed since the last look, in the order of the names."""

@@ -26,7 +26,7 @@ def make_replicas(
     """
     names = [f"{prefix}replica-{number}" for number in range(1, settings.replicas + 1)]
     if settings.truss_dir is not None:
-        return truss_replicas(settings, host, names=names)
+        return _of_truss(settings, host, names=names)
     if settings.model_url is not None:
         url = str(settings.model_url)
         made = [UrlReplica(name, url, http=host.http, clock=host.clock, report=host.report) for name in names]
@@ -36,8 +36,22 @@ def make_replicas(
     raise HarnessError("nothing to serve: give a truss folder, a model URL or a model")
 
 
-def truss_replicas(
+def _of_truss(
     settings: DeploymentSettings, host: ReplicaHost, *, names: Sequence[str]
+) -> tuple[Sequence[Replica], int]:
+    made, concurrency = truss_replicas(settings, host, names=names)
+    if not settings.reload:
+        return made, concurrency
+    from .reloading import ReloadingReplica
+
+    spares, _ = truss_replicas(settings, host, names=names, folder_suffix="-spare")
+    return [
+        ReloadingReplica(*both, report=host.report) for both in zip(made, spares, strict=True)
+    ], concurrency
+
+
+def truss_replicas(
+    settings: DeploymentSettings, host: ReplicaHost, *, names: Sequence[str], folder_suffix: str = ""
 ) -> tuple[Sequence[ProcessReplica], int]:
     """Those of a truss folder, as ``make_replicas`` makes them."""
     # What runs a truss takes a while to load, and nothing else needs it.
@@ -54,7 +68,8 @@ def truss_replicas(
         raise (error if wiring is None else _not_in_a_chain(error, settings)) from None
     runs = TrussRuns(folder.path, settings, host, wiring)
     workdir = (host.workdir / settings.deployment_id).resolve()
-    return [ProcessReplica(name, runs, workdir=workdir / name) for name in names], folder.predict_concurrency
+    made = [ProcessReplica(name, runs, workdir=workdir / f"{name}{folder_suffix}") for name in names]
+    return made, folder.predict_concurrency
 
 
 def _not_in_a_chain(error: HarnessError, settings: DeploymentSettings) -> HarnessError:

@@ -114,6 +114,10 @@ class DeploymentSettings(BaseModel):
         le=50,
         description="Percentage of the processes that are stopped at most within a window, though always one may be.",
     )
+    reload: bool = Field(
+        default=False,
+        description="Let an edited truss take over once it is loaded; one that does not load leaves the model as it is.",
+    )
     restart_threshold_seconds: float | None = Field(
         default=None,
         gt=0,
