@@ -1,13 +1,12 @@
 """``truss-async requests``"""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK
-from ..contract import RequestStatus
 from ..contract.harness_calls import RequestList, RequestSummary
 from ..errors import SettingsError
 from .connection import HARNESS_HERE, Connection
@@ -16,11 +15,14 @@ from .options import AsJson, flag, own_option, print_json, variable
 DEFAULT_LIMIT = 20
 WATCH_SECONDS = 2.0
 
+StatusName = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED", "WEBHOOK_FAILED"]
+"""As they are on the wire, in the help as well."""
+
 
 def requests(
     *,
     status: Annotated[
-        RequestStatus | None,
+        StatusName | None,
         Parameter(
             help="Only those of this status, such as FAILED.",
             env_var=variable("requests_status"),
@@ -62,7 +64,7 @@ def requests(
     with connection.to_harness() as client:
         while True:
             found = client.requests(
-                status=None if status is None else status.value,
+                status=status,
                 deployment=deployment,
                 since=since,
                 limit=limit,
@@ -94,11 +96,11 @@ def _print_rows(rows: Sequence[RequestSummary]) -> None:
         f"\n{'request id':<32}  {'accepted (UTC)':<19}  {'status':<14}  {'queue':>9}  {'model':>9}  webhook"
     )
     for each in rows:
-        error = f"  {each.errors[0].code}" if each.errors else ""
+        error = f"  {one_line(each.errors[0].code)}" if each.errors else ""
         print(
             f"{one_line(each.request_id):<32}  {each.created_at:%Y-%m-%d %H:%M:%S}  {each.status.value:<14}"
             f"  {_seconds(each.queue_seconds):>9}  {_seconds(each.model_seconds):>9}"
-            f"  {each.webhook_status.value}{one_line(error)}"
+            f"  {each.webhook_status.value}{error}"
         )
 
 

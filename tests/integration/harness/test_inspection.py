@@ -3,15 +3,17 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 from tests.integration.harness.gate import Gate
+from tests.integration.harness.model_server import Answer, ModelServer
+from truss_async.cli.requests import StatusName
 from truss_async.cli.running import run
 from truss_async.client import HarnessClient
-from truss_async.contract import RequestStatus
+from truss_async.contract import InferenceRetryConfig, RequestStatus
 from truss_async.errors import ApiError
 from truss_async.harness.harness import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
@@ -148,6 +150,26 @@ def test_the_list_is_printed(caller: HarnessClient, command: Command) -> None:
     assert json.loads(command("requests", "--json", "--status", "FAILED")[1])["requests"] == []
     code, _, error = command("requests", "--since", "soon")
     assert (code, "neither a duration" in error) == (1, True)
+
+
+def test_a_failure_is_listed_with_its_code(
+    caller: HarnessClient, command: Command, model: ModelServer
+) -> None:
+    model.behave = lambda _: Answer(400, b"{}")
+    retries = InferenceRetryConfig(max_attempts=1)
+    request_id = caller.submit(model_input=1, inference_retry_config=retries).request_id
+    caller.wait(request_id, timeout_seconds=30)
+    for status in ("FAILED", "failed"):
+        code, out, _ = command("requests", "--status", status)
+        assert code == 0
+        assert out.splitlines()[-1].endswith("NO_WEBHOOK_PROVIDED  MODEL_NOT_READY")
+    assert command("requests", "--status", "DONE")[0] == 2
+
+
+def test_every_status_can_be_asked_for(command: Command) -> None:
+    assert set(get_args(StatusName)) == {status.value for status in RequestStatus}
+    for status in RequestStatus:
+        assert command("requests", "--status", status.value)[0] == 0
 
 
 def test_a_request_is_shown_whole(caller: HarnessClient, command: Command, tmp_path: Path) -> None:
