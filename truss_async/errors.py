@@ -106,14 +106,38 @@ class HarnessError(TrussAsyncError):
 
 
 class ApiError(TrussAsyncError):
-    """The platform (or the harness) refused a call.
+    """The platform (or the harness) refused a call, or did not answer.
 
-    ``status_code`` is the HTTP status of the answer, or None when there was no answer.
+    ``status_code`` is the HTTP status of the answer, or None when there was no answer. ``retry_after`` are the seconds
+    after which the answer says to come again, None when it says nothing of the kind.
     """
 
-    def __init__(self, message: str, *, status_code: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status_code: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
+        self.retry_after = retry_after
+
+
+class ApiKeyRefusedError(ApiError):
+    """The API key is not accepted (401, 403): no other call with it will be."""
+
+
+class RequestRefusedError(ApiError):
+    """The request itself is not accepted (400, 413, 422): it never will be."""
+
+
+class RateLimitedError(ApiError):
+    """Over a limit of the platform (429); ``retry_after`` says for how long, where the answer does."""
+
+
+class UnansweredError(ApiError):
+    """There was no answer. ``may_have_arrived``: the platform may have taken the call nevertheless."""
+
+    def __init__(self, message: str, *, may_have_arrived: bool) -> None:
+        super().__init__(message)
+        self.may_have_arrived = may_have_arrived
 
 
 def explained(error: ValidationError, *, known: Collection[str] = ()) -> str:

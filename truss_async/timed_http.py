@@ -27,10 +27,11 @@ _INHERITED: Final[list[Any]] = []
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What came back; ``body`` is empty when it was not asked for."""
+    """What came back; ``body`` is empty when it was not asked for. Names of headers are found in any case."""
 
     status_code: int
     body: bytes
+    headers: Mapping[str, str]
 
 
 class NoAnswerError(Exception):
@@ -77,22 +78,26 @@ class TimedHttp:
         content: str | bytes | None = None,
         headers: Headers = (),
         wants_body: bool = True,
+        timeout_seconds: float | None = None,
     ) -> HttpAnswer:
-        """The answer.
+        """The answer, within ``timeout_seconds`` or else the client's own.
 
         Raises:
             TimeoutError: it was not there, and read, in time.
             NoAnswerError: there is none.
         """
-        asking = self._ask(method, url, content=content, headers=headers, wants_body=wants_body)
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        asking = self._ask(
+            method, url, content=content, headers=headers, wants_body=wants_body, timeout=seconds
+        )
         try:
-            return _LOOP.run(asyncio.wait_for(asking, self._timeout_seconds))
+            return _LOOP.run(asyncio.wait_for(asking, seconds))
         except (asyncio.TimeoutError, self._httpx.TimeoutException):
-            raise TimeoutError(f"no answer within {self._timeout_seconds:g} s") from None
+            raise TimeoutError(f"no answer within {seconds:g} s") from None
         except (self._httpx.HTTPError, self._httpx.InvalidURL, OSError, ValueError) as error:
             broken = (self._httpx.NetworkError, self._httpx.ProtocolError, self._httpx.DecodingError)
             was_reached = isinstance(error, broken) and not isinstance(error, self._httpx.ConnectError)
-            raise NoAnswerError(_reason(error), was_reached=was_reached) from None
+            raise NoAnswerError(reason_of(error), was_reached=was_reached) from None
 
     def close(self) -> None:
         """Close the connections. Twice is harmless."""
@@ -103,7 +108,8 @@ class TimedHttp:
     async def _ask(self, method: str, url: str, *, wants_body: bool, **options: Any) -> HttpAnswer:
         client = self._opened()
         async with client.stream(method, url, **options) as answer:
-            return HttpAnswer(answer.status_code, await answer.aread() if wants_body else b"")
+            body = await answer.aread() if wants_body else b""
+            return HttpAnswer(answer.status_code, body, answer.headers)
 
     def _opened(self) -> httpx.AsyncClient:
         # On the loop, and so one after the other.
@@ -121,7 +127,7 @@ class TimedHttp:
             self._client = None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What the operating system said, if it did: the libraries say that an attempt failed, and it says why."""
     cause: BaseException | None = error
     while cause is not None:
