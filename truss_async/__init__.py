@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
+    from .client import AsyncPlatformClient as AsyncPlatformClient
     from .client import PlatformClient as PlatformClient
+    from .client.batch import Batch as Batch
+    from .client.batch import BatchSettings as BatchSettings
     from .contract import ArtifactReference as ArtifactReference
     from .contract import AsyncPredictRequest as AsyncPredictRequest
     from .contract import AsyncPredictResult as AsyncPredictResult
@@ -33,7 +36,8 @@ else:
     __getattr__, __dir__, __all__ = lazily(
         __name__,
         {
-            "client": ["PlatformClient"],
+            "client": ["AsyncPlatformClient", "PlatformClient"],
+            "client.batch": ["Batch", "BatchSettings"],
             "contract": ["ArtifactReference", "AsyncPredictRequest", "AsyncPredictResult"],
             "contract.faults": ["FaultKind", "FaultRule"],
             "errors": ["TrussAsyncError", "WebhookVerificationError"],

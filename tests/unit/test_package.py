@@ -19,8 +19,11 @@ def test_the_public_names_are_these() -> None:
         == [
             "ArtifactReference",
             "AsyncOutputModel",
+            "AsyncPlatformClient",
             "AsyncPredictRequest",
             "AsyncPredictResult",
+            "Batch",
+            "BatchSettings",
             "Deduplicator",
             "FaultKind",
             "FaultRule",

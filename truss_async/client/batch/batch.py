@@ -1,0 +1,320 @@
+"""One batch, from its ledger to its output: what Python uses and the command wraps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ...clock import SYSTEM_CLOCK, Clock
+from ...contract.limits import OLDER_CANCEL_CALLS_PER_SECOND
+from ...errors import ApiError, SettingsError
+from ...stores import OutputStore
+from ..async_platform import AsyncPlatformClient
+from .flow import Flow, FlowOptions, Patience
+from .input_file import is_plain, publish
+from .ledger_journal import LedgerJournal
+from .open_requests import OpenRequest
+from .opening import OpenBatch, opened_ledger, results_path, stored_settings
+from .pace import Pace
+from .progress import Progress, RateMeter, seconds_left
+from .receiving import ReceiverSource
+from .row_file import reader_of, write_rows
+from .run_lock import RunLock
+from .settings import BatchFiles, BatchSettings
+from .sources import ResultSource, StoreSource, inbox_source
+from .survey import survey
+from .verdicts import EXPIRED, LOST
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+_RECEIVER: Final = "receiver"
+_NOTHING: Final = Progress(lines=0, waiting=0, open=0, done=0, failed=0, submissions=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEnd:
+    """How a run ended. ``is_interrupted``: it was stopped before everything was over; the same batch can go on."""
+
+    progress: Progress
+    is_interrupted: bool
+    ledger: Path
+    out: str
+    errors: str | None
+    """The file of the lines that failed; None when there are none."""
+
+
+class Batch:
+    """Runs a batch, or goes on with it: whatever an earlier run has left in the ledger is taken up.
+
+    ``api_key`` and ``webhook_secrets`` are not kept. ``outputs`` is the store, opened already, where the URL in the
+    settings does not say all of it. ``wakes``: wake the model, and submit the rest once it works. ``checks``: refuse the
+    whole input if the platform would refuse one of its lines.
+    """
+
+    def __init__(
+        self,
+        settings: BatchSettings,
+        *,
+        api_key: str,
+        webhook_secrets: Sequence[str] = (),
+        outputs: OutputStore | None = None,
+        wakes: bool = False,
+        checks: bool = False,
+        reads_copy: bool = False,
+        patience: Patience | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.settings = settings
+        self.files = BatchFiles(settings)
+        self._api_key, self._secrets, self._outputs = api_key, webhook_secrets, outputs
+        self._wakes, self._checks, self._reads_copy = wakes, checks, reads_copy
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._meter = RateMeter()
+        self._is_stopped = self._withdraws = False
+        self._flow: Flow | None = None
+        self._ledger: Ledger | None = None
+        self._last = _NOTHING
+
+    def stop(self, *, withdraw: bool = False) -> None:
+        """End the run: nothing more is submitted, what is on its way is stored. ``withdraw``: cancel what is queued."""
+        self._is_stopped, self._withdraws = True, withdraw
+        if self._flow is not None:
+            self._flow.stop()
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        ledger, flow = self._ledger, self._flow
+        if ledger is None or flow is None:
+            return self._last
+        lines = ledger.counts.total() - ledger.beyond
+        over = ledger.counts["done"] + ledger.counts["failed"]
+        rate = self._meter.rate(self._clock.monotonic(), over)
+        return Progress(
+            lines=lines,
+            waiting=ledger.waiting_now,
+            open=ledger.counts["open"],
+            done=ledger.counts["done"],
+            failed=ledger.counts["failed"],
+            submissions=ledger.submissions,
+            unanswered=ledger.unanswered,
+            rate=rate,
+            seconds_left=seconds_left(lines=lines, over=over, rate=rate),
+            busy_seconds=flow.queue.busy_seconds,
+            note=flow.note,
+        )
+
+    async def run(self) -> BatchEnd:
+        """Run until every line has its result or has failed, or it is stopped.
+
+        Raises:
+            SettingsError: something about the input, the files or the settings does not fit.
+            ApiError: the key is refused, or there is no such model.
+            LedgerError: nothing more can be stored.
+        """
+        lock = RunLock(self.files.lock, ledger=self.files.ledger)
+        try:
+            opened = await asyncio.to_thread(self._open)
+            try:
+                await self._run(opened)
+                return await asyncio.to_thread(self._end, opened)
+            finally:
+                self._last, self._flow, self._ledger = self.progress(), None, None
+                opened.close_ledger()
+                opened.lines.close()
+        finally:
+            lock.release()
+
+    def _open(self) -> OpenBatch:
+        if self._checks:
+            self._check()
+        return OpenBatch(self.settings, reads_copy=self._reads_copy)
+
+    def _check(self) -> None:
+        if not is_plain(self.settings.input):
+            raise SettingsError("--check reads the input twice: give a plain file, or use --dry-run")
+        found = survey(Path(self.settings.input), self.settings)
+        if found.bad:
+            told = "; ".join(f"line {number}: {why}" for number, why in found.problems)
+            raise SettingsError(f"{found.bad} of {found.lines} lines would be refused: {told}")
+
+    async def _run(self, opened: OpenBatch) -> None:
+        source = await asyncio.to_thread(self._source, opened.ledger)
+        receiver = source if isinstance(source, ReceiverSource) else None
+        settings = self.settings
+        journal = LedgerJournal(
+            opened.ledger,
+            lines=opened.lines,
+            results=opened.results,
+            errors=opened.errors,
+            bare=settings.bare,
+            defaults=settings.request_defaults,
+            endpoint_of=receiver.endpoint_of if receiver else lambda submission: settings.webhook_endpoint,
+            clock=self._clock,
+        )
+        client = AsyncPlatformClient(
+            settings.url, api_key=self._api_key, target=settings.target, clock=self._clock
+        )
+        try:
+            self._flow = flow = Flow(
+                client, journal, source, options=self._options(opened), clock=self._clock
+            )
+            self._ledger = opened.ledger
+            flow.restore(_left_open(opened.ledger))
+            if receiver is not None:
+                receiver.start(flow.take_pushed)
+                await journal.remember(_RECEIVER, f"{receiver.port} {receiver.key}")
+            if self._is_stopped:
+                flow.stop()
+            await flow.run()
+            if self._withdraws:
+                await _withdraw(flow, client, journal, self._clock)
+        finally:
+            await source.close()
+            await journal.close()
+            await client.close()
+
+    def _options(self, opened: OpenBatch) -> FlowOptions:
+        return FlowOptions(
+            max_open=self.settings.max_open,
+            attempts=self.settings.attempts,
+            rate=self.settings.rate,
+            wakes=self._wakes,
+            is_known=opened.ledger.submissions > 0,
+            patience=self._patience,
+        )
+
+    def _source(self, ledger: Ledger) -> ResultSource:
+        if self._outputs is not None:
+            return StoreSource(self._outputs)
+        if self.settings.store is not None:
+            return StoreSource(OutputStore.from_url(self.settings.store))
+        if self.settings.inbox is not None:
+            return inbox_source(self.settings.inbox)
+        port, _, key = str(ledger.value(_RECEIVER) or f"0 {ReceiverSource.new_key()}").partition(" ")
+        return ReceiverSource(key=key, port=int(port), secrets=self._secrets)
+
+    def _end(self, opened: OpenBatch) -> BatchEnd:
+        progress = self.progress()
+        is_over = progress.waiting == progress.open == 0
+        opened.rewrite_errors()  # a late result may have mended a line
+        if is_over:
+            _publish(opened)
+        return BatchEnd(
+            progress=progress,
+            is_interrupted=not is_over,
+            ledger=self.files.ledger,
+            out=self.settings.out,
+            errors=self.files.errors if progress.failed else None,
+        )
+
+
+def _left_open(ledger: Ledger) -> Iterator[OpenRequest]:
+    for line in ledger.open_lines():
+        if line.request_id is not None:
+            yield OpenRequest(line.number, line.custom_id, line.submission, line.request_id, line.attempts)
+
+
+def _publish(opened: OpenBatch) -> None:
+    """Make the output of what was gathered beside the ledger, if it did not grow in its own place."""
+    if opened.results.path != Path(opened.settings.out) and opened.results.path.exists():
+        if opened.settings.ordered:
+            ordered = opened.results.path.with_name(opened.results.path.name + ".ordered")
+            write_rows(ordered, _rows_in_order(opened.ledger, opened.results.path))
+            publish(ordered, opened.settings.out)
+            ordered.unlink()
+        else:
+            publish(opened.results.path, opened.settings.out)
+    errors = opened.files.errors
+    if opened.errors.path != Path(errors) and opened.errors.path.exists():
+        publish(opened.errors.path, errors)
+
+
+def _rows_in_order(ledger: Ledger, results: Path) -> Iterator[bytes]:
+    read, close = reader_of(results)
+    try:
+        for start, length in ledger.rows():
+            yield read(start, length)
+    finally:
+        close()
+
+
+async def _withdraw(flow: Flow, client: AsyncPlatformClient, journal: LedgerJournal, clock: Clock) -> None:
+    """Cancel what is still queued; those lines wait again."""
+    pace = Pace(limit=OLDER_CANCEL_CALLS_PER_SECOND * 0.8)
+    for request in flow.open:
+        while (wait := pace.reserve(clock.monotonic())) > 0:
+            await clock.sleep(wait)
+        try:
+            answer = await client.cancel(request.request_id)
+        except ApiError as error:
+            pace.failed(clock.monotonic(), error.retry_after)
+            continue
+        if answer.canceled:
+            await journal.put_back(request.number, request.age, ended="withdrawn")
+
+
+def batch_status(path: Path) -> Progress:
+    """Where the batch of a ledger stands, whether it runs or not; LedgerError when it is none."""
+    with closing(opened_ledger(path)) as ledger:
+        counts = ledger.counts
+        return Progress(
+            lines=counts.total(),
+            waiting=counts["waiting"],
+            open=counts["open"],
+            done=counts["done"],
+            failed=counts["failed"],
+            submissions=ledger.submissions,
+            unanswered=ledger.unanswered,
+        )
+
+
+def batch_settings(path: Path) -> BatchSettings:
+    """What the batch of a ledger was told last; LedgerError when it is none."""
+    with closing(opened_ledger(path)) as ledger:
+        return stored_settings(ledger).model_copy(update={"ledger": path})
+
+
+def put_back_failed(path: Path, *, kinds: Collection[str] = ()) -> int:
+    """Let failed lines wait again, with all their attempts: those that ``failed``, ``expired`` or were ``lost``, or all.
+
+    Returns how many; the next run submits them.
+    """
+    settings = batch_settings(path)
+    files = BatchFiles(settings)
+    own = {"expired": EXPIRED, "lost": LOST}
+    lock = RunLock(files.lock, ledger=path)
+    try:
+        with closing(opened_ledger(path)) as ledger:
+            count = ledger.reset_failed([code for kind, code in own.items() if kind in kinds], others=False)
+            if not kinds or "failed" in kinds:
+                count += ledger.reset_failed([] if not kinds else own.values(), others=True)
+            return count
+    finally:
+        lock.release()
+
+
+def export_results(path: Path, *, out: str) -> int:
+    """Write the results that a ledger knows, in the order of the input; how many there are.
+
+    Raises:
+        LedgerError: it is no ledger.
+        LocationError: the results are gone, or the output cannot be written.
+    """
+    settings = batch_settings(path)
+    files = BatchFiles(settings)
+    aside = files.ledger.with_name(f"{files.ledger.name}.export")
+    with closing(opened_ledger(path)) as ledger:
+        count = ledger.counts["done"]
+        results = results_path(files, settings)
+        write_rows(aside, _rows_in_order(ledger, results) if count else ())
+    try:
+        publish(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+    return count

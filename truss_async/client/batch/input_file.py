@@ -1,0 +1,171 @@
+"""The input as one local file, whose lines can be found again by their place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from ...errors import SettingsError, TrussAsyncError
+from ...whole_files import write_whole
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+STANDARD_INPUT: Final = ("-", "@-")
+COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz")
+
+_MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which some editors put at the beginning
+_CHUNK_BYTES: Final = 1024 * 1024
+_DIGEST_BYTES: Final = 8
+
+
+class LocationError(TrussAsyncError):
+    """An input cannot be read, or an output not written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line is, without its line end, and what its digest is."""
+
+    number: int
+    position: int
+    length: int
+    digest: bytes
+
+
+def is_plain(location: str) -> bool:
+    """Whether it is a local file as it is: neither a URL nor compressed nor standard input."""
+    return "://" not in location and location not in STANDARD_INPUT and not location.endswith(COMPRESSED)
+
+
+def local_copy(source: str, copy: Path) -> Path:
+    """The file that holds the input's lines: the input itself, or a copy, which is made if it is no plain file."""
+    if is_plain(source):
+        return Path(source)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with opened(source, "rb") as file:
+        write_whole(copy, file, mode=0o600)
+    return copy
+
+
+@contextmanager
+def opened(location: str, mode: str) -> Iterator[BinaryIO]:
+    """The bytes behind a path or URL, unpacked and packed as its name says.
+
+    Raises:
+        LocationError: it cannot be opened, read or written.
+    """
+    doing = "read" if "r" in mode else "write"
+    if location in STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    try:
+        import smart_open
+
+        with smart_open.open(location, mode) as file:
+            yield cast("BinaryIO", file)
+    except (OSError, ValueError, NotImplementedError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise LocationError(f"cannot {doing} {location}: {reason}") from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the file, in hexadecimal digits."""
+    with _reading(path) as file:
+        return _digest(file)
+
+
+def digest_of_stream(source: str) -> str:
+    """The same of what is read to its end."""
+    with opened(source, "rb") as file:
+        return _digest(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    whole = hashlib.sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        whole.update(chunk)
+    return whole.hexdigest()
+
+
+def line_digest(raw: bytes) -> bytes:
+    """What tells whether a line is the one that was entered."""
+    return hashlib.blake2b(raw, digest_size=_DIGEST_BYTES).digest()
+
+
+def read_lines(path: Path, *, note: Callable[[bytes], object]) -> Iterator[tuple[Place, bytes]]:
+    """Each line that is not blank; ``note`` is given all bytes of the file, as they come."""
+    position = 0
+    with _reading(path) as file:
+        for number, line in enumerate(file, 1):
+            note(line)
+            start, raw = position, line
+            position += len(line)
+            if number == 1 and raw.startswith(_MARK):
+                start, raw = start + len(_MARK), raw[len(_MARK) :]
+            raw = raw.rstrip(b"\r\n")
+            if raw.strip():
+                yield Place(number, start, len(raw), line_digest(raw)), raw
+
+
+class LineFile:
+    """Reads one line at a time, again and again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+
+    def read(self, place: Place) -> bytes:
+        """The line that is there.
+
+        Raises:
+            LocationError: it is another line than the one that was entered.
+        """
+        raw = os.pread(self._descriptor, place.length, place.position)
+        if line_digest(raw) != place.digest:
+            raise LocationError(
+                f"{self.path} was changed while its batch runs: line {place.number} is another one; put the file back"
+            )
+        return raw
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+
+
+def publish(source: Path, target: str) -> None:
+    """Put the content of a local file where the target is, packed as its name says.
+
+    Raises:
+        LocationError: it cannot be written.
+    """
+    if is_plain(target):
+        with source.open("rb") as file:
+            write_whole(Path(target), file)
+        return
+    if "://" not in target:  # whole or not at all, as any file
+        aside = Path(target).with_name(f".part-{Path(target).name}")
+        with source.open("rb") as file, opened(str(aside), "wb") as packed:
+            shutil.copyfileobj(file, packed, _CHUNK_BYTES)
+        aside.replace(target)
+        return
+    with source.open("rb") as file, opened(target, "wb") as remote:
+        shutil.copyfileobj(file, remote, _CHUNK_BYTES)

@@ -1,0 +1,147 @@
+"""What a batch is told, once; the ledger keeps it for those who go on."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from ...contract import limits
+from ...contract.requests import check_webhook_endpoint
+from .pace import USUAL_RATE
+
+MAX_OPEN = limits.OLDER_MAX_OPEN_REQUESTS
+"""By default as many as any organisation may have, which leaves room for other batches."""
+
+
+class BatchSettings(BaseModel):
+    """One batch: where its lines come from, where they are submitted, where results are found and written to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: str = Field(
+        description="JSONL file of inputs, packed (.gz, .zst) or not, a URL, or - for standard input."
+    )
+    out: str = Field(
+        description="JSONL file of results, in the output format of OpenAI's Batch API; .gz, .zst or a URL, too."
+    )
+    errors: str | None = Field(
+        default=None,
+        description="JSONL file of the lines that failed, and why; by default beside the output.",
+    )
+    ledger: Path | None = Field(
+        default=None, description="SQLite file that remembers the batch; by default beside the output."
+    )
+    url: str = Field(description="The model, or a harness.")
+    target: str = Field(
+        default="production", description="production, development, environments/ENV or deployment/ID."
+    )
+    store: str | None = Field(
+        default=None, description="Results are in this output store: the model has the plugin."
+    )
+    inbox: str | None = Field(
+        default=None,
+        description="Results are in this folder of `listen --keep`, or this file of `on_result`; goes with --webhook-endpoint.",
+    )
+    receive: bool = Field(
+        default=False,
+        description="Receive the results here, on a free port; the usual for a harness on this machine.",
+    )
+    webhook_endpoint: Annotated[str | None, BeforeValidator(check_webhook_endpoint)] = Field(
+        default=None, description="Where the platform sends results to; needed with --inbox."
+    )
+    bare: bool = Field(default=False, description="Every line is a model input, whatever it looks like.")
+    max_open: int = Field(
+        default=MAX_OPEN,
+        ge=1,
+        le=limits.MAX_OPEN_REQUESTS,
+        description="Requests that are queued or in progress at once.",
+    )
+    rate: float = Field(
+        default=USUAL_RATE,
+        gt=0,
+        description="Submissions a second, at most; fewer when the platform says so.",
+    )
+    priority: int = Field(
+        default=limits.DEFAULT_PRIORITY,
+        ge=limits.MIN_PRIORITY,
+        le=limits.MAX_PRIORITY,
+        description="0, 1 or 2; lower runs first.",
+    )
+    max_time_in_queue_seconds: int = Field(
+        default=limits.MAX_TIME_IN_QUEUE_SECONDS,
+        ge=limits.MIN_TIME_IN_QUEUE_SECONDS,
+        le=limits.MAX_TIME_IN_QUEUE_SECONDS,
+        description="A request that is not started within this time expires.",
+    )
+    attempts: int = Field(
+        default=3, ge=1, le=100, description="Submissions of a line in all; the first one counts."
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Only so many lines, the first ones; without it, later, the others, too.",
+    )
+    ordered: bool = Field(
+        default=False, description="Write the output at the end, in the order of the input."
+    )
+    durability: Literal["process", "full"] = Field(
+        default="process",
+        description="What is remembered survives the end of the process, or (full) of the machine, at a price.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in ("store", "inbox", "receive") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(
+                f"results come from one place: give one of {', '.join('--' + each for each in given)}"
+            )
+        if not given:
+            raise ValueError(
+                "where are the results? give --store URL (the model has the plugin), --inbox FOLDER (of listen --keep), "
+                "or --receive (the harness can reach this machine)"
+            )
+        if self.inbox is not None and self.webhook_endpoint is None:
+            raise ValueError("--inbox needs --webhook-endpoint: the URL at which its receiver listens")
+        if self.receive and self.webhook_endpoint is not None:
+            raise ValueError("--receive has a webhook endpoint of its own; leave out --webhook-endpoint")
+        return self
+
+    @property
+    def request_defaults(self) -> dict[str, Any]:
+        """Fields of every request that does not say otherwise."""
+        defaults: dict[str, Any] = {
+            "priority": self.priority,
+            "max_time_in_queue_seconds": self.max_time_in_queue_seconds,
+        }
+        if self.webhook_endpoint is not None:
+            defaults["webhook_endpoint"] = self.webhook_endpoint
+        return defaults
+
+
+class BatchFiles:
+    """The files of a batch, by the names of its output and its ledger."""
+
+    def __init__(self, settings: BatchSettings) -> None:
+        self.ledger = settings.ledger or Path(_file_name(settings.out) + ".ledger")
+        self.errors = settings.errors or _beside(settings.out)
+        self.input_copy = self._beside_ledger("input")
+        self.lock = self._beside_ledger("lock")
+        self.results = self._beside_ledger("results")
+        self.failures = self._beside_ledger("errors")
+
+    def _beside_ledger(self, what: str) -> Path:
+        return self.ledger.with_name(f"{self.ledger.name}.{what}")
+
+
+def _file_name(out: str) -> str:
+    """Of a URL, its last part: the ledger is a file of this machine."""
+    return out.rpartition("/")[2] if "://" in out else out
+
+
+def _beside(out: str) -> str:
+    """``out.jsonl.gz`` → ``out.errors.jsonl.gz``"""
+    folder, slash, name = out.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    return f"{folder}{slash}{stem}.errors{dot}{suffix or ''}"
