@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "Serve a truss as Baseten does, on this machine.",
     "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
     "submit": "Submit one async request.",
+    "batch": "Run a file of inputs through a model, whatever happens in between.",
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
     "requests": "List the requests of a harness.",

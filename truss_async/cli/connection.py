@@ -39,26 +39,32 @@ class Connection:
         """A client for what the platform answers, and a harness, too."""
         from ..client import PlatformClient
 
-        return PlatformClient(self.url, api_key=self._key(), target=target)
+        return PlatformClient(self.url, api_key=self.key(), target=target)
 
     def to_harness(self) -> "HarnessClient":
         """A client for what only a harness answers, too."""
         from ..client import HarnessClient
 
-        return HarnessClient(self.url, api_key=self._key())
+        return HarnessClient(self.url, api_key=self.key())
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """The key; SettingsError when there must be one and is none."""
         if key := api_key_of(self.api_key_file, given=self.api_key):
             return key
-        try:
-            host = urlsplit(self.url).hostname or ""
-        except ValueError:
-            host = ""
+        host = host_of(self.url)
         if not host or is_loopback(host):  # what is no URL, the client says
             return ANY_KEY
         raise SettingsError(
             f"{host} needs an API key: set TRUSS_ASYNC_API_KEY or BASETEN_API_KEY, or give --api-key-file"
         )
+
+
+def host_of(url: str) -> str:
+    """The host of a URL; nothing, of what is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 HARNESS_HERE = Connection()

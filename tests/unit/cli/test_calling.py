@@ -16,7 +16,11 @@ from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.settings import PYTHON_ONLY
 
 RESULTS_COMMANDS = ("results get", "results list", "results wait", "results open", "results rm")
-OWN_COMMANDS = ("serve", "submit", "status", "cancel", "listen", "results", *RESULTS_COMMANDS)
+BATCH_COMMANDS = ("batch run", "batch status", "batch retry", "batch export")
+OWN_COMMANDS = (
+    *("serve", "submit", "status", "cancel", "listen", "results", "batch"),
+    *(*RESULTS_COMMANDS, *BATCH_COMMANDS),
+)
 
 
 @pytest.mark.parametrize("name", OWN_COMMANDS)
@@ -27,7 +31,7 @@ def test_help_ends_with_an_example(command_line: CommandLine, name: str) -> None
     assert not set("╭│─") & set(outcome.stdout)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *RESULTS_COMMANDS])
+@pytest.mark.parametrize("name", [*COMMANDS, *RESULTS_COMMANDS, *BATCH_COMMANDS])
 def test_every_example_is_understood(name: str) -> None:
     app = make_app()
     select_command(app, name.split())
@@ -42,9 +46,10 @@ def test_every_example_is_understood(name: str) -> None:
     assert found
 
 
-def test_results_has_no_command_that_is_not_tried_here() -> None:
-    names = {f"results {name}" for name in make_app()["results"] if not name.startswith("-")}
-    assert names == set(RESULTS_COMMANDS)
+@pytest.mark.parametrize(("group", "tried"), [("results", RESULTS_COMMANDS), ("batch", BATCH_COMMANDS)])
+def test_no_group_has_a_command_that_is_not_tried_here(group: str, tried: tuple[str, ...]) -> None:
+    names = {f"{group} {name}" for name in make_app()[group] if not name.startswith("-")}
+    assert names == set(tried)
 
 
 def test_without_arguments_it_shows_the_commands(command_line: CommandLine) -> None:
