@@ -19,8 +19,11 @@ import truss_async
 from truss_async import (
     ArtifactReference,
     AsyncOutputModel,
+    AsyncPlatformClient,
     AsyncPredictRequest,
     AsyncPredictResult,
+    Batch,
+    BatchSettings,
     Deduplicator,
     FaultKind,
     FaultRule,
@@ -96,6 +99,18 @@ def read(outputs: OutputStore, request_id: str) -> bytes:
     assert_type(outputs.presign(request_id, expires_in=timedelta(hours=1)), str)
     with outputs.open_artifact(reference) as file:
         return file.read()
+
+
+async def run_many(url: str) -> None:
+    async with AsyncPlatformClient(url, api_key="any", store="s3://bucket/outputs") as client:
+        assert_type(await client.run({"name": "Ada"}, priority=1), AsyncPredictResult)
+        async for number, result in client.map([{"name": "Ada"}], max_open=10):
+            assert_type(number, int)
+            assert_type(result, AsyncPredictResult)
+    settings = BatchSettings(input="in.jsonl", out="out.jsonl", url=url, receive=True)
+    end = await Batch(settings, api_key="any").run()
+    assert_type(end.progress.done, int)
+    assert_type(end.is_interrupted, bool)
 
 
 def serve(truss: Path) -> None:
