@@ -125,7 +125,7 @@ def test_a_failed_assertion_comes_with_the_story_of_the_request(outcomes: Outcom
     story = outcomes.output.partition("test_expects_what_does_not_come")[2].partition("____")[2]
     for line in (
         r"-+ async requests -+",
-        r"async request [0-9a-f]{32} of local1: FAILED",
+        r"async request [0-9a-f]{32} of \w+1: FAILED",
         r" +\+0\.000 s  accepted on .* UTC: priority 0, may wait 600 s, no webhook",
         r" +\+0\.000 s  inference attempt 1 begins",
         r" +\| ValueError: nobody to greet",

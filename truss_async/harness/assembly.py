@@ -22,6 +22,7 @@ from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
 from .deployment import Deployment, Shared
+from .earlier_run import settle_subjects
 from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .lease_keeper import LeaseKeeper
@@ -96,12 +97,18 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     parts.callback(state.close)
     secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
     shared = await _make_shared(parts, given, state=state, secrets=secrets)
+    settle_subjects(
+        state.subjects_file,
+        settings.all_deployments,
+        open_requests=await shared.queue.open_by_deployment(),
+        adopt=settings.adopt,
+        report=given.report,
+    )
     housekeeping = Housekeeping(queue=shared.queue, activity=shared.activity, report=given.report)
     deployments = [
         Deployment(each, shared, prefix=f"{each.deployment_id}-" if settings.deployments else "")
         for each in settings.all_deployments
     ]
-    await _report_unserved(shared.queue, {each.id for each in deployments}, report=given.report)
     api = _make_api(given, shared, secrets, deployments, housekeeping, inner_key=inner_key)
     for deployment in deployments:
         await deployment.start()
@@ -263,14 +270,6 @@ def _browsers(settings: HarnessSettings) -> Browsers | None:
     if settings.api_key is not None:
         return None  # which no page knows
     return Browsers(bound=settings.host, allowed=settings.allow_hosts)
-
-
-async def _report_unserved(queue: RequestQueue, served: set[str], *, report: Callable[[str], None]) -> None:
-    for deployment_id, count in (await queue.open_by_deployment()).items():
-        if deployment_id not in served:
-            report(
-                f"{count} open requests are for the deployment {deployment_id}, which is not served; they wait, or expire"
-            )
 
 
 def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,7 @@ def deployments_of_folders(
         if split_chain(str(folder)) is not None:
             made.append(_deployment({**values, "chain": str(folder)}, where=str(folder)))
             continue
-        model_id = re.sub(r"[^A-Za-z0-9_]", "_", folder.absolute().name)[:63]
-        own = {"truss_dir": folder, "model_id": model_id, "deployment_id": f"{model_id}1"}
+        own = {"truss_dir": folder, "model_id": "", "deployment_id": ""}
         made.append(_deployment({**values, **own}, where=str(folder)))
     return tuple(made)
 
@@ -101,10 +99,7 @@ def _with_paths(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
-    own = _with_paths(table, file)
-    if "deployment_id" not in own and isinstance(named := own.get("model_id") or own.get("chain_id"), str):
-        own["deployment_id"] = f"{named}1"
-    return own
+    return {"model_id": "", "deployment_id": "", **_with_paths(table, file)}
 
 
 def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:

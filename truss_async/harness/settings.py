@@ -78,6 +78,10 @@ class HarnessSettings(DeploymentSettings):
     state_dir: Path | None = Field(
         default=None, description="Folder of the durable queue; without one, requests end with the harness."
     )
+    adopt: bool = Field(
+        default=False,
+        description="Run what the state folder holds for an id on what is served by that id now, though it was for another truss.",
+    )
     durability: Durability = Field(
         default="process",
         description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",

@@ -60,6 +60,8 @@ class SharedReplicas:
         replica, pool = self._thread.run(self._loaded(options))
         given = {name: getattr(settings, name) for name in settings.model_fields_set}
         given |= {"truss_dir": None, "model_url": replica.base_url, "predict_concurrency": pool.concurrency}
+        given |= {name: getattr(settings, name) for name in ("model_id", "deployment_id")}
+        given |= {"source": settings.known_by}
         return HarnessSettings(**given)
 
     def __enter__(self) -> SharedReplicas:

@@ -15,6 +15,7 @@ from .scratch_folders import scratch_folder
 
 _QUEUE: Final = "queue.sqlite3"
 _SQLITE: Final = b"SQLite format 3\0"
+_SUBJECTS: Final = "deployments.json"
 _SECRETS: Final = "webhook-secrets.json"
 _OWNER_ONLY: Final = 0o600
 
@@ -67,9 +68,16 @@ class StateFolder:
         Raises:
             HarnessError: something else lies there.
         """
-        if (opened := self._own_file(_SECRETS, is_made=False)) is not None:
-            os.close(opened)
-        return self.path / _SECRETS
+        return self._kept_file(_SECRETS)
+
+    @property
+    def subjects_file(self) -> Path:
+        """Where it is noted what each deployment id belongs to; made readable by the owner only.
+
+        Raises:
+            HarnessError: something else lies there.
+        """
+        return self._kept_file(_SUBJECTS)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -82,6 +90,11 @@ class StateFolder:
             raise HarnessError(
                 f"another harness uses the state folder {self.path}; stop it, or choose another with --state-dir"
             ) from None
+
+    def _kept_file(self, name: str) -> Path:
+        if (opened := self._own_file(name, is_made=False)) is not None:
+            os.close(opened)
+        return self.path / name
 
     def _own_file(self, name: str, *, is_made: bool = True) -> int | None:
         """Open a file of the folder, and take all rights to it from others; None when it is not there, nor to be made."""

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
-PYTHON_ONLY = ("model",)
+from . import names
+
+PYTHON_ONLY = ("model", "source")
 """Fields that no command line and no file can give."""
 OF_A_CHAIN = ("chain", "chainlets")
 """Fields that say what chain to serve; a file has a table of its own for them."""
@@ -16,6 +18,8 @@ OF_A_CHAIN = ("chain", "chainlets")
 OnFull = Literal["queue", "reject"]
 _CHAIN = re.compile(r"(?P<file>.+\.py)(?::(?P<entry_point>[^\W\d]\w*))?")
 _ID = r"^[A-Za-z0-9_]{1,64}$"
+_ID_OR_NONE = r"^[A-Za-z0-9_]{0,64}$"
+_LONGEST = 64
 
 
 def split_chain(text: str) -> tuple[Path, str | None] | None:
@@ -31,7 +35,7 @@ class DeploymentSettings(BaseModel):
 
     truss_dir: Path | None = Field(
         default=None,
-        description="The truss to serve, a folder with a config.yaml; of several, the folder's name is the model id.",
+        description="The truss to serve, a folder with a config.yaml.",
     )
     model_url: AnyHttpUrl | None = Field(
         default=None, description="Serve the model server that answers here, instead of starting one."
@@ -56,7 +60,10 @@ class DeploymentSettings(BaseModel):
         description="Inputs that a model server at a URL gets at once; a truss says so itself, in its config.yaml.",
     )
     model_id: str = Field(
-        default="local", pattern=_ID, description="Model id, in results and in the host model-{id}.…"
+        default="",
+        pattern=_ID_OR_NONE,
+        description="Model id, in results and in the host model-{id}.…; by default the name of the folder (chain, host), "
+        "in lower case with underscores.",
     )
     model_name: str | None = Field(
         default=None,
@@ -71,7 +78,14 @@ class DeploymentSettings(BaseModel):
         "with one is served as the entry point of that chain, and called by a chain's words.",
     )
     deployment_id: str = Field(
-        default="local1", pattern=_ID, description="Deployment id, in results and deployment/{id}."
+        default="",
+        pattern=_ID_OR_NONE,
+        description="Deployment id, in results and deployment/{id}; by default the model id and a 1.",
+    )
+    source: str | None = Field(
+        default=None,
+        repr=False,
+        description="What requests of this deployment are for, if that is not the folder or URL itself; in Python only.",
     )
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
         default="production",
@@ -161,9 +175,39 @@ class DeploymentSettings(BaseModel):
         return f"model {self.model_id}" if self.chain_id is None else f"chain {self.chain_id}"
 
     @property
+    def known_by(self) -> str:
+        """What it is, to whoever serves from the same state folder later: a folder, a URL, a name in Python."""
+        if self.source is not None:
+            return self.source
+        if self.truss_dir is not None:
+            return names.folder_source(self.truss_dir)
+        if self.model_url is not None:
+            return names.url_source(str(self.model_url))
+        return names.model_source(self.model)
+
+    @property
     def least_replicas(self) -> int:
         """So many replicas are never stopped."""
         return self.replicas if self.min_replicas is None else self.min_replicas
+
+    @model_validator(mode="after")
+    def _has_ids(self) -> Self:
+        # Not among the fields that were set: who goes by those may serve something else in its place.
+        if not self.model_id:
+            object.__setattr__(self, "model_id", self._natural_id)
+        if not self.deployment_id and self.model_id:
+            object.__setattr__(self, "deployment_id", f"{self.model_id[: _LONGEST - 1]}1")
+        return self
+
+    @property
+    def _natural_id(self) -> str:
+        if self.chain_id is not None:
+            return self.chain_id
+        if self.truss_dir is not None:
+            return names.folder_id(self.truss_dir)
+        if self.model_url is not None:
+            return names.url_id(str(self.model_url))
+        return "" if self.model is None else names.model_id(self.model)
 
     @model_validator(mode="after")
     def _has_no_more_replicas_at_least_than_at_most(self) -> Self:

@@ -43,6 +43,7 @@ def serve(model: ModelServer, reports: list[str], tmp_path: Path) -> Iterator[Ca
         def start(*, clock: MovableClock | None = None, **options: Any) -> Harness:
             options = {
                 "model_url": model.url,
+                "model_id": "local",
                 "install": False,
                 "port": 0,
                 "state_dir": tmp_path / "state",

@@ -167,7 +167,7 @@ def test_requests_of_a_deployment_that_is_no_longer_served_wait_for_it(
     gate.opened.set()
     harness = start(deployments[:1])
     assert any(
-        "1 open requests are for the deployment talk1, which is not served" in line for line in reports
+        "1 request of an earlier run is for the deployment talk1, the model talk" in line for line in reports
     )
     with PlatformClient(harness.url, api_key="any") as client:
         assert not client.status(request_id).status.is_final

@@ -58,7 +58,7 @@ def test_what_a_harness_works_on_when_it_stops_is_finished_by_another_before_the
     with HarnessClient(one.url, api_key="any") as client:
         request_id = client.submit(model_input="held", webhook_endpoint=receiver.url).request_id
     assert gate.entered.acquire(timeout=30)
-    two = serve(clock=clock, state_dir=tmp_path / "two")
+    two = serve(clock=clock, state_dir=tmp_path / "two", adopt=True)
     clock.advance(seconds=1, patience_seconds=IMPATIENT)
     assert not gate.entered.acquire(blocking=False), "while one lives, it is his"
     one.close()
@@ -79,7 +79,7 @@ def test_what_a_dead_owner_held_is_taken_over_when_its_lease_ends(
     tmp_path: Path,
 ) -> None:
     asyncio.run(leave(queue_file, "local1", receiver.url))
-    harness = serve(clock=clock, state_dir=tmp_path / "one")
+    harness = serve(clock=clock, state_dir=tmp_path / "one", adopt=True)
     harness.wait_ready()
     clock.advance(LEASE.total_seconds() - 1)
     assert [delivery.request_id for delivery in receiver.deliveries] == ["queued"]

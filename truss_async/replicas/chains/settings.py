@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from ...errors import SettingsError, explained
+from ..names import folder_source
 from ..settings import OF_A_CHAIN, PYTHON_ONLY, DeploymentSettings
 from .wiring import Wiring, wire
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = ("model_id", "model_name", "deployment_id")
 _OF_THE_CHAIN: Final = frozenset(
-    {*OF_A_CHAIN, *_NAMES, "chain_id", "environment", "truss_dir", "wiring", "is_entry_point"}
+    {*OF_A_CHAIN, *_NAMES, "chain_id", "environment", "truss_dir", "wiring", "is_entry_point", "source"}
 )
 """What no chainlet has for itself."""
 
@@ -64,19 +65,23 @@ def deployments_of_chain(
                 "is_entry_point": each is chain.entry_point,
             },
             settings.chainlets.get(each.name, {}),
+            source=f"{folder_source(chain.source.file)}:{each.name}",
         )
         for each in chain.chainlets
     )
 
 
-def _deployment(chainlet: Chainlet, values: dict[str, Any], own: Mapping[str, Any]) -> ChainletSettings:
+def _deployment(
+    chainlet: Chainlet, values: dict[str, Any], own: Mapping[str, Any], *, source: str
+) -> ChainletSettings:
     what = f"the chainlet {chainlet.name}"
     if fixed := sorted(own.keys() & _OF_THE_CHAIN):
         raise SettingsError(f"{what} cannot have a {fixed[0]} of its own; it is the chain's")
     is_elsewhere = any(own.get(name) is not None for name in ("model_url", "model"))
-    truss_dir = None if is_elsewhere else chainlet.truss_dir
+    # Generated anew each time: what it is known by is the chain's own file.
+    found = {} if is_elsewhere else {"truss_dir": chainlet.truss_dir, "source": source}
     try:
-        return ChainletSettings(**{"truss_dir": truss_dir, **values, **own})
+        return ChainletSettings(**{**found, **values, **own})
     except ValidationError as error:
         known = [name for name in DeploymentSettings.model_fields if name not in PYTHON_ONLY]
         raise SettingsError(f"{what}: {explained(error, known=known)}") from None
