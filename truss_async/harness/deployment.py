@@ -17,7 +17,6 @@ from ..replicas.pool import ReplicaPool
 from ..replicas.reloading import ReloadingReplica
 from ..replicas.request_headers import RequestHeaders
 from ..replicas.scaling import ScaleLimits
-from ..replicas.truss_folder import configured_output_url
 from ..replicas.usage import HasProcess, UsageMeter
 from .autoscaler import Autoscaler
 from .dispatcher import Dispatcher
@@ -184,6 +183,8 @@ def _output_url(settings: DeploymentSettings, given: Mapping[str, str]) -> str |
     surroundings = given.get(OUTPUT_URL) or os.environ.get(OUTPUT_URL)
     if surroundings or settings.truss_dir is None:
         return surroundings or None
+    from ..replicas.truss_folder import configured_output_url  # loads YAML, which a model URL does not need
+
     return configured_output_url(settings.truss_dir)
 
 

@@ -161,7 +161,7 @@ async def test_what_is_acknowledged_is_delivered(stage: DeliveryStage) -> None:
     await stage.pass_time(0.5)
     post.answer(204)
     finished = (await stage.queue.takes("finish_delivery")).said
-    assert finished["attempt"] == DeliveryAttempt(sent_at, 500.0, 204, None)
+    assert finished["attempt"] == DeliveryAttempt(sent_at, 500.0, 204, None, "valid")
     assert (finished["is_delivered"], finished["now"]) == (True, stage.now)
     assert stage.reports == []
 

@@ -9,8 +9,6 @@ from ...clock import SYSTEM_CLOCK, ManualClock
 from ...contract import RequestStatus
 from ...contract.json_text import parse
 from ...errors import HarnessError
-from ...stores import OutputStore
-from ...stores.result_objects import references_in
 from .story import render_story
 
 if TYPE_CHECKING:
@@ -76,6 +74,8 @@ class RequestHandle:
     @property
     def artifacts(self) -> tuple[str, ...]:
         """The names of the artifacts that the output refers to."""
+        from ...stores.result_objects import references_in  # loaded when outputs are looked at
+
         return tuple(sorted(_name_of(each) for each in references_in(self.output)))
 
     def artifact(self, name: str) -> bytes:
@@ -85,6 +85,9 @@ class RequestHandle:
             HarnessError: the output refers to none of that name.
             OutputStoreError: it cannot be read.
         """
+        from ...stores import OutputStore
+        from ...stores.result_objects import references_in
+
         for reference in references_in(self.output):
             if _name_of(reference) == name:
                 with OutputStore.from_url(reference.url.rpartition("/")[0]).open_artifact(reference) as file:
