@@ -5,7 +5,7 @@ from importlib import import_module
 
 from .report import publish
 
-BENCHMARKS = ("harness", "plugin", "stores")
+BENCHMARKS = ("harness", "stops", "plugin", "stores")
 
 
 def main(names: list[str]) -> None:
