@@ -257,7 +257,6 @@ def test_real_time_cannot_be_moved() -> None:
 
 
 BY_THE_TIME_OF_DAY = {
-    "cli/results.py": "a moment of people's: the results of the last 7 days",
     "stores/azure_store.py": "the moment in a URL, which the service looks at",
     "clock.py": "the two, compared",
 }

@@ -23,7 +23,7 @@ from ..endpoint.certificates import Certificate, given_certificate, own_certific
 from ..endpoint.forwarding import Forwarder
 from ..endpoint.intake import Arrival, Intake, Keeper
 from ..errors import SettingsError
-from ..printable import LONGEST_LINE, printable, shortened
+from ..printable import LONGEST_LINE, escaped, printable, shortened
 from ..stores import object_store
 from ..stores.probe import check_writable
 from ..webhooks import WebhookReceiver
@@ -205,7 +205,7 @@ def _print_arrival(arrival: Arrival, *, as_json: bool, with_output: bool) -> Non
         facts = _facts(arrival)
         if with_output:
             facts["output"] = None if result is None else result.data
-        print_json(write(facts).decode())
+        print(escaped(write(facts).decode()), flush=True)  # what strangers wrote, a line each
         return
     print(_line(arrival), flush=True)
     if with_output and result is not None and not result.errors:

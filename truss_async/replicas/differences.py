@@ -9,10 +9,10 @@ _REMARKS: Final = {
     "base_image": "is not used here: what it brings besides Python has to be among the requirements, or on this machine",
     "build_commands": "are not run here: run by yourself those whose effect the model needs",
     "system_packages": "are not installed here: see to them yourself",
-    "model_cache": "is not filled here: the model must find or download its weights by itself; see --stub to do without",
-    "weights": "are not mounted here: the model must find or download them by itself; see --stub to do without",
+    "model_cache": "is not filled here: the model must find or download its weights by itself",
+    "weights": "are not mounted here: the model must find or download them by itself",
     "external_data": "is not fetched here: put the files into the truss's data folder",
-    "trt_llm": "starts no engine here, so a model that takes one does not load; see --stub to do without",
+    "trt_llm": "starts no engine here, so a model that takes one does not load",
     "docker_server": "is not started here, where the Model class is served in its place",
     "bis_llm": "starts no engine here, where the Model class is served in its place",
     "training_checkpoints": "are not mounted here: the model must find them by itself",
@@ -35,7 +35,7 @@ def differences(config: Mapping[str, Any], *, methods: Container[str] = ()) -> I
         if config.get(key):
             yield f"{key} {remark}{_named(config[key])}"
     if accelerator := _mapping(config.get("resources")).get("accelerator"):
-        yield f"resources asks for {accelerator}: replicas get the devices that this machine has; see --stub to do without"
+        yield f"resources asks for {accelerator}: replicas get the devices that this machine has"
 
 
 def _named(value: object) -> str:

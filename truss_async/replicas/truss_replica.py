@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from .declared_secrets import remark_on_secrets, without_value
 from .differences import differences
 from .environment import EnvironmentChoice
 from .health import HealthPolicy, health_policy, watch_health
+from .inherited import inherited_environment
 from .interpreter import process_environment
 from .output import ServerOutput
 from .protocol import ReplicaLoadError, ReplicaUnreachableError
@@ -175,7 +175,7 @@ class ProcessReplica:
         for line in differences(context.config, methods=methods):
             self._runs.report_once(line)
         secrets_dir = self._runs.settings.secrets_dir
-        environment = {**os.environ, **context.environment_variables, **self._host.environment}
+        environment = {**inherited_environment(), **context.environment_variables, **self._host.environment}
         names = without_value(context.config, secrets_dir=secrets_dir, environment=environment)
         if names:
             self._runs.report_once(remark_on_secrets(names, secrets_dir=secrets_dir))

@@ -292,7 +292,7 @@ def test_50000_open_requests_are_the_most(serve: Callable[..., Harness], gate: G
     state = tmp_path / "state"
     state.mkdir()
     fill(state / "queue.sqlite3")
-    harness = serve()
+    harness = serve(adopt=True)  # it was filled behind the harness's back
     with httpx.Client(base_url=harness.url, headers=KEY, timeout=30) as http:
         refused = http.post("/async_predict", json={"model_input": 1})
         assert (refused.status_code, refused.json()["error_code"]) == (429, "rate_limited")

@@ -126,7 +126,9 @@ def seen() -> Iterator[dict[str, Families]]:
     with ExitStack() as ends:
         model = ends.enter_context(ModelServer(gate))
         receiver = ends.enter_context(WebhookReceiver(secrets=("whsec_1",)))
-        settings = HarnessSettings(model_url=model.url, port=0, webhook_secrets=("whsec_1",))
+        settings = HarnessSettings(
+            model_url=model.url, model_id="local", port=0, webhook_secrets=("whsec_1",)
+        )
         harness = ends.enter_context(Harness(settings, clock=clock))
         client = ends.enter_context(PlatformClient(harness.url, api_key="any"))
         callers = ends.enter_context(ThreadPoolExecutor(1))
@@ -135,8 +137,12 @@ def seen() -> Iterator[dict[str, Families]]:
         url = f"{harness.url}/production/predict"
         sync = callers.submit(httpx.post, url, content=SYNC_BODY, headers=KEY, timeout=30)
         pause = threading.Event()
-        while value(harness, "baseten_concurrent_requests") != 1:
-            assert not pause.wait(0.01)
+        for _ in range(3000):
+            if value(harness, "baseten_concurrent_requests") == 1:
+                break
+            pause.wait(0.01)
+        else:
+            raise AssertionError("the sync call is not counted")
         during = scrape(harness)
         clock.advance(7, patience_seconds=0.05)
         gate.opened.set()

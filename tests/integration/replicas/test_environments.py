@@ -93,7 +93,7 @@ def test_missing_requirements_are_installed_once_into_an_environment_that_is_kep
     assert answer["prefix"].startswith(str(cache_dir))
     assert answer["first_on_path"] == f"{answer['prefix']}/bin"
     assert answer["plugin"] == str(
-        stage.folder / "work" / "local1" / "replica-1" / "plugin" / "truss_async" / "__init__.py"
+        stage.folder / "work" / "truss1" / "replica-1" / "plugin" / "truss_async" / "__init__.py"
     )
     assert (answer["whole_package"], answer["truss"]) == (False, False)
     assert sum(line.startswith("installing what the truss requires") for line in stage.reported) == 1

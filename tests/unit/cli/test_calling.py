@@ -74,7 +74,7 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("srve", 2, "unknown command 'srve'; did you mean 'serve'?"),
         ("frobnicate", 2, "unknown command 'frobnicate'; there are: serve, demo, submit"),
         ("serve", 2, "give a truss folder, a chain or a model URL"),
-        ("serve x --model-url http://127.0.0.1:1", 2, "give a truss folder, a chain or a model URL"),
+        ("serve x --model-url http://127.0.0.1:1", 2, "give a truss folder or a model URL, not both"),
         ("serve x --prt 5", 2, "Unknown option: --prt. Did you mean --port?"),
         ("serve x --port many", 2, 'Invalid value for --port: unable to convert "many" into int.'),
         ("serve x --port 99999", 2, "--port: input should be less than or equal to 65535"),
@@ -86,7 +86,7 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("serve x y", 1, "no config.yaml in x: give the folder of a truss"),
         ("serve a/x b/x", 2, "two deployments have the deployment id x1; each needs its own"),
         ("serve x --deployments y", 2, "give truss folders or --deployments, not both"),
-        ("serve x --model-url http://localhost", 2, "give a truss folder, a chain or a model URL, not both"),
+        ("serve x --model-url http://localhost", 2, "give a truss folder or a model URL, not both"),
         ("serve --deployments nowhere.toml", 2, "cannot read nowhere.toml: No such file or directory"),
         ("submit 1 2", 2, "too many arguments: 2"),
         (
@@ -187,7 +187,7 @@ def test_every_option_of_serve_is_a_field_of_the_settings(command_line: CommandL
         ("TRUSS_ASYNC_PORT", "99999", "--port: "),
         ("TRUSS_ASYNC_REPLICAS", "0", "--replicas: "),
         ("TRUSS_ASYNC_MODEL_ID", "a/b", "--model-id: "),
-        ("TRUSS_ASYNC_MODEL_URL", "http://127.0.0.1:1", "give a truss folder, a chain or a model URL"),
+        ("TRUSS_ASYNC_MODEL_URL", "http://127.0.0.1:1", "give a truss folder or a model URL"),
     ],
 )
 def test_an_option_can_be_set_in_the_environment(

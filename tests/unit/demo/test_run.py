@@ -15,7 +15,7 @@ from truss_async.demo.run import run_demo
 from truss_async.demo.screen import Screen
 from truss_async.errors import HarnessError
 
-CONFIG = "model_name: Reader\npython_version: py311\nmodel_metadata: {async_output: {url: 's3://nowhere/outputs'}}\n"
+CONFIG = "model_name: Reader\npython_version: py311\nrequirements: ['truss-async[s3]']\nmodel_metadata: {async_output: {url: 's3://nowhere/outputs'}}\n"
 MODEL = """
 import smart_open
 from fastapi import HTTPException
