@@ -138,17 +138,24 @@ class Ledger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            self.connection.row_factory = sqlite3.Row
-            self._check()
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            # In WAL, FULL makes a commit wait for the disk; NORMAL is safe when the process dies.
-            self.connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
+            try:
+                self._set_up(is_durable=is_durable)
+            except (sqlite3.Error, LedgerError):
+                self.connection.close()
+                raise
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{path} cannot be used as a ledger: {error}") from None
         self.last_number = 2**62
         self.beyond = 0
         self.counts: Counter[str] = Counter()
         self.submissions = self.unanswered = 0
+
+    def _set_up(self, *, is_durable: bool) -> None:
+        self.connection.row_factory = sqlite3.Row
+        self._check()
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        # In WAL, FULL makes a commit wait for the disk; NORMAL is safe when the process dies.
+        self.connection.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'NORMAL'}")
 
     def _check(self) -> None:
         application = self.connection.execute("PRAGMA application_id").fetchone()[0]
