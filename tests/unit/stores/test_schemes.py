@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from truss_async.stores import StoreCredentials, StoreOptions, object_store
 from truss_async.stores.schemes import SCHEMES, Scheme
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "saving.md").read_text(encoding="utf-8")
 
 each_scheme = pytest.mark.parametrize("row", SCHEMES.values(), ids=SCHEMES)
 each_cloud = pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_store_in_a_cloud_is_known_by_every_name_of_its_scheme(
 
 
 @each_scheme
-def test_readme_names_the_scheme_its_extra_and_its_secrets(row: Scheme) -> None:
+def test_page_names_the_scheme_its_extra_and_its_secrets(row: Scheme) -> None:
     for word in (f"{row.name}://", f"[{row.extra}]" if row.extra else "", *row.secrets):
-        assert word in README
+        assert word in PAGE
 
 
 @pytest.mark.parametrize("option", [each.name for each in fields(StoreOptions)])
-def test_readme_names_the_clouds_that_have_an_option_and_no_other(option: str) -> None:
-    (line,) = re.findall(rf"^\| `{option}` \|.*$", README, re.MULTILINE)
+def test_page_names_the_clouds_that_have_an_option_and_no_other(option: str) -> None:
+    (line,) = re.findall(rf"^\| `{option}` \|.*$", PAGE, re.MULTILINE)
     named = {row.cloud for row in SCHEMES.values() if row.cloud and re.search(rf"\b{row.cloud}\b", line)}
     assert named == {row.cloud for row in SCHEMES.values() if option in row.options}
