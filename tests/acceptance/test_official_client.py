@@ -59,7 +59,7 @@ def test_an_async_request_of_the_official_client_is_read_delivered_and_kept(
         ours.wait(request_id, timeout_seconds=30)
     status = client.api.get_async_request_status(request_id=request_id)
     assert statuses(client, request_id) == ("SUCCEEDED", "SUCCEEDED")
-    assert (status.chain_id, status.errors) == (None, [])
+    assert (status.model_id, status.chain_id, status.errors) == ("example_truss", None, [])
 
     assert delivered.result is not None
     kept = OutputStore.from_url(outputs.as_uri()).get(request_id)

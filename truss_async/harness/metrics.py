@@ -77,6 +77,11 @@ class _Families:
 
     def __init__(self) -> None:
         self.all: list[Family[Value] | Family[Histogram]] = []
+        self._add_those_of_requests()
+        self._add_those_of_replicas()
+        self._add_those_of_the_queue()
+
+    def _add_those_of_requests(self) -> None:
         self.requests = self._value(
             "baseten_inference_requests_total", "counter", "Inference requests that are over."
         )
@@ -103,21 +108,11 @@ class _Families:
             "gauge",
             "Sync calls that are served or wait, and no async requests.",
         )
+
+    def _add_those_of_replicas(self) -> None:
         self.active = self._value("baseten_replicas_active", "gauge", "Replicas that take requests.")
         self.starting = self._value(
             "baseten_replicas_starting", "gauge", "Replicas that do not take requests yet."
-        )
-        self.queue_usable = self._value(
-            "truss_async_queue_usable", "gauge", "Whether the request queue can be read and written."
-        )
-        self.damaged_requests = self._value(
-            "truss_async_damaged_requests_total", "counter", "Requests that the disk of the harness damaged."
-        )
-        self.lost_log_pages = self._value(
-            "truss_async_lost_log_pages_total", "counter", "Pages of the queue's log that were lost."
-        )
-        self.files_kept_aside = self._value(
-            "truss_async_damaged_files", "gauge", "Damaged files of the queue that were kept aside."
         )
         self.websockets = self._value(
             "baseten_ongoing_websocket_connections", "gauge", "Open websockets: the harness serves none."
@@ -137,6 +132,20 @@ class _Families:
             "baseten_container_cpu_memory_working_set_bytes",
             "gauge",
             "Memory that a replica's processes hold.",
+        )
+
+    def _add_those_of_the_queue(self) -> None:
+        self.queue_usable = self._value(
+            "truss_async_queue_usable", "gauge", "Whether the request queue can be read and written."
+        )
+        self.damaged_requests = self._value(
+            "truss_async_damaged_requests_total", "counter", "Requests that the disk of the harness damaged."
+        )
+        self.lost_log_pages = self._value(
+            "truss_async_lost_log_pages_total", "counter", "Pages of the queue's log that were lost."
+        )
+        self.files_kept_aside = self._value(
+            "truss_async_damaged_files", "gauge", "Damaged files of the queue that were kept aside."
         )
 
     def _value(self, name: str, type_name: str, text: str) -> Family[Value]:
