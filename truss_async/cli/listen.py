@@ -19,6 +19,7 @@ from ..client.refusals import one_line
 from ..contract import ErrorDetail
 from ..contract.json_text import write
 from ..contract.limits import MAX_ERROR_CHARACTERS, WEBHOOK_AGE_TOLERANCE_SECONDS
+from ..contract.own_names import allowed_name
 from ..endpoint.certificates import Certificate, given_certificate, own_certificate
 from ..endpoint.forwarding import Forwarder
 from ..endpoint.intake import Arrival, Intake, Keeper
@@ -82,7 +83,8 @@ class Checks:
     allow_host: Annotated[
         tuple[str, ...],
         own_option(
-            "allow_host", "Without a secret: a name that others call this machine by, a tunnel's, say."
+            "allow_host",
+            "Without a secret: a name that others call this machine by, a tunnel's, say; *.example.com is all below it.",
         ),
         Parameter(negative="", show_default=False),
     ] = ()
@@ -90,6 +92,13 @@ class Checks:
     def secrets(self) -> tuple[str, ...]:
         """All that were given, newest first."""
         return webhook_secrets_of(self.webhook_secret_file, given=self.webhook_secret)
+
+    def allowed_hosts(self) -> list[str]:
+        """Those that were given."""
+        try:
+            return [allowed_name(each) for each in self.allow_host]
+        except ValueError as error:
+            raise SettingsError(f"--allow-host: {error}") from error
 
 
 NOTHING_SAID = Checks()
@@ -147,7 +156,7 @@ def listen(
             port=port,
             on_delivery=intake.take,
             tolerance_seconds=checks.tolerance,
-            allow_hosts=checks.allow_host,
+            allow_hosts=checks.allowed_hosts(),
             keep=0,
             tls=certificate.context if certificate else None,
         )

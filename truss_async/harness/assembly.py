@@ -13,6 +13,7 @@ import uvicorn
 
 from ..clock import SYSTEM_CLOCK, ManualClock, steady
 from ..contract import limits
+from ..contract.own_names import OwnNames
 from ..contract.webhook_urls import is_loopback
 from ..replicas.host import ReplicaHost
 from ..shortages import raise_file_limit
@@ -269,7 +270,7 @@ def _make_api(
 def _browsers(settings: HarnessSettings) -> Browsers | None:
     if settings.api_key is not None:
         return None  # which no page knows
-    return Browsers(bound=settings.host, allowed=settings.allow_hosts)
+    return Browsers(OwnNames(settings.allow_hosts, bound=settings.host))
 
 
 def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:

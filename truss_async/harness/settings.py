@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from ..contract import limits
 from ..contract.faults import FaultRule
+from ..contract.own_names import allowed_name
 from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
 from ..pasted import as_api_key, as_meant
@@ -126,7 +127,7 @@ class HarnessSettings(DeploymentSettings):
     api_key: ApiKey | None = Field(
         default=None, min_length=1, description="The key callers must send; without one, any key will do."
     )
-    allow_hosts: tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:*]+$")], ...] = Field(
+    allow_hosts: tuple[Annotated[str, AfterValidator(allowed_name)], ...] = Field(
         default=(),
         description="Without --api-key, let calls come by this host name, too, and from pages of it; *.example.com is all below it.",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
-from ..contract.own_names import refusal_of_a_page
+from ..contract.own_names import OwnNames, refusal_of_a_page
 from ..errors import WebhookReceiverError, WebhookVerificationError
 from .handlers import call_plainly, check_handler
 from .http_server import Answer, HttpServer, Request
@@ -74,7 +74,8 @@ class WebhookReceiver:
     acknowledged; when it raises, the answer is 500 and the sender comes again, and when it returns a status, that is the
     answer. It is called from several threads. With ``tls``, which holds the certificate, the endpoint is HTTPS. Without
     ``secrets`` nothing is verified; pages in a browser are refused all the same, and so is whoever calls this machine by
-    a name that a stranger could have registered, unless it is one of ``allow_hosts``. ``respond_with`` scripts the first answers, to play a receiver that fails:
+    a name that a stranger could have registered, unless it is one of ``allow_hosts``; ``*.example.com`` is all below it.
+    ``respond_with`` scripts the first answers, to play a receiver that fails:
     ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
     """
 
@@ -99,7 +100,7 @@ class WebhookReceiver:
         self._on_delivery = on_delivery
         self._scripted = deque(respond_with)
         self._tolerance_seconds = tolerance_seconds
-        self._allow_hosts = (host, *allow_hosts)
+        self._own_names = OwnNames(allow_hosts, bound=host)
         self._clock = clock
         self._deliveries: deque[Delivery] = deque(maxlen=keep)
         self._changed = threading.Condition()
@@ -225,7 +226,7 @@ class WebhookReceiver:
 
     def _verified(self, request: Request, *, now: datetime) -> AsyncPredictResult:
         if not self._secrets:
-            refusal = refusal_of_a_page(request.headers, allowed=self._allow_hosts)
+            refusal = refusal_of_a_page(request.headers, self._own_names)
             if refusal is not None:
                 raise WebhookVerificationError(
                     f"{refusal}: give webhook secrets, or allow that host", status_code=403

@@ -168,6 +168,12 @@ def test_without_a_secret_only_a_name_that_is_allowed_leads_in(command_line: Com
     assert [path.name for path in (command_line.folder / "inbox").iterdir()] == [f"{REQUEST_ID}.json"]
 
 
+def test_an_allowed_host_that_would_allow_nothing_is_refused(command_line: CommandLine) -> None:
+    ended = command_line.run("listen", "--allow-host", "https://tunnel.example")
+    assert ended.code == 1
+    assert "--allow-host: 'https://tunnel.example' is no host: give a name alone" in ended.stderr
+
+
 def test_how_old_a_webhook_may_be_can_be_said(command_line: CommandLine) -> None:
     body = make_body(time=(SYSTEM_CLOCK.now() - timedelta(hours=1)).isoformat())
     with listening(command_line, "--webhook-secret", SECRET, "--tolerance", "4000") as receiver:

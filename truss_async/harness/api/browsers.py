@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
+from ...contract.own_names import OwnNames, host_of
+from ...contract.webhook_urls import is_loopback
 from ...printable import printable
 from .refusals import ApiErrorCode, CallRefusedError
 from .targets import named_by_host
 
-# Of a name like these a page cannot be: addresses, this machine, and names without a dot, which nobody can buy.
-_NO_PAGES_HOST: Final = re.compile(
-    r"(?:(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-f:.]+\]|(?:[\w-]+\.)*localhost|[\w-]*)\.?(?::\d*)?",
-    re.IGNORECASE | re.ASCII,
-)
-_HERE: Final = re.compile(
-    r"(?:127(?:\.\d{1,3}){3}|\[::1\]|(?:[\w-]+\.)*localhost)\.?(?::\d*)?", re.IGNORECASE | re.ASCII
-)
-_PORT: Final = re.compile(r"\.?(?::\d*)?$")
 _SHOWN_CHARACTERS: Final = 100
 
 
 class Browsers:
     """Refuses what a page could have sent by a name of its own that leads here, or across origins.
 
-    ``allowed`` are further hosts that calls may come by, and pages be of; ``*.example.com`` is all below it. ``bound``
-    is the one that the harness listens on.
+    ``own`` are the hosts that calls may come by; of those that were allowed by name, pages may be, too.
     """
 
-    def __init__(self, *, bound: str, allowed: Sequence[str]) -> None:
-        self._allowed = [each.lower().rstrip(".") for each in (bound, *allowed)]
+    def __init__(self, own: OwnNames) -> None:
+        self._own = own
 
     def check(self, method: str, headers: Iterable[tuple[bytes, bytes]], *, is_own: bool) -> None:
         """Let a call pass; one that is not the harness's own may come by any domain behind ``model-{id}.``, too.
@@ -56,25 +47,16 @@ class Browsers:
             raise _refused("come from a page of", b"another site")
 
     def _may_lead_here(self, host: str, *, is_own: bool) -> bool:
-        return self._is_no_pages(host) or (not is_own and named_by_host(host)[0] is not None)
-
-    def _is_no_pages(self, host: str) -> bool:
-        return _NO_PAGES_HOST.fullmatch(host) is not None or self._is_allowed(host)
+        return self._own.include(host) or (not is_own and named_by_host(host)[0] is not None)
 
     def _is_of_here(self, origin: str, host: str) -> bool:
+        """Whether it is a page of this machine's, of an allowed host, or of the harness by the host that the call came by."""
         at = origin.partition("://")[2]
-        if _HERE.fullmatch(at) or self._is_allowed(at):
+        if not at:
+            return False
+        if is_loopback(host_of(at) or "") or self._own.allow(at):
             return True
-        return at.lower() == host.lower() and self._is_no_pages(host) and bool(at)
-
-    def _is_allowed(self, host: str) -> bool:
-        name = _PORT.sub("", host.lower())
-        return any(
-            name.endswith(each[1:]) and len(name) >= len(each)
-            if each.startswith("*.")
-            else name.strip("[]") == each
-            for each in self._allowed
-        )
+        return at.lower() == host.lower() and self._own.include(host)
 
 
 def _refused(what: str, whose: bytes) -> CallRefusedError:
