@@ -170,7 +170,7 @@ def test_without_a_secret_only_a_name_that_is_allowed_leads_in(command_line: Com
 
 def test_an_allowed_host_that_would_allow_nothing_is_refused(command_line: CommandLine) -> None:
     ended = command_line.run("listen", "--allow-host", "https://tunnel.example")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "--allow-host: 'https://tunnel.example' is no host: give a name alone" in ended.stderr
 
 
