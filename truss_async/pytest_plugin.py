@@ -23,10 +23,11 @@ MARKER = "async_harness"
 SIGNING_KEY = "whsec_" + "testsonly0" * 4
 OUTPUT_URL = "TRUSS_ASYNC_OUTPUT_URL"
 
-_SERVED = ("model", "truss_dir", "model_url", "deployments", "chain")
+_SERVED = ("model", "truss_dir", "model_url", "stub", "deployments", "chain")
+_OF_A_STUB = ("latency_seconds", "fail_rate", "fail_seed")
 _NOTHING_TO_SERVE = (
-    "async_harness has nothing to serve: mark the test with @pytest.mark.async_harness(model=…), truss_dir=…, chain=… or "
-    "model_url=…, return one of these from a fixture async_harness_settings, or run pytest with --truss DIR"
+    "async_harness has nothing to serve: mark the test with @pytest.mark.async_harness(model=…), truss_dir=…, chain=…, "
+    "model_url=… or stub=…, return one of these from a fixture async_harness_settings, or run pytest with --truss DIR"
 )
 _HARNESS = pytest.StashKey["Harness"]()
 
@@ -43,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        f"{MARKER}(**settings): settings of the fixture async_harness (model, truss_dir, chain, model_url, and all others of "
+        f"{MARKER}(**settings): settings of the fixture async_harness (model, truss_dir, chain, model_url, stub, and all others of "
         "truss_async.HarnessSettings); allow= names problems that shall not fail the test: model_errors, "
         "webhook_failures, unfinished_requests",
     )
@@ -115,7 +116,7 @@ def _unstarted_async_harness(
     monkeypatch.setenv(OUTPUT_URL, async_output_url)
     _empty(async_output_url, tmp_path_factory.getbasetemp())
     settings = HarnessSettings(**options)
-    if settings.truss_dir is None:
+    if not settings.runs_truss:
         harness = Harness(settings, log=_log_of(request.config))
     else:
         shared: SharedReplicas = request.getfixturevalue("_shared_async_replicas")
@@ -148,7 +149,7 @@ def _options(
     layers += [marker.kwargs for marker in reversed(list(request.node.iter_markers(MARKER)))]
     for layer in layers:
         if any(layer.get(name) is not None for name in _SERVED):
-            options = {name: value for name, value in options.items() if name not in _SERVED}
+            options = {name: value for name, value in options.items() if name not in (*_SERVED, *_OF_A_STUB)}
         options.update(layer)
     if not any(options.get(name) is not None for name in _SERVED):
         pytest.fail(_NOTHING_TO_SERVE, pytrace=False)

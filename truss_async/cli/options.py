@@ -9,7 +9,8 @@ from types import GenericAlias, UnionType
 from typing import Annotated, Any, TextIO, TypeVar, get_args, get_origin
 
 from cyclopts import Parameter
-from pydantic import AnyHttpUrl, BaseModel, ValidationError
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ValidationError
+from pydantic.fields import FieldInfo
 
 from ..errors import SettingsError, reasons
 from ..printable import escaped
@@ -85,9 +86,9 @@ def takes_fields_of(
             inspect.Parameter(
                 name,
                 inspect.Parameter.POSITIONAL_ONLY if name in positional else inspect.Parameter.KEYWORD_ONLY,
-                default=(defaults or {}).get(name, field.get_default()),
+                default=(defaults or {}).get(name, _default_of(field)),
                 annotation=Annotated[
-                    _as_typed(field.annotation),
+                    str if _reads_text(field) else _as_typed(field.annotation),
                     Parameter.combine(option(model, name), (options or {}).get(name)),
                 ],
             )
@@ -123,6 +124,15 @@ def checked(
     if reason[1:2].islower():  # a word, not an abbreviation
         reason = reason[:1].lower() + reason[1:]
     raise SettingsError(f"{name}: {reason}")
+
+
+def _default_of(field: FieldInfo) -> Any:
+    return str(field.get_default()) if _reads_text(field) else field.get_default()
+
+
+def _reads_text(field: FieldInfo) -> bool:
+    """Whether the model reads a text of its own kind, such as a duration."""
+    return any(isinstance(each, BeforeValidator) for each in field.metadata)
 
 
 def _as_typed(annotation: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import json
 import os
 import shlex
 import sys
@@ -19,6 +20,8 @@ from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fie
 from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_secrets_of
 
 STATE_DIR = Path(".truss-async")
+LONGEST_EXAMPLE = 200
+"""More characters hardly fit a line that is to be copied."""
 
 
 def _named(name: str) -> Parameter:
@@ -67,11 +70,13 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
         "scale_down_delay_seconds": _named("--scale-down-delay"),
         "autoscaling_window_seconds": _named("--autoscaling-window"),
         "restart_threshold_seconds": _named("--restart-threshold"),
+        "latency_seconds": _named("--latency"),
     },
     defaults={"state_dir": STATE_DIR},
-    without=["truss_dir", "chainlets", "deployments", "faults", *PYTHON_ONLY],
+    without=["truss_dir", "chainlets", "stub", "deployments", "faults", *PYTHON_ONLY],
     own=[
         _FOLDERS,
+        _file("stub", Annotated[str | None, option(HarnessSettings, "stub")]),
         _file("deployments"),
         _file("faults"),
         _file("webhook_secret_file", WebhookSecretFile),
@@ -87,6 +92,7 @@ def serve(**values: Any) -> None:
     Example:
         truss-async serve path/to/truss --webhook-secret-file secrets.txt
         truss-async serve --model-url http://127.0.0.1:8080 --port 0
+        truss-async serve --stub '{"text": "x"}' --latency 2s
         truss-async serve truss-1 truss-2
         truss-async serve my_chain.py
         truss-async serve --deployments deployments.toml
@@ -103,6 +109,7 @@ def serve(**values: Any) -> None:
             "scale_down_delay_seconds": "--scale-down-delay",
             "autoscaling_window_seconds": "--autoscaling-window",
             "restart_threshold_seconds": "--restart-threshold",
+            "latency_seconds": "--latency",
         },
     )
 
@@ -162,9 +169,18 @@ def _faults(file: Path | None) -> tuple[FaultRule, ...]:
 
 
 def _submit_line(url: str, settings: HarnessSettings) -> str:
-    command = ["truss-async", "submit", '{"text": "hello"}']
+    command = ["truss-async", "submit", _example_input(settings)]
     if url != DEFAULT_URL:
         command += ["--url", url]
     if settings.api_key is not None:
         command += ["--api-key-file", "FILE"]
     return shlex.join(command)
+
+
+def _example_input(settings: HarnessSettings) -> str:
+    """What the truss, or the stub, says is an input; any, where they say nothing that fits a line."""
+    from ..replicas.example_input import example_input_of
+
+    example = example_input_of(settings)
+    text = None if example is None else json.dumps(example, ensure_ascii=False)
+    return text if text is not None and len(text) <= LONGEST_EXAMPLE else '{"text": "hello"}'

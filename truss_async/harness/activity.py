@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,16 +21,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Rest:
-    """A wait: for a moment, for an event, or for an answer from outside that has been awaited since then."""
+    """A wait: for a moment, for an event, or for an answer from outside that has been awaited since then.
+
+    That answer may come from whoever sleeps on the same clock, until a moment that is known.
+    """
 
     due: datetime | None
     event: asyncio.Event | None = None
     asked_at: float | None = None
+    asleep_until: datetime | None = None
 
     def is_over(self, now: datetime) -> bool:
-        return (self.due is not None and self.due <= now) or (self.event is not None and self.event.is_set())
+        moments = (self.due, self.asleep_until)
+        return any(each is not None and each <= now for each in moments) or (
+            self.event is not None and self.event.is_set()
+        )
+
+
+_outside: ContextVar[_Rest | None] = ContextVar("outside", default=None)
+"""The wait for what the code that runs now answers."""
 
 
 class Activity:
@@ -84,8 +96,31 @@ class Activity:
         """
         if not self._is_counted:
             return await within(seconds, call, clock=self._clock)
-        with self._rest(_Rest(self._after(seconds), asked_at=SYSTEM_CLOCK.monotonic())):
-            return await within(seconds, call, clock=self._clock)
+        rest = _Rest(self._after(seconds), asked_at=SYSTEM_CLOCK.monotonic())
+        with self._rest(rest):
+            before = _outside.set(rest)
+            try:
+                return await within(seconds, call, clock=self._clock)
+            finally:
+                _outside.reset(before)
+
+    async def sleep_outside(self, seconds: float) -> None:
+        """Wait in what was called ``outside``, or by nobody who is counted: real time need not pass for it."""
+        rest = _outside.get()
+        if rest is None:
+            await self._clock.sleep(seconds)
+            return
+        rest.asked_at, rest.asleep_until = None, self._after(seconds)
+        self._changed.set()
+        try:
+            await self._clock.sleep(seconds)
+        finally:
+            rest.asked_at, rest.asleep_until = SYSTEM_CLOCK.monotonic(), None
+            self._changed.set()
+
+    def answers_at(self) -> datetime | None:
+        """When the first of those that sleep outside wakes; None when nobody does."""
+        return min((each for rest in tuple(self._rests) if (each := rest.asleep_until)), default=None)
 
     def settle_from_thread(
         self, loop: asyncio.AbstractEventLoop, *, patience_seconds: float, deadline_seconds: float

@@ -34,6 +34,7 @@ from .scratch_folders import scratch_folder
 from .source_watch import SourceWatch
 from .state import StateFolder
 from .stories import JournalingQueue
+from .stub_outputs import base_of_stubs
 from .webhook_secrets import WebhookSecrets
 from .webhook_targets import webhook_session
 
@@ -60,6 +61,7 @@ class Running:
     api: Api
     deployments: Sequence[Deployment]
     tasks: Sequence[asyncio.Task[Any]]
+    activity: Activity
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
     if isinstance(clock, ManualClock):
         parts.callback(_attend(clock, shared.activity))
-    return Running(api, deployments, tasks)
+    return Running(api, deployments, tasks, shared.activity)
 
 
 async def _generate_chains(
@@ -166,7 +168,7 @@ async def _make_shared(
     gates = StoreGates(
         faults,
         is_on=settings.store_gate,
-        has_processes=any(each.truss_dir is not None for each in settings.all_deployments),
+        has_processes=any(each.runs_truss for each in settings.all_deployments),
         report=report,
     )
     parts.push_async_callback(gates.close)
@@ -190,6 +192,8 @@ async def _make_shared(
         on_line=given.on_line,
         environment=given.environment,
         change_environment=gates.via_gates,
+        sleep=activity.sleep_outside,
+        base_of_stubs=base_of_stubs,
     )
     parts.push_async_callback(host.http.close)
     return Shared(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..errors import SettingsError, explained
 from ..replicas.settings import OF_A_CHAIN, PYTHON_ONLY, DeploymentSettings, split_chain
+from ..replicas.stub import names_file
 from .toml_files import read_toml
 
 _TABLE = "deployment"
@@ -92,10 +93,13 @@ def _chain_values(table: dict[str, Any], file: Path, where: str) -> dict[str, An
 
 
 def _with_paths(table: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    return {
+    own = {
         key: file.parent / value if key in _PATHS and isinstance(value, str) else value
         for key, value in table.items()
     }
+    if isinstance(stub := own.get("stub"), str) and names_file(stub):
+        own["stub"] = file.parent / stub
+    return own
 
 
 def _own_values(table: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -112,5 +116,5 @@ def _deployment(values: Mapping[str, Any], *, where: str) -> DeploymentSettings:
         known = [name for name in DeploymentSettings.model_fields if name not in (*PYTHON_ONLY, *OF_A_CHAIN)]
         raise SettingsError(f"{where}: {explained(error, known=known)}") from None
     if not deployment.serves_something:
-        raise SettingsError(f"{where}: give a truss folder or a model URL")
+        raise SettingsError(f"{where}: give a truss folder, a model URL or a stub")
     return deployment

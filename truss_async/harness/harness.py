@@ -245,7 +245,12 @@ class Harness:
             clock=self.clock,
             is_paused=lambda: self._is_paused,
             cancel=self._cancel,
+            answers_at=self._parts.activity.answers_at if self._has_stubs else None,
         )
+
+    @property
+    def _has_stubs(self) -> bool:
+        return any(each.stub is not None for each in self.settings.all_deployments)
 
     def _cancel(self, request_id: str) -> bool:
         return CancelAnswer(**self._ask("DELETE", f"/async_request/{request_id}")).canceled

@@ -70,7 +70,7 @@ class HarnessSettings(DeploymentSettings):
 
     deployments: tuple[DeploymentSettings, ...] = Field(
         default=(),
-        description="Several deployments: a TOML file with a [[deployment]] table for each (truss_dir or model_url, model_id, …).",
+        description="Several deployments: a TOML file with a [[deployment]] table for each (truss_dir, model_url or stub, model_id, …).",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -181,7 +181,7 @@ class HarnessSettings(DeploymentSettings):
             raise ValueError("faults of the store cannot strike without the store gate")
         for deployment in self.all_deployments:
             if not deployment.serves_something:
-                raise ValueError("give a truss folder, a chain or a model URL")
+                raise ValueError("give a truss folder, a chain, a model URL or a stub")
         _check_names([each for each in self.all_deployments if each.chain is None])
         return self
 

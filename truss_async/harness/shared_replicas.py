@@ -54,7 +54,7 @@ class SharedReplicas:
             HarnessError: the model does not load.
         """
         is_one = settings.least_replicas == settings.replicas == 1
-        if settings.truss_dir is None or not is_one or any(rule.kind.is_of_store for rule in settings.faults):
+        if not settings.runs_truss or not is_one or any(rule.kind.is_of_store for rule in settings.faults):
             return settings
         options = {name: getattr(settings, name) for name in _OF_THE_PROCESS}
         replica, pool = self._thread.run(self._loaded(options))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import HarnessError
 from .url_replica import UrlReplica
@@ -25,6 +25,8 @@ def make_replicas(
         HarnessError: the truss cannot be served at all.
     """
     names = [f"{prefix}replica-{number}" for number in range(1, settings.replicas + 1)]
+    if settings.stub is not None:
+        return _stubs(settings, host, names)
     if settings.truss_dir is not None:
         return _of_truss(settings, host, names=names)
     if settings.model_url is not None:
@@ -32,8 +34,9 @@ def make_replicas(
         made = [UrlReplica(name, url, http=host.http, clock=host.clock, report=host.report) for name in names]
         return made, settings.predict_concurrency
     if settings.model is not None:
-        return _in_process(settings, host, names), settings.predict_concurrency
-    raise HarnessError("nothing to serve: give a truss folder, a model URL or a model")
+        concurrency = settings.predict_concurrency
+        return _in_process(settings, host, names, model=settings.model, concurrency=concurrency), concurrency
+    raise HarnessError("nothing to serve: give a truss folder, a model URL, a stub or a model")
 
 
 def _of_truss(
@@ -81,21 +84,54 @@ def _not_in_a_chain(error: HarnessError, settings: DeploymentSettings) -> Harnes
     )
 
 
-def _in_process(
+def _stubs(
     settings: DeploymentSettings, host: ReplicaHost, names: Sequence[str]
+) -> tuple[Sequence[Replica], int]:
+    """Those of a stub, which has the config of the truss that it stands in for."""
+    from .stub.model import StubBehaviour, stub_model
+    from .truss_folder import predict_concurrency, read_config
+
+    config: dict[str, Any] = {}
+    concurrency = settings.predict_concurrency
+    if settings.truss_dir is not None:
+        config = read_config(settings.truss_dir)
+        concurrency = predict_concurrency(settings.truss_dir, config)
+    behaviour = StubBehaviour(
+        settings.stub_answers,
+        latency_seconds=settings.latency_seconds,
+        fail_rate=settings.fail_rate,
+        fail_seed=settings.fail_seed,
+        sleep=host.sleep,
+    )
+    host.report(f"{settings.served} is {behaviour.described}")
+    model = stub_model(behaviour, base=host.base_of_stubs(config))
+    return _in_process(
+        settings, host, names, model=model, concurrency=concurrency, config=config
+    ), concurrency
+
+
+def _in_process(
+    settings: DeploymentSettings,
+    host: ReplicaHost,
+    names: Sequence[str],
+    *,
+    model: Any,
+    concurrency: int,
+    config: Mapping[str, Any] | None = None,
 ) -> Sequence[InProcessReplica]:
     from .in_process import InProcessReplica, Surroundings
 
     return [
         InProcessReplica(
             name,
-            settings.model,
+            model,
             Surroundings(
                 data_dir=host.workdir / settings.deployment_id / name / "data",
                 environment=settings.environment,
-                predict_concurrency=settings.predict_concurrency,
+                predict_concurrency=concurrency,
                 secrets_dir=settings.secrets_dir,
                 variables=host.environment,
+                config=config or {},
             ),
             log=host.log,
         )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..clock import SYSTEM_CLOCK
 from .http_calls import HttpCalls
@@ -22,6 +22,10 @@ BUILDS_AT_ONCE: Final = 2
 
 async def _unchanged(environment: Mapping[str, str], _deployment_id: str) -> Mapping[str, str]:
     return environment
+
+
+def _plain(_config: Mapping[str, Any]) -> type:
+    return object
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class ReplicaHost:
     """Gets the whole environment of a replica that starts, with the deployment's id, and has the last word on it."""
     clock: Clock = SYSTEM_CLOCK
     """Processes live in the system's time, whatever the clock of the requests shows."""
+    sleep: Callable[[float], Awaitable[None]] = SYSTEM_CLOCK.sleep
+    """Waits for so many seconds in the time of the requests, which a test may move."""
+    base_of_stubs: Callable[[Mapping[str, Any]], type] = _plain
+    """Gets the config of what a stub stands in for; what it returns makes the outputs of the stub saved, or does nothing."""
     builds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUILDS_AT_ONCE))
     """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
 

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
+from ..errors import SettingsError, TrussAsyncError
 from . import names
+
+if TYPE_CHECKING:
+    from .stub import StubAnswers
 
 PYTHON_ONLY = ("model", "source")
 """Fields that no command line and no file can give."""
@@ -26,6 +30,18 @@ def split_chain(text: str) -> tuple[Path, str | None] | None:
     """The file of a chain and the class of its entry point, from ``my_chain.py`` or ``my_chain.py:EntryPoint``; None: it is neither."""
     found = _CHAIN.fullmatch(text)
     return (Path(found["file"]), found["entry_point"]) if found else None
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}
+
+
+def as_seconds(given: Any) -> Any:
+    """A duration that a person writes, ``500ms``, ``2s``, ``1m``, in seconds; anything else as it is."""
+    if not isinstance(given, str):
+        return given
+    written = _DURATION.fullmatch(given.strip())
+    if written is None:
+        raise ValueError(f"{given!a} is no duration; write it as 500ms, 2s or 1m")
+    return float(written[1]) * _SECONDS[written[2]]
 
 
 class DeploymentSettings(BaseModel):
@@ -52,6 +68,21 @@ class DeploymentSettings(BaseModel):
     chainlets: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict,
         description="Of a chain: what differs for single chainlets (replicas, model_url, …), by their class names.",
+    )
+    stub: Any = Field(
+        default=None,
+        repr=False,
+        description="Answer in the model's place: JSON for always this output, echo, a file with lines of input and output, "
+        "or examples, for those of the truss, whose config counts and whose model is not run.",
+    )
+    latency_seconds: Annotated[float, BeforeValidator(as_seconds)] = Field(
+        default=0, ge=0, le=86_400, description="How long a stub takes for an answer, such as 2s or 500ms."
+    )
+    fail_rate: float = Field(
+        default=0, ge=0, le=1, description="The share of its calls that a stub fails, from 0 to 1."
+    )
+    fail_seed: int = Field(
+        default=0, description="What that share is drawn from: the same seed, the same calls fail."
     )
     predict_concurrency: int = Field(
         default=1,
@@ -154,10 +185,26 @@ class DeploymentSettings(BaseModel):
         default=None, description="Folder of the cached environments; the user's cache folder by default."
     )
 
+    _stub_answers: "StubAnswers | None" = PrivateAttr(default=None)
+
     @property
     def serves_something(self) -> bool:
         """Whether it says what to serve."""
-        return bool(self.truss_dir or self.model_url or self.chain or self.model is not None)
+        return bool(
+            self.truss_dir or self.model_url or self.chain or self.model is not None or self.stub is not None
+        )
+
+    @property
+    def runs_truss(self) -> bool:
+        """Whether model servers are started for it."""
+        return self.truss_dir is not None and self.stub is None
+
+    @property
+    def stub_answers(self) -> "StubAnswers":
+        """What the stub answers; SettingsError where there is none."""
+        if self._stub_answers is None:
+            raise SettingsError("there is no stub: give one, such as echo")
+        return self._stub_answers
 
     @property
     def is_inner(self) -> bool:
@@ -215,6 +262,22 @@ class DeploymentSettings(BaseModel):
             raise ValueError(
                 f"min_replicas ({self.min_replicas}) must not be more than replicas ({self.replicas})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_stub_that_answers(self) -> Self:
+        if self.stub is None:
+            if self.latency_seconds or self.fail_rate:
+                raise ValueError("a latency and a fail rate are those of a stub: give one, too, such as echo")
+            return self
+        if self.model_url or self.chain or self.model is not None:
+            raise ValueError("give a stub or a model, not both: a stub answers in the model's place")
+        from .stub import read_answers
+
+        try:
+            self._stub_answers = read_answers(self.stub, truss_dir=self.truss_dir)
+        except TrussAsyncError as error:
+            raise ValueError(f"stub: {error}") from None
         return self
 
     @model_validator(mode="after")

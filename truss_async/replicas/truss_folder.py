@@ -31,7 +31,7 @@ class TrussFolder:
 
 def read_truss_folder(path: Path) -> TrussFolder:
     """Read the config; raise HarnessError, in one line, when this truss cannot be served."""
-    config = _read_config(path)
+    config = read_config(path)
     module_dir, filename = (
         config.get("model_module_dir", "model"),
         config.get("model_class_filename", "model.py"),
@@ -42,12 +42,12 @@ def read_truss_folder(path: Path) -> TrussFolder:
         raise HarnessError(
             _why_no_model(path, config) or f"no model at {model_file}: put the Model class there"
         )
-    return TrussFolder(path.resolve(), _predict_concurrency(path, config))
+    return TrussFolder(path.resolve(), predict_concurrency(path, config))
 
 
 def configured_output_url(path: Path) -> str | None:
     """Where the plugin saves outputs, as far as the config tells: ``model_metadata.async_output.url``."""
-    metadata = _read_config(path).get("model_metadata")
+    metadata = read_config(path).get("model_metadata")
     section = metadata.get("async_output") if isinstance(metadata, dict) else None
     url = section.get("url") if isinstance(section, dict) else None
     return url if isinstance(url, str) else None
@@ -84,7 +84,8 @@ def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of the config; HarnessError when there is none."""
     file = path / CONFIG_FILE
     try:
         config = yaml.safe_load(read_text(file))
@@ -99,7 +100,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config or {}
 
 
-def _predict_concurrency(path: Path, config: dict[str, Any]) -> int:
+def predict_concurrency(path: Path, config: dict[str, Any]) -> int:
+    """How many inputs the model takes at once; HarnessError when that is no number."""
     runtime = config.get("runtime") or {}
     value = runtime.get("predict_concurrency", 1) if isinstance(runtime, dict) else runtime
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

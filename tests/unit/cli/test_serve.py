@@ -11,6 +11,8 @@ import pytest
 
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.client.scripted_platform import ScriptedPlatform
+from truss_async.cli.serve import _example_input
+from truss_async.harness.settings import HarnessSettings
 
 
 def listening_url(process: Popen[str]) -> str:
@@ -145,3 +147,72 @@ def test_store_faults_need_the_gate(command_line: CommandLine) -> None:
     outcome = command_line.run("serve", "truss", "--faults", "faults.toml", "--no-store-gate")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "store gate" in outcome.error_line
+
+
+MISTAKES = [
+    (["--stub", "{text: x}"], "stub: {text: x} is no valid JSON ("),
+    (
+        ["--stub", "absent.jsonl"],
+        "stub: there is no file absent.jsonl; a stub is JSON, the word echo, or a file",
+    ),
+    (["--stub", "empty.jsonl"], "stub: empty.jsonl is empty; each of its lines is"),
+    (["--stub", "wrong.jsonl"], "stub: wrong.jsonl, line 7 is no JSON ("),
+    (["--stub", "examples"], "stub: examples are those of a truss: give its folder, too"),
+    (["--stub", "echo", "--model-url", "http://127.0.0.1:1"], "give a stub or a model, not both"),
+    (
+        ["truss", "--latency", "2s"],
+        "a latency and a fail rate are those of a stub: give one, too, such as echo",
+    ),
+    (
+        ["--stub", "echo", "--latency", "soon"],
+        "--latency: 'soon' is no duration; write it as 500ms, 2s or 1m",
+    ),
+    (["--stub", "echo", "--fail-rate", "10"], "--fail-rate: input should be less than or equal to 1"),
+    (["truss", "--stub", "echo"], "no config.yaml in truss: give the folder of a truss"),
+    (["a", "b", "--stub", "{oops"], "a: stub: {oops is no valid JSON"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), MISTAKES)
+def test_a_mistake_with_a_stub_is_one_sentence_with_its_remedy(
+    command_line: CommandLine, arguments: list[str], told: str
+) -> None:
+    (command_line.folder / "empty.jsonl").touch()
+    (command_line.folder / "wrong.jsonl").write_text('{"input": 1, "output": 1}\n' * 6 + "oops\n")
+    outcome = command_line.run("serve", *arguments, "--port", "0")
+    assert (outcome.code in (1, 2), outcome.stdout) == (True, "")
+    assert told in outcome.error_line
+
+
+def test_a_stub_needs_no_truss_and_says_what_it_does_and_what_to_submit(command_line: CommandLine) -> None:
+    (command_line.folder / "answers.jsonl").write_text('{"input": {"page": 1}, "output": "one"}\n')
+    options = ["--stub", "answers.jsonl", "--latency", "10ms", "--fail-rate", "0.1", "--port", "0"]
+    with command_line.started("serve", *options) as process:
+        url = listening_url(process)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    said = (
+        "answers the 1 inputs of answers.jsonl after 0.01 s and fails 0.1 of its calls, drawn from the seed 0"
+    )
+    assert f"is a stub: it {said}" in stderr
+    assert f"next: truss-async submit '{{\"page\": 1}}' --url {url}" in stderr.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("config", "examples", "shown"),
+    [
+        ("model_metadata: {example_model_input: {prompt: hi}}", None, '{"prompt": "hi"}'),
+        ("model_name: x", "- {name: one, input: [1]}", "[1]"),
+        ("model_metadata: {example_model_input: {day: 2026-01-01}}", None, '{"text": "hello"}'),
+        ("model_metadata: [oops]", "{oops", '{"text": "hello"}'),
+        ("model_name: x", "[]", '{"text": "hello"}'),
+    ],
+)
+def test_the_first_command_has_an_input_that_the_truss_names(
+    command_line: CommandLine, config: str, examples: str | None, shown: str
+) -> None:
+    (command_line.folder / "config.yaml").write_text(config)
+    if examples is not None:
+        (command_line.folder / "examples.yaml").write_text(examples)
+    settings = HarnessSettings(truss_dir=command_line.folder, stub={})
+    assert _example_input(settings) == shown

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from ...clock import SYSTEM_CLOCK, ManualClock
 from ...contract import RequestStatus
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from .journal import Journal
     from .story import Story
 
+_STUB_LOOK_SECONDS: Final = 0.05
+"""No journal tells that a stub has fallen asleep."""
+
 
 class RequestHandle:
     """Tells where a request stands, also when the platform would have forgotten it."""
@@ -29,12 +33,15 @@ class RequestHandle:
         clock: Clock,
         is_paused: Callable[[], bool],
         cancel: Callable[[str], bool],
+        answers_at: Callable[[], datetime | None] | None = None,
     ) -> None:
+        """``answers_at`` tells when the first stub wakes that sleeps on the clock; None where there are no stubs."""
         self._story = story
         self._journal = journal
         self._clock = clock
         self._is_paused = is_paused
         self._cancel = cancel
+        self._answers_at = answers_at
 
     @property
     def request_id(self) -> str:
@@ -128,15 +135,28 @@ class RequestHandle:
         return self._story.status
 
     def _let_something_happen(self, timeout_seconds: float) -> None:
-        due = self._story.next_at
-        if due is not None and isinstance(self._clock, ManualClock):
-            seconds = (due - self._clock.now()).total_seconds()
-            if seconds > 0:
-                self._clock.advance(seconds, patience_seconds=timeout_seconds)
+        next_at = self._story.next_at
+        if isinstance(self._clock, ManualClock):
+            if next_at is not None and self._advance_to(next_at, timeout_seconds):
                 return
+            if self._answers_at is not None:
+                self._clock.advance(
+                    patience_seconds=timeout_seconds
+                )  # so that a stub that was asked is asleep
+                wakes_at = self._answers_at()
+                if wakes_at is not None and self._advance_to(wakes_at, timeout_seconds):
+                    return
+                timeout_seconds = min(timeout_seconds, _STUB_LOOK_SECONDS)
         self._journal.wait_for(
-            lambda: self._story.is_over or self._story.next_at != due, timeout_seconds=timeout_seconds
+            lambda: self._story.is_over or self._story.next_at != next_at, timeout_seconds=timeout_seconds
         )
+
+    def _advance_to(self, moment: datetime, timeout_seconds: float) -> bool:
+        """Let time pass until then; False when it has."""
+        seconds = (moment - self._clock.now()).total_seconds()
+        if seconds > 0 and isinstance(self._clock, ManualClock):
+            self._clock.advance(seconds, patience_seconds=timeout_seconds)
+        return seconds > 0
 
     def __repr__(self) -> str:
         return f"<async request {self.request_id}: {self._story.status.value}>"

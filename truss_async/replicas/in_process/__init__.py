@@ -2,5 +2,6 @@
 
 from .loading import Surroundings
 from .replica import InProcessReplica
+from .tracebacks import UntracedError
 
-__all__ = ["InProcessReplica", "Surroundings"]
+__all__ = ["InProcessReplica", "Surroundings", "UntracedError"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -23,13 +23,17 @@ _VARIABLE: Final = "TRUSS_SECRET_"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a replica has beside its model. ``variables`` are stronger than those of this process."""
+    """What a replica has beside its model. ``variables`` are stronger than those of this process.
+
+    ``config`` is what a truss's config.yaml says, for a model that stands in for one.
+    """
 
     data_dir: Path
     environment: str
     predict_concurrency: int
     secrets_dir: Path | None
     variables: Mapping[str, str]
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_model(given: Any, surroundings: Surroundings) -> ModelHooks:
@@ -64,6 +68,7 @@ def _construct(model_class: type, surroundings: Surroundings) -> Any:
             "model_name": model_class.__name__,
             "runtime": {"predict_concurrency": surroundings.predict_concurrency},
             "secrets": {},
+            **surroundings.config,
         },
         "data_dir": surroundings.data_dir,
         "environment": {"name": surroundings.environment} if surroundings.environment else None,

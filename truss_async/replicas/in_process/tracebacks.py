@@ -12,8 +12,14 @@ import anyio
 _NOT_THE_MODELS: Final = (str(Path(__file__).parents[2]), str(Path(anyio.__file__).parent))
 
 
+class UntracedError(Exception):
+    """Raised by a model of this package's own, whose lines tell nobody anything."""
+
+
 def model_traceback(error: BaseException) -> str:
     """The traceback without the frames in which this package calls the model; all of them, if there are no others."""
+    if isinstance(error, UntracedError):
+        return f"Traceback (most recent call last):\n{type(error).__name__}: {error}"
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
