@@ -127,7 +127,8 @@ def checked(
 
 
 def _default_of(field: FieldInfo) -> Any:
-    return str(field.get_default()) if _reads_text(field) else field.get_default()
+    default = field.get_default(call_default_factory=True)
+    return str(default) if _reads_text(field) else default
 
 
 def _reads_text(field: FieldInfo) -> bool:
