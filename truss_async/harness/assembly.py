@@ -34,7 +34,7 @@ from .scratch_folders import scratch_folder
 from .source_watch import SourceWatch
 from .state import StateFolder
 from .stories import JournalingQueue
-from .stub_outputs import base_of_stubs
+from .stub_outputs import bases_of_stubs
 from .webhook_secrets import WebhookSecrets
 from .webhook_targets import webhook_session
 
@@ -193,7 +193,7 @@ async def _make_shared(
         environment=given.environment,
         change_environment=gates.via_gates,
         sleep=activity.sleep_outside,
-        base_of_stubs=base_of_stubs,
+        base_of_stubs=bases_of_stubs(given.environment),
     )
     parts.push_async_callback(host.http.close)
     return Shared(
@@ -217,7 +217,7 @@ def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[Sou
             reload=each.reload if each.settings.reload else None,
         )
         for each in deployments
-        if each.settings.truss_dir is not None
+        if each.settings.truss_dir is not None and each.settings.runs_truss
     ]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import DeploymentHealth, Health
@@ -22,6 +21,7 @@ from .autoscaler import Autoscaler
 from .dispatcher import Dispatcher
 from .faults import FaultyCalls
 from .metrics import Moment
+from .output_urls import output_url_of
 from .request_queue import until_stored
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .request_queue import RequestQueue
 
 
-OUTPUT_URL: Final = "TRUSS_ASYNC_OUTPUT_URL"
 WORST_FIRST: tuple[ModelState, ...] = ("failed", "starting", "ready", "scaled_to_zero")
 
 
@@ -69,7 +68,7 @@ class Deployment:
         self._shared = shared
         self._meters: defaultdict[str, UsageMeter] = defaultdict(UsageMeter)
         self._metering = threading.Lock()
-        self._output_url = _output_url(settings, shared.host.environment)
+        self._output_url = output_url_of(settings, shared.host.environment)
         self._scale = ScaleLimits(
             settings.least_replicas,
             settings.replicas,
@@ -177,15 +176,6 @@ class Deployment:
             report=self._shared.report,
         )
         return counts.queued + counts.in_progress
-
-
-def _output_url(settings: DeploymentSettings, given: Mapping[str, str]) -> str | None:
-    surroundings = given.get(OUTPUT_URL) or os.environ.get(OUTPUT_URL)
-    if surroundings or settings.truss_dir is None:
-        return surroundings or None
-    from ..replicas.truss_folder import configured_output_url  # loads YAML, which a model URL does not need
-
-    return configured_output_url(settings.truss_dir)
 
 
 def health_of(deployments: Iterable[Deployment], queue: RequestQueue) -> Health:

@@ -1,6 +1,7 @@
 """What earlier runs left in a state folder: what each deployment id belongs to, and what becomes of its requests.
 
-A request runs on nothing but what it was accepted for, so another truss under the same id is not served, unless asked to.
+A request runs on nothing but what it was accepted for, so another truss under the same id is not served while one waits there,
+unless asked to.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def settle_subjects(
     what is not served, a line is reported.
 
     Raises:
-        HarnessError: an id belongs to something else, or the file cannot be read or written.
+        HarnessError: an id has requests for something else, or the file cannot be read or written.
     """
     kept = _read(file)
     lines = [
@@ -79,8 +80,10 @@ def _claimed(
     """What is to be said of a deployment's requests."""
     name, now = deployment.deployment_id, _subject(deployment, file=file)
     before, count = kept.get(name), open_requests.get(name, 0)
-    if before == now or (before is None and not count):
-        return f"{_requests(count)} of an earlier run {_go(count)} on" if count else None
+    if not count:
+        return None
+    if before == now:
+        return f"{_requests(count)} of an earlier run {_go(count)} on"
     owner = "something that an earlier version did not note" if before is None else _words(before, file=file)
     if adopt:
         return f"{_requests(count)} of an earlier run, for {owner}, {_go(count)} on with {_words(now, file=file)}"

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-_VARIABLE: Final = "TRUSS_ASYNC_OUTPUT_URL"
+from .output_urls import output_url_of
+
+if TYPE_CHECKING:
+    from ..replicas.settings import DeploymentSettings
 
 
-def base_of_stubs(config: Mapping[str, Any]) -> type:
-    """The plugin's base class where a URL says where outputs are saved; else one that does nothing."""
-    metadata = config.get("model_metadata")
-    section = metadata.get("async_output") if isinstance(metadata, Mapping) else None
-    if not os.environ.get(_VARIABLE) and not (isinstance(section, Mapping) and section.get("url")):
-        return object
-    from ..model import AsyncOutputModel
+def bases_of_stubs(given: Mapping[str, str]) -> Callable[[DeploymentSettings], type]:
+    """What each stub is derived from: the plugin, where it is known where outputs are saved; else nothing.
 
-    return AsyncOutputModel
+    ``given`` is the environment of the replicas, beside that of this process.
+    """
+
+    def base_of(settings: DeploymentSettings) -> type:
+        url = output_url_of(settings, given)
+        if url is None:
+            return object
+        from ..model import AsyncOutputModel
+
+        return type("SavingStub", (AsyncOutputModel,), {"output_url": url, "__module__": __name__})
+
+    return base_of

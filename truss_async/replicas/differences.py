@@ -10,9 +10,9 @@ _REMARKS: Final = {
     "build_commands": "are not run here: run by yourself those whose effect the model needs",
     "system_packages": "are not installed here: see to them yourself",
     "model_cache": "is not filled here: the model must find or download its weights by itself",
-    "weights": "are not mounted here: the model must find or download them by itself",
+    "weights": "are not mounted here: the model must find or download them by itself, or --stub answers in its place",
     "external_data": "is not fetched here: put the files into the truss's data folder",
-    "trt_llm": "starts no engine here, so a model that takes one does not load",
+    "trt_llm": "starts no engine here, so a model that takes one does not load; --stub answers in its place",
     "docker_server": "is not started here, where the Model class is served in its place",
     "bis_llm": "starts no engine here, where the Model class is served in its place",
     "training_checkpoints": "are not mounted here: the model must find them by itself",
@@ -35,7 +35,7 @@ def differences(config: Mapping[str, Any], *, methods: Container[str] = ()) -> I
         if config.get(key):
             yield f"{key} {remark}{_named(config[key])}"
     if accelerator := _mapping(config.get("resources")).get("accelerator"):
-        yield f"resources asks for {accelerator}: replicas get the devices that this machine has"
+        yield f"resources asks for {accelerator}: replicas get the devices that this machine has; where the model needs more, --stub answers in its place"
 
 
 def _named(value: object) -> str:

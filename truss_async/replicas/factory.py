@@ -79,7 +79,7 @@ def _not_in_a_chain(error: HarnessError, settings: DeploymentSettings) -> Harnes
     """The error of a chainlet: its truss was made in a folder that says nothing, and the options for one model are not its own."""
     told = str(error).replace(str(settings.truss_dir), "its truss")
     return HarnessError(
-        f"the chainlet {settings.name} cannot be served: {told}; for a chainlet, model_url stands in the table "
+        f"the chainlet {settings.name} cannot be served: {told}; for a chainlet, stub and model_url stand in the table "
         f"[chain.chainlets.{settings.name}] of a file for --deployments"
     )
 
@@ -104,7 +104,11 @@ def _stubs(
         sleep=host.sleep,
     )
     host.report(f"{settings.served} is {behaviour.described}")
-    model = stub_model(behaviour, base=host.base_of_stubs(config))
+    if settings.reload:
+        host.report(
+            f"a stub is not reloaded: start the harness again when {settings.served} shall answer otherwise"
+        )
+    model = stub_model(behaviour, base=host.base_of_stubs(settings))
     return _in_process(
         settings, host, names, model=model, concurrency=concurrency, config=config
     ), concurrency

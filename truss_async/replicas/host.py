@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
 from .http_calls import HttpCalls
@@ -14,6 +14,7 @@ from .http_calls import HttpCalls
 if TYPE_CHECKING:
     from ..clock import Clock
     from .logs import ReplicaLogLine
+    from .settings import DeploymentSettings
 
     EnvironmentChange = Callable[[Mapping[str, str], str], Awaitable[Mapping[str, str]]]
 
@@ -24,7 +25,7 @@ async def _unchanged(environment: Mapping[str, str], _deployment_id: str) -> Map
     return environment
 
 
-def _plain(_config: Mapping[str, Any]) -> type:
+def _plain(_settings: DeploymentSettings) -> type:
     return object
 
 
@@ -48,8 +49,8 @@ class ReplicaHost:
     """Processes live in the system's time, whatever the clock of the requests shows."""
     sleep: Callable[[float], Awaitable[None]] = SYSTEM_CLOCK.sleep
     """Waits for so many seconds in the time of the requests, which a test may move."""
-    base_of_stubs: Callable[[Mapping[str, Any]], type] = _plain
-    """Gets the config of what a stub stands in for; what it returns makes the outputs of the stub saved, or does nothing."""
+    base_of_stubs: Callable[[DeploymentSettings], type] = _plain
+    """Gets the settings of a stub; what it returns makes the outputs of the stub saved, or does nothing."""
     builds: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BUILDS_AT_ONCE))
     """So many replicas prepare their files at once; it takes a processor and 100 MB each."""
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 LONGEST_ID: Final = 57
 """``model-`` and an id are one label of a host name, which has at most 63 characters."""
+STUB_ID: Final = "stub"
 _NAMELESS: Final = "model"
 
 
@@ -38,6 +39,13 @@ def url_source(url: str) -> str:
     """A URL as what it leads to is known by later: without the password that may be in it."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def stub_source(found_at: str | None, *, file: Path | None) -> str:
+    """A stub as it is known by later: in the place of what is found there, or by the file that has its answers."""
+    if found_at is not None:
+        return f"{found_at} with a stub"
+    return "a stub" if file is None else folder_source(file)
 
 
 def model_id(model: Any) -> str:

@@ -30,6 +30,8 @@ def split_chain(text: str) -> tuple[Path, str | None] | None:
     """The file of a chain and the class of its entry point, from ``my_chain.py`` or ``my_chain.py:EntryPoint``; None: it is neither."""
     found = _CHAIN.fullmatch(text)
     return (Path(found["file"]), found["entry_point"]) if found else None
+
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, None: 1}
 
@@ -93,7 +95,7 @@ class DeploymentSettings(BaseModel):
     model_id: str = Field(
         default="",
         pattern=_ID_OR_NONE,
-        description="Model id, in results and in the host model-{id}.…; by default the name of the folder (chain, host), "
+        description="Model id, in results and in the host model-{id}.…; by default the name of the folder (chain, host) or stub, "
         "in lower case with underscores.",
     )
     model_name: str | None = Field(
@@ -223,14 +225,21 @@ class DeploymentSettings(BaseModel):
 
     @property
     def known_by(self) -> str:
-        """What it is, to whoever serves from the same state folder later: a folder, a URL, a name in Python."""
+        """What it is, to whoever serves from the same state folder later: a folder, a URL, a name in Python.
+
+        A stub is not what it stands in for: what was accepted for that must not be answered by the stub.
+        """
+        if self.stub is not None:
+            return names.stub_source(self._found_at, file=self.stub_answers.file)
+        return self._found_at or names.model_source(self.model)
+
+    @property
+    def _found_at(self) -> str | None:
         if self.source is not None:
             return self.source
         if self.truss_dir is not None:
             return names.folder_source(self.truss_dir)
-        if self.model_url is not None:
-            return names.url_source(str(self.model_url))
-        return names.model_source(self.model)
+        return None if self.model_url is None else names.url_source(str(self.model_url))
 
     @property
     def least_replicas(self) -> int:
@@ -254,6 +263,8 @@ class DeploymentSettings(BaseModel):
             return names.folder_id(self.truss_dir)
         if self.model_url is not None:
             return names.url_id(str(self.model_url))
+        if self.stub is not None:
+            return names.STUB_ID
         return "" if self.model is None else names.model_id(self.model)
 
     @model_validator(mode="after")
@@ -270,7 +281,11 @@ class DeploymentSettings(BaseModel):
             if self.latency_seconds or self.fail_rate:
                 raise ValueError("a latency and a fail rate are those of a stub: give one, too, such as echo")
             return self
-        if self.model_url or self.chain or self.model is not None:
+        if self.chain:
+            raise ValueError(
+                "a chain has a stub for each chainlet that needs one: give it among its chainlets"
+            )
+        if self.model_url or self.model is not None:
             raise ValueError("give a stub or a model, not both: a stub answers in the model's place")
         from .stub import read_answers
 

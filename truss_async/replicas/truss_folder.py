@@ -59,11 +59,14 @@ def _why_no_model(path: Path, config: Mapping[str, Any]) -> str | None:
         port, endpoint = server.get("server_port", 8000), server.get("predict_endpoint", "/predict")
         return (
             f"{path} has no model.py: docker_server is a server of its own, in Docker; run it, "
-            f"then serve it with --model-url http://127.0.0.1:{port}{endpoint}"
+            f"then serve it with --model-url http://127.0.0.1:{port}{endpoint}, or let a stub answer in its place with --stub"
         )
     for key, meaning in _NO_MODEL.items():
         if config.get(key):
-            return f"{path} has no model.py: {key} {meaning}; serve one that runs elsewhere with --model-url"
+            return (
+                f"{path} has no model.py: {key} {meaning}; serve one that runs elsewhere with --model-url, "
+                "or let a stub answer in its place with --stub"
+            )
     return None
 
 

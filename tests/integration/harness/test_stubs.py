@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from tests.integration.harness.conftest import SECRET
 from truss_async import Harness, HarnessSettings, OutputStore
 from truss_async.contract.faults import FaultKind, FaultRule
+from truss_async.contract.statuses import RequestStatus
+from truss_async.errors import HarnessError
 from truss_async.harness.deployments_file import read_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import pytest
 
     from truss_async.webhooks.receiver import WebhookReceiver
 
@@ -93,7 +94,7 @@ def failed_calls(seed: int, **options: Any) -> list[str]:
         once = {"max_attempts": 1}
         statuses = [harness.submit(n, inference_retry_config=once).wait().value for n in range(20)]
         assert harness.problems() == []
-    told = f"model local is a stub: it always answers the same and fails 0.4 of its calls, drawn from the seed {seed}"
+    told = f"model stub is a stub: it always answers the same and fails 0.4 of its calls, drawn from the seed {seed}"
     assert told in reports
     return statuses
 
@@ -132,9 +133,8 @@ def test_slots_replicas_faults_and_cancels_work_as_with_a_model() -> None:
     with stubbed(1, latency_seconds=10, replicas=2, predict_concurrency=2, faults=[fault]) as harness:
         requests = [harness.submit(n) for n in range(6)]
         harness.clock.advance(seconds=1)
-        assert [each.status for each in requests].count(
-            "IN_PROGRESS"
-        ) == 5  # one is struck, and waits for its retry
+        statuses = [each.status for each in requests]
+        assert statuses.count(RequestStatus.IN_PROGRESS) == 5  # one is struck, and waits for its retry
         assert requests[5].cancel()
         assert [each.wait() for each in requests[:5]] == ["SUCCEEDED"] * 5
         assert requests[5].status == "CANCELED"
@@ -189,3 +189,44 @@ def test_a_file_of_deployments_has_stubs(tmp_path: Path) -> None:
             for model in ("a", "b")
         ]
     assert answers == ["one", {"text": "x"}]
+
+
+def test_what_was_accepted_for_a_model_is_answered_by_a_stub_only_when_asked_to(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with stubbed(None, model=len, model_id="m", state_dir=state) as harness:
+        harness.pause()
+        request_id = harness.submit([1, 2]).request_id
+    with pytest.raises(
+        HarnessError, match=r"the model m from builtins\.len, with 1 request not over.*--adopt"
+    ):
+        Harness(HarnessSettings(stub=7, model_id="m", state_dir=state, port=0)).start()
+    reports: list[str] = []
+    with stubbed(7, model_id="m", state_dir=state, adopt=True, reports=reports) as harness:
+        harness.clock.advance()
+        status = httpx.get(f"{harness.url}/async_request/{request_id}", headers=KEY).json()["status"]
+        assert status == "SUCCEEDED"
+    assert (
+        "1 request of an earlier run, for the model m from builtins.len, goes on with the model m from a stub"
+        in reports
+    )
+
+
+def test_a_stub_is_not_reloaded_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model_name: Large\n")
+    reports: list[str] = []
+    with stubbed("echo", truss_dir=tmp_path, model_id="large", reload=True, reports=reports):
+        pass
+    assert (
+        "a stub is not reloaded: start the harness again when model large shall answer otherwise" in reports
+    )
+
+
+def test_a_stub_saves_where_the_environment_of_the_replicas_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRUSS_ASYNC_OUTPUT_URL", raising=False)
+    settings = HarnessSettings(stub={"text": "x"}, port=0, virtual_clock=True)
+    with Harness(settings, environment={"TRUSS_ASYNC_OUTPUT_URL": tmp_path.as_uri()}) as harness:
+        request = harness.submit({})
+        assert request.wait() == "SUCCEEDED"
+    assert OutputStore.from_url(tmp_path.as_uri()).get(request.request_id).data == {"text": "x"}

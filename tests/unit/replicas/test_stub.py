@@ -123,7 +123,10 @@ def test_a_file_that_is_wrong_is_told_with_its_place(
         ({"stub": "examples"}, "examples are those of a truss: give its folder, too"),
         ({"stub": "examples", "truss_dir": "/absent"}, "no config.yaml in /absent"),
         ({"stub": "echo", "model_url": "http://x.test"}, "give a stub or a model, not both"),
-        ({"stub": "echo", "chain": "c.py"}, "give a stub or a model, not both"),
+        (
+            {"stub": "echo", "chain": "c.py"},
+            "a chain has a stub for each chainlet that needs one: give it among",
+        ),
         ({"stub": "x" * 5000}, "File name too long"),
         ({"stub": "echo", "model": len}, "give a stub or a model, not both"),
         ({"model": len, "latency_seconds": 1}, "a latency and a fail rate are those of a stub"),

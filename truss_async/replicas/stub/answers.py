@@ -33,6 +33,10 @@ class StubAnswers(Protocol):
     def example_input(self) -> Any:
         """An input that it answers; None where any will do."""
 
+    @property
+    def file(self) -> Path | None:
+        """Where they are written down; None where they are not."""
+
     def output_for(self, model_input: Any) -> Any:
         """A new object each time; UnknownInputError where there is none."""
 
@@ -44,6 +48,7 @@ class SameAnswer:
     output: bytes
     described: str = "always answers the same"
     example_input: Any = None
+    file: Path | None = None
 
     def output_for(self, model_input: Any) -> Any:
         return parse(self.output)
@@ -55,6 +60,7 @@ class Echo:
 
     described: str = "answers its input"
     example_input: Any = None
+    file: Path | None = None
 
     def output_for(self, model_input: Any) -> Any:
         return model_input
@@ -64,20 +70,20 @@ class Echo:
 class ExampleAnswers:
     """The answers to the inputs of a file. Inputs are the same when their JSON means the same."""
 
-    source: str
+    file: Path
     outputs: Mapping[bytes, bytes]
     example_input: Any
 
     @property
     def described(self) -> str:
-        return f"answers the {len(self.outputs)} inputs of {self.source}"
+        return f"answers the {len(self.outputs)} inputs of {self.file}"
 
     def output_for(self, model_input: Any) -> Any:
         try:
             return parse(self.outputs[_sameness(model_input)])
         except (KeyError, TypeError, RecursionError):
             raise UnknownInputError(
-                f"the stub has no answer: this input is none of the {len(self.outputs)} in {self.source}; add it there"
+                f"the stub has no answer: this input is none of the {len(self.outputs)} in {self.file}; add it there"
             ) from None
 
 
@@ -146,7 +152,7 @@ def _of_file(file: Path) -> StubAnswers:
         places.setdefault(key, example.place)
     if first is None:
         raise SettingsError(f'{file} is empty; each of its lines is {{"input": …, "output": …}}')
-    return ExampleAnswers(str(file), outputs, first.input)
+    return ExampleAnswers(file, outputs, first.input)
 
 
 def _sameness(value: Any) -> bytes:

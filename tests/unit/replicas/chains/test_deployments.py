@@ -49,6 +49,16 @@ def test_a_chainlet_can_differ_from_its_chain() -> None:
     )
 
 
+def test_a_stub_stands_in_for_a_chainlet_and_has_its_truss(tmp_path: Path) -> None:
+    answers = tmp_path / "halves.jsonl"
+    answers.write_text('{"input": {"n": 2}, "output": 1}\n')
+    settings = DeploymentSettings(chain="report.py", chainlets={"Half": {"stub": str(answers)}})
+    entry, half = deployments_of_chain(CHAIN, settings, platform=PLATFORM)
+    assert (entry.runs_truss, half.runs_truss, half.truss_dir) == (True, False, CHAIN.others[0].truss_dir)
+    assert half.stub_answers.output_for({"n": 2}) == 1
+    assert half.known_by == "/home/me/report.py:Half with a stub"
+
+
 @pytest.mark.parametrize(
     ("chainlets", "told"),
     [
@@ -128,5 +138,5 @@ def test_a_chainlet_that_needs_what_is_not_here_is_named(tmp_path: Path) -> None
         make_replicas(settings, host)
     told = str(raised.value)
     assert told.startswith("the chainlet Entry cannot be served: its truss has no model.py: trt_llm ")
-    assert "model_url stands in the table [chain.chainlets.Entry] of a file for --deployments" in told
+    assert "stub and model_url stand in the table [chain.chainlets.Entry] of a file for --deployments" in told
     assert str(tmp_path) not in told
