@@ -10,15 +10,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..clock import SYSTEM_CLOCK
+from ..clock import SYSTEM_CLOCK, within
 from .logs import LineSplitter, ReplicaLogLine, parse_line
 
 if TYPE_CHECKING:
     from ..clock import Clock
 
 MAX_LINES_A_SECOND: Final = 500
+# Errors have a share of their own: neither chatter nor each other's tracebacks, of some hundred lines each, hide why
+# a request failed.
+MAX_ERROR_LINES_A_SECOND: Final = 5_000
+_ERROR_LEVELS: Final = frozenset({"error", "critical"})
 _CHUNK_BYTES: Final = 64 * 1024
 _FLOOD_PAUSE_SECONDS: Final = 0.005
+_QUIET_SECONDS: Final = 1.0
 _LOAD_FAILED_MESSAGE: Final = "Exception while loading model"
 
 
@@ -41,7 +46,7 @@ class ServerOutput:
         self._clock = clock
         self._rename = rename
         self._second: datetime | None = None
-        self._lines_this_second = 0
+        self._lines_this_second = self._error_lines_this_second = 0
         self._dropped = 0
         self._tail: deque[str] = deque(maxlen=60)
         self.load_failed = asyncio.Event()
@@ -50,7 +55,7 @@ class ServerOutput:
     async def drain(self, stream: asyncio.StreamReader) -> None:
         """Read the stream to its end."""
         splitter = LineSplitter()
-        while chunk := await stream.read(_CHUNK_BYTES):
+        while chunk := await self._read(stream):
             self._open_window()
             for line in splitter.feed(chunk):
                 self._take(line)
@@ -60,6 +65,14 @@ class ServerOutput:
         for line in splitter.close():
             self._take(line)
         self._report_dropped()
+
+    async def _read(self, stream: asyncio.StreamReader) -> bytes:
+        # What was left out is said as soon as it is quiet, not with the next line, which may never come.
+        if self._dropped:
+            with contextlib.suppress(TimeoutError):
+                return await within(_QUIET_SECONDS, stream.read(_CHUNK_BYTES), clock=SYSTEM_CLOCK)
+            self._report_dropped()
+        return await stream.read(_CHUNK_BYTES)
 
     def failure(self) -> str | None:
         """The traceback of the failed load; else the one that ended the process; else nothing."""
@@ -85,11 +98,17 @@ class ServerOutput:
         if record.level != "debug":
             self._tail.append(record.message)
         for log_line in record.lines(self._replica):
-            if self._lines_this_second < MAX_LINES_A_SECOND:
-                self._lines_this_second += 1
+            if self._has_room(log_line):
                 self._show(log_line)
             else:
                 self._dropped += 1
+
+    def _has_room(self, line: ReplicaLogLine) -> bool:
+        if line.level in _ERROR_LEVELS:
+            self._error_lines_this_second += 1
+            return self._error_lines_this_second <= MAX_ERROR_LINES_A_SECOND
+        self._lines_this_second += 1
+        return self._lines_this_second <= MAX_LINES_A_SECOND
 
     def _show(self, line: ReplicaLogLine) -> None:
         # Whoever read the log may have gone (a closed pipe); the model goes on.
@@ -99,7 +118,8 @@ class ServerOutput:
     def _open_window(self) -> None:
         second = self._clock.now().replace(microsecond=0)
         if second != self._second:
-            self._second, self._lines_this_second = second, 0
+            self._second = second
+            self._lines_this_second = self._error_lines_this_second = 0
             self._report_dropped()
 
     def _report_dropped(self) -> None:

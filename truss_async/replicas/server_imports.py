@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..python_code import parsed
+
 
 def server_imports(app_dir: Path) -> list[str]:
     """The top-level modules, of nobody's standard library, that the server in this folder imports as it starts."""
@@ -22,7 +24,7 @@ def server_imports(app_dir: Path) -> list[str]:
 
 def _imports(file: Path) -> Iterator[str]:
     # Only those that always run: what stands in a try or an if is not needed by all.
-    for node in ast.parse(file.read_bytes()).body:
+    for node in parsed(file.read_bytes()).body:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

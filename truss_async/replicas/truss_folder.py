@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from ..errors import HarnessError
+from ..python_code import parsed
 from ..text_files import read_text
 
 CONFIG_FILE: Final = "config.yaml"
@@ -74,8 +75,8 @@ def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:
     """What the class of the model defines itself, as far as its file tells."""
     file = app_dir / "model" / str(config.get("model_class_filename", "model.py"))
     try:
-        module = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        module = parsed(file.read_bytes())
+    except (OSError, SyntaxError):
         return set()  # the server says what is wrong with it
     name = config.get("model_class_name", "Model")
     made = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef) and node.name == name]

@@ -6,6 +6,8 @@ import ast
 import json
 from collections.abc import Iterator, Mapping
 
+from ..python_code import parsed
+
 
 def replace_in_python(text: str, substitutes: Mapping[str, list[str]]) -> str:
     """The code with these strings in place of some that stand, each by itself, in a list, a tuple or a set.
@@ -26,14 +28,14 @@ def replace_in_python(text: str, substitutes: Mapping[str, list[str]]) -> str:
 def strings(text: str) -> set[str]:
     """Every string that is spelled out in the code; none in what is no Python."""
     try:
-        nodes = ast.walk(ast.parse(text))
-    except (SyntaxError, ValueError):
+        nodes = ast.walk(parsed(text))
+    except SyntaxError:
         return set()
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _items(text: str, substitutes: Mapping[str, list[str]]) -> Iterator[ast.Constant]:
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.List | ast.Tuple | ast.Set):
             for item in node.elts:
                 if isinstance(item, ast.Constant) and item.value in substitutes:

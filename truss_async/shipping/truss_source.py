@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from .. import text_files
 from ..errors import HarnessError
+from ..python_code import parsed
+
+if TYPE_CHECKING:
+    import ast
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class TrussSource:
     def model_syntax(self) -> ast.Module | None:
         """The model's code, parsed; None when there is none or it is not Python."""
         try:
-            return ast.parse(self.model_path.read_bytes())
-        except (OSError, SyntaxError, ValueError):
+            return parsed(self.model_path.read_bytes())
+        except (OSError, SyntaxError):
             return None
 
     def _text(self, key: str, default: str) -> str:

@@ -4,8 +4,13 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from truss_async.clock import ManualClock
-from truss_async.replicas.output import MAX_LINES_A_SECOND, ServerOutput, exception_line
+from truss_async.clock import SYSTEM_CLOCK, ManualClock, within
+from truss_async.replicas.output import (
+    MAX_ERROR_LINES_A_SECOND,
+    MAX_LINES_A_SECOND,
+    ServerOutput,
+    exception_line,
+)
 
 if TYPE_CHECKING:
     from truss_async.replicas.logs import ReplicaLogLine
@@ -38,12 +43,11 @@ def drained(*chunks: bytes) -> tuple[ServerOutput, list[ReplicaLogLine]]:
 
 
 def failed_load() -> bytes:
-    fields = {
-        "asctime": "t",
-        "levelname": "ERROR",
-        "message": "Exception while loading model",
-        "exc_info": TRACEBACK,
-    }
+    return record("Exception while loading model")
+
+
+def record(message: str) -> bytes:
+    fields = {"asctime": "t", "levelname": "ERROR", "message": message, "exc_info": TRACEBACK}
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -70,6 +74,36 @@ def test_flood_is_shown_in_part_and_counted() -> None:
     _, logged = drained(b"again\n" * (MAX_LINES_A_SECOND + extra))
     assert len(logged) == MAX_LINES_A_SECOND + 1
     assert logged[-1].message == f"… {extra} lines not shown: more than {MAX_LINES_A_SECOND} a second"
+
+
+def test_neither_chatter_nor_other_errors_hide_why_a_request_failed() -> None:
+    _, logged = drained(
+        b"again\n" * (2 * MAX_LINES_A_SECOND), *[record(f"request {n} failed") for n in range(500)]
+    )
+    said = {line.message for line in logged}
+    assert {f"request {n} failed" for n in range(500)} <= said
+    extra = 2_000
+    _, logged = drained(record("failed") * (MAX_ERROR_LINES_A_SECOND // 6 + extra))
+    assert len(logged) == MAX_ERROR_LINES_A_SECOND + 1
+
+
+def test_a_flood_that_ends_is_counted_though_nothing_follows() -> None:
+    async def main() -> None:
+        told = asyncio.Event()
+
+        def log(line: ReplicaLogLine) -> None:
+            if "not shown" in line.message:
+                told.set()
+
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"again\n" * (MAX_LINES_A_SECOND + 1))
+        output = ServerOutput("replica-1", log=log, clock=ManualClock())
+        draining = asyncio.ensure_future(output.drain(stream))
+        await within(20, told.wait(), clock=SYSTEM_CLOCK)
+        stream.feed_eof()
+        await draining
+
+    asyncio.run(main())
 
 
 def test_a_flood_is_read_in_time_and_leaves_the_event_loop_to_others() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 from packaging.utils import canonicalize_name
 
+from ...python_code import parsed
 from ...shipping.container_part import PACKAGE
 from ...shipping.dependencies import container_markers, own_dependencies
 from ...shipping.shortcomings import names_of
@@ -116,8 +117,8 @@ def _modules(truss_dir: Path) -> Iterator[ast.Module]:
             continue
         seen.add(path)
         try:
-            module = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
+            module = parsed(path.read_bytes())
+        except SyntaxError:
             continue
         yield module
         for name in _imported(module) - {PACKAGE}:
