@@ -161,6 +161,7 @@ async def _make_shared(
         on_over=None if settings.quiet else given.log.request_over,
     )
     parts.push_async_callback(queue.close)
+    _background(parts, asyncio.create_task(queue.check(), name="Check of the queue"))
     if given.journal is not None:
         queue = JournalingQueue(queue, given.journal, now=clock.now)
     files = raise_file_limit()

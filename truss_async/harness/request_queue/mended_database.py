@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from .background_check import damage_in
 from .lost_log import lost_pages
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
 from .salvage import check, salvage
-from .schema import SCHEMA_VERSION, bring_up_to_date
+from .schema import SCHEMA_VERSION, bring_up_to_date, let_it_shrink
 from .writer import DatabaseWriter, is_damage
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class MendedDatabase:
         self._synchronous = synchronous
         self._is_shared = is_shared
         self._damage = damage
-        self._mending = asyncio.Lock()
+        self._mending: asyncio.Task[None] | None = None
         self._error: RequestQueueError | None = None
         self._unmendable: DamagedQueueError | None = None
+        self._is_checked = False
         try:
             if not is_shared:
                 self._report_lost_log()
@@ -84,12 +86,27 @@ class MendedDatabase:
         self._error = None
         return result
 
+    async def check(self) -> None:
+        """Look for damage in a file that was too large for that when it was opened; mend what is found."""
+        if self._is_checked or self._is_shared:
+            return
+        writer = self._writer
+        found = await damage_in(self._path)
+        self._is_checked = True
+        if found is not None:
+            try:
+                await self._mend(writer, DamagedQueueError(f"{self._path}: {found}"))
+            except RequestQueueError as error:
+                self._note_lasting(error)
+                self._damage.tell(str(error))
+
     async def calm(self) -> None:
         """Wait until the log is not large, nor being emptied: for what can wait for a moment, and may be much."""
         await self._writer.calm()
 
     async def close(self) -> None:
         """Finish what waits, and close the database. Harmless when done twice."""
+        await self._mended()
         await self._writer.close()
 
     @property
@@ -103,6 +120,7 @@ class MendedDatabase:
         return sorted(self._path.parent.glob(f"{self._path.stem}-damaged-*"))
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        await self._mended()
         if self._unmendable is not None:
             raise self._unmendable
         writer = self._writer
@@ -122,33 +140,46 @@ class MendedDatabase:
         self._error = error
 
     async def _mend(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
-        """Save what can be saved from a database in which that writer met damage, and go on with it."""
-        async with self._mending:
-            if writer is not self._writer:
-                return
-            if self._is_shared:
-                raise error
-            await writer.close()
-            try:
-                self._salvage(error)
-                self._writer = self._opened(self._opening.once_mended)
-            except (sqlite3.Error, OSError) as reason:
-                self._unmendable = DamagedQueueError(
-                    f"{error}; it cannot be mended: {reason}; "
-                    "stop the harness, look at the disk, move the file away, and start again"
-                )
-                raise self._unmendable from reason
+        """Mend a database in which that writer met damage, if nobody has by then. Whoever waits for it may go away."""
+        if self._is_shared:
+            raise error
+        await self._mended()
+        if self._unmendable is not None:
+            raise self._unmendable
+        if writer is self._writer:
+            self._mending = asyncio.create_task(self._replace(writer, error), name="mend the request queue")
+            await asyncio.shield(self._mending)
+
+    async def _mended(self) -> None:
+        """Wait for as long as it is being mended; whatever comes of it."""
+        while self._mending is not None and not self._mending.done():
+            await asyncio.wait([self._mending])
+
+    async def _replace(self, writer: DatabaseWriter, error: RequestQueueError) -> None:
+        """Save what can be saved, and go on with that; in a thread, for there may be much."""
+        await writer.close()
+        try:
+            told, lost = await asyncio.to_thread(self._salvage, error)
+            self._damage.file_mended(told, lost=lost)
+            self._writer = self._opened(self._opening.once_mended)
+        except (sqlite3.Error, OSError) as reason:
+            self._unmendable = DamagedQueueError(
+                f"{error}; it cannot be mended: {reason}; "
+                "stop the harness, look at the disk, move the file away, and start again"
+            )
+            raise self._unmendable from reason
 
     def _open(self) -> DatabaseWriter:
         def checked(connection: sqlite3.Connection) -> None:
-            check(connection, self._path)
+            self._is_checked = check(connection, self._path)
 
         try:
             return self._opened(self._opening.at_first, before=checked)
         except sqlite3.Error as error:
             if self._is_shared or not is_damage(error):
                 raise
-            self._salvage(error)
+            told, lost = self._salvage(error)
+            self._damage.file_mended(told, lost=lost)
             return self._opened(self._opening.at_first, before=checked)
 
     def _opened(
@@ -160,11 +191,14 @@ class MendedDatabase:
         def prepare(connection: sqlite3.Connection) -> None:
             before(connection)
             bring_up_to_date(connection, self._path)
+            if not self._is_shared:
+                let_it_shrink(connection)
             then(connection)
 
         return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
 
-    def _salvage(self, error: Exception) -> None:
+    def _salvage(self, error: Exception) -> tuple[str, int]:
+        """Return what to say of it, and how many requests are lost."""
         aside = _aside(self._path)
         salvaged = salvage(
             self._path,
@@ -174,11 +208,11 @@ class MendedDatabase:
             prepare=lambda connection: bring_up_to_date(connection, self._path),
         )
         lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
-        self._damage.file_mended(
+        told = (
             f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
-            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk",
-            lost=len(salvaged.lost),
+            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
         )
+        return told, len(salvaged.lost)
 
     def _report_lost_log(self) -> None:
         aside = _aside(self._path)

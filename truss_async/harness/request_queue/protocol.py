@@ -308,6 +308,9 @@ class RequestQueue(Protocol):
     async def open_by_deployment(self) -> dict[str, int]:
         """How many requests are queued or in progress, for each deployment that has any."""
 
+    async def check(self) -> None:
+        """Look for damage that there was no time for at opening, and mend it; holds up nobody. May be cancelled."""
+
     def health(self) -> QueueHealth:
         """Whether what keeps the queue works, and what of the queue it has damaged since it was opened."""
 

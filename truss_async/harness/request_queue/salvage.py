@@ -41,19 +41,20 @@ class Salvaged:
     lost: list[str]
 
 
-def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Look for damage, as closely as it takes no time that somebody would wait for; what is not found here is when it is met.
+def check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Look for damage, as closely as it takes no time that somebody would wait for. False: the file is too large for that.
 
     Raises:
         sqlite3.DatabaseError: there is some.
     """
     size = path.stat().st_size
     if size > MAX_CHECKED_BYTES:
-        return
+        return False
     how = "integrity_check" if size <= MAX_CHECKED_CLOSELY_BYTES else "quick_check"
     (found,) = connection.execute(f"PRAGMA {how}(1)").fetchone()
     if found != "ok":
         raise sqlite3.DatabaseError(f"malformed: {found}")
+    return True
 
 
 def salvage(

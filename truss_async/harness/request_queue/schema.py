@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from .checksums import checksum
@@ -10,9 +11,10 @@ from .protocol import RequestQueueError
 from .queries import queries
 
 if TYPE_CHECKING:
-    import sqlite3
+    from pathlib import Path
 
 SCHEMA_VERSION: Final = 6
+MAX_WRITTEN_ANEW_BYTES: Final = 16 * 1024 * 1024
 
 _SQL = queries()
 
@@ -38,6 +40,22 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
     for script, version in _steps_from(found):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {version}; COMMIT;")
+
+
+def let_it_shrink(connection: sqlite3.Connection) -> None:
+    """Let the free pages of a file that an early version wrote be given back, as those of a new one are.
+
+    SQLite writes the file anew for that: done as soon as it opens with so little in it that nobody waits for it. Alone at it.
+    """
+    mode, pages, free, size = (
+        connection.execute(f"PRAGMA {what}").fetchone()[0]
+        for what in ("auto_vacuum", "page_count", "freelist_count", "page_size")
+    )
+    if mode or (pages - free) * size > MAX_WRITTEN_ANEW_BYTES:
+        return
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    with suppress(sqlite3.OperationalError):  # the disk is full, say: then at another start
+        connection.execute("VACUUM")
 
 
 def _steps_from(found: int) -> list[tuple[str, int]]:

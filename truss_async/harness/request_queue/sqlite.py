@@ -263,6 +263,9 @@ class SqliteRequestQueue:
     async def open_by_deployment(self) -> dict[str, int]:
         return dict(await self._run("open_by_deployment", each_row(tuple)))
 
+    async def check(self) -> None:
+        await self._database.check()
+
     def health(self) -> QueueHealth:
         error = self._database.error
         return QueueHealth(

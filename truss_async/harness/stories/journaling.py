@@ -41,6 +41,7 @@ class JournalingQueue:
         self.latest_deliveries = queue.latest_deliveries
         self.counts = queue.counts
         self.open_by_deployment = queue.open_by_deployment
+        self.check = queue.check
         self.health = queue.health
         self.search = queue.search
         self.starting_with = queue.starting_with

@@ -1,11 +1,13 @@
 """What a disk does to the queue: nothing altered is given out, nothing is lost without a word, and the rest goes on."""
 
+import asyncio
 import random
 import shutil
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -15,7 +17,12 @@ import pytest
 
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from tests.unit.harness.request_queue.storages import SqliteStorage
-from truss_async.harness.request_queue import ClaimedRequest, RequestQueueError, SqliteRequestQueue
+from truss_async.harness.request_queue import (
+    ClaimedRequest,
+    RequestQueue,
+    RequestQueueError,
+    SqliteRequestQueue,
+)
 from truss_async.harness.request_queue.protocol import VanishedQueueError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -254,6 +261,88 @@ def test_a_page_that_is_found_damaged_while_the_queue_is_at_work_costs_what_was_
     assert (tmp_path / "queue-damaged-1.sqlite3").exists()
     driver.enqueue("new")
     assert driver.claim() == ["new"]
+
+
+def damaged_and_large(opened: Opened, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open it again with a page of zeros in it, on a file that there is no time to look through at opening."""
+    monkeypatch.setattr("truss_async.harness.request_queue.salvage.MAX_CHECKED_BYTES", -1)
+    driver = opened.driver
+    for number in range(REQUESTS):
+        driver.enqueue(f"r{number}", model_input=model_input(number))
+    driver.run(lambda queue: queue.close())
+    content = bytearray(file.read_bytes())
+    page = content.index(model_input(3)) // 4096 * 4096
+    content[page : page + 4096] = bytes(4096)
+    file.write_bytes(content)
+    driver.queue = driver.storage.open(now=START)
+    assert not opened.reports
+
+
+def test_a_large_file_is_looked_through_while_it_is_at_work(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged_and_large(opened, tmp_path / "queue.sqlite3", monkeypatch)
+    opened.driver.enqueue("meanwhile", priority=-1)
+    opened.driver.run(lambda queue: queue.check())
+    assert "was damaged" in opened.reports[0]
+    assert (tmp_path / "queue-damaged-1.sqlite3").exists()
+    assert opened.driver.claim(1) == ["meanwhile"]
+    opened.driver.run(lambda queue: queue.check())
+    assert len(opened.reports) == 1
+
+
+def test_what_is_asked_for_while_a_file_is_mended_waits_and_is_done(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged_and_large(opened, tmp_path / "queue.sqlite3", monkeypatch)
+    database = opened.driver.queue._database  # type: ignore[attr-defined]
+    salvage, begun, go_on = database._salvage, asyncio.Event(), threading.Event()
+    loop = opened.driver._loop
+
+    def slowly(error: Exception) -> tuple[str, int]:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(30)
+        return salvage(error)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(database, "_salvage", slowly)
+
+    async def go_away_in_the_middle(queue: RequestQueue) -> None:
+        checking = asyncio.create_task(queue.check())
+        await asyncio.wait_for(begun.wait(), 30)
+        checking.cancel()
+        asked = asyncio.create_task(queue.claim(DEPLOYMENT, limit=1, now=START))
+        await asyncio.sleep(0)
+        go_on.set()
+        (claimed,) = await asyncio.wait_for(asked, 30)
+        assert claimed.request_id == "r0"
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+
+    opened.driver.run(go_away_in_the_middle)
+    assert sum("the damaged file is kept" in each for each in opened.reports) == 1
+
+
+def test_a_whole_file_and_one_that_cannot_be_looked_at_are_left_alone(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truss_async.harness.request_queue.salvage.MAX_CHECKED_BYTES", -1)
+    for is_there in (True, False):
+        opened.driver.reopen()
+        if not is_there:
+            (tmp_path / "queue.sqlite3").unlink()
+        opened.driver.run(lambda queue: queue.check())
+    assert not opened.reports
+    assert not list(tmp_path.glob("*damaged*"))
+
+
+def test_a_large_file_that_cannot_be_mended_is_told_of(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged_and_large(opened, tmp_path / "queue.sqlite3", monkeypatch)
+    (tmp_path / "queue.sqlite3-salvaged").mkdir()  # where the new one would be made
+    opened.driver.run(lambda queue: queue.check())
+    assert "it cannot be mended" in opened.reports[0]
+    assert "it cannot be mended" in (opened.driver.queue.health().error or "")
 
 
 def test_a_request_that_is_on_no_readable_page_has_failed_if_an_index_knows_it(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -184,6 +185,56 @@ def test_the_file_of_a_queue_that_was_drained_becomes_small_again(
     queue.run(lambda _: until(lambda: file.path.stat().st_size < 6_000_000))
     queue.enqueue("new")
     assert queue.claim() == ["new"]
+
+
+def without_giving_back(file: SqliteStorage) -> None:
+    """As an early version left its files."""
+    with QueueDriver(file, now=START) as queue:
+        for number in range(40):
+            queue.enqueue(f"r{number}", model_input=b'"' + b"x" * 100_000 + b'"', webhook=None)
+    file.execute("PRAGMA journal_mode = DELETE", "PRAGMA auto_vacuum = NONE", "VACUUM")
+    assert file.execute("PRAGMA auto_vacuum") == [(0,)]
+
+
+def test_a_file_of_an_early_version_learns_to_give_back_and_keeps_what_is_in_it(file: SqliteStorage) -> None:
+    without_giving_back(file)
+    with QueueDriver(file, now=START) as queue:
+        assert file.execute("PRAGMA auto_vacuum") == [(2,)]
+        for number, claimed in enumerate(queue.run(lambda q: q.claim(DEPLOYMENT, limit=40, now=START))):
+            assert (claimed.request_id, claimed.order, claimed.damage) == (f"r{number}", number + 1, None)
+            queue.finish(claimed.request_id)
+    with QueueDriver(file, now=START) as queue:
+        queue.enqueue("new")
+        queue.run(lambda _: until(lambda: file.path.stat().st_size < 5_000_000 and not queue_log(file)))
+    assert file.execute("PRAGMA integrity_check") == [("ok",)]
+
+
+def queue_log(file: SqliteStorage) -> int:
+    return Path(f"{file.path}-wal").stat().st_size
+
+
+def test_a_file_with_much_in_it_is_not_written_anew(
+    file: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_giving_back(file)
+    monkeypatch.setattr("truss_async.harness.request_queue.schema.MAX_WRITTEN_ANEW_BYTES", 1_000_000)
+    with QueueDriver(file, now=START) as queue:
+        assert len(queue.claim(100)) == 40
+    assert file.execute("PRAGMA auto_vacuum") == [(0,)]
+
+
+def test_a_file_that_there_is_no_room_to_write_anew_is_as_it_was(file: SqliteStorage) -> None:
+    without_giving_back(file)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        queue = QueueDriver(file, now=START)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with queue:
+        assert len(queue.claim(100)) == 40
+    assert file.execute("PRAGMA integrity_check") == [("ok",)]
+    assert file.execute("PRAGMA auto_vacuum") == [(0,)]
 
 
 async def until(holds: Callable[[], bool]) -> None:
