@@ -72,14 +72,15 @@ def python(context: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> OutputStore:
-    return OutputStore.from_url(tmp_path_factory.mktemp("outputs").as_uri())
+    """Where the harness has a model keep its outputs that asks for a local store, as the example does."""
+    return OutputStore.from_url((tmp_path_factory.mktemp("state") / "outputs").as_uri())
 
 
 @pytest.fixture(scope="module")
 def harness(packaged: Path, python: Path, outputs: OutputStore) -> Iterator[Harness]:
-    settings = HarnessSettings(truss_dir=packaged, port=0, python=python)
-    environment = {"TRUSS_ASYNC_OUTPUT_URL": outputs.url}
-    with Harness(settings, environment=environment) as running:
+    state_dir = Path(outputs.url.removeprefix("file://")).parent
+    settings = HarnessSettings(truss_dir=packaged, port=0, python=python, state_dir=state_dir)
+    with Harness(settings) as running:
         yield running
 
 

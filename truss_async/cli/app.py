@@ -17,6 +17,7 @@ from ..errors import SettingsError
 
 # What the list of commands says, so that showing it loads none of them.
 COMMANDS = {
+    "init": "Make a truss that works, with tests and a receiver.",
     "serve": "Serve a truss as Baseten does, on this machine.",
     "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
     "submit": "Submit one async request.",

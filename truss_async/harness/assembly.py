@@ -28,6 +28,7 @@ from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
+from .output_urls import with_local_outputs
 from .request_queue import SqliteRequestQueue
 from .running import BACKLOG, address
 from .scratch_folders import scratch_folder
@@ -187,14 +188,15 @@ async def _make_shared(
         report=report,
         max_in_flight=min(MAX_IN_FLIGHT, files * 3 // 4),
     )
+    environment = with_local_outputs(given.environment, folder=state.outputs_folder)
     host = ReplicaHost(
         workdir=parts.enter_context(scratch_folder()),
         report=report,
         on_line=given.on_line,
-        environment=given.environment,
+        environment=environment,
         change_environment=gates.via_gates,
         sleep=activity.sleep_outside,
-        base_of_stubs=bases_of_stubs(given.environment),
+        base_of_stubs=bases_of_stubs(environment),
     )
     parts.push_async_callback(host.http.close)
     return Shared(

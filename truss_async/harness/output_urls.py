@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from ..contract.output_variables import LOCAL_OUTPUT_URL, OUTPUT_URL
 
 if TYPE_CHECKING:
-    from ..replicas.settings import DeploymentSettings
+    from pathlib import Path
 
-OUTPUT_URL: Final = "TRUSS_ASYNC_OUTPUT_URL"
+    from ..replicas.settings import DeploymentSettings
 
 
 def output_url_of(settings: DeploymentSettings, given: Mapping[str, str]) -> str | None:
@@ -23,4 +25,11 @@ def output_url_of(settings: DeploymentSettings, given: Mapping[str, str]) -> str
         return surroundings or None
     from ..replicas.truss_folder import configured_output_url  # loads YAML, which a model URL does not need
 
-    return configured_output_url(settings.truss_dir)
+    return configured_output_url(settings.truss_dir, local_url=given.get(LOCAL_OUTPUT_URL))
+
+
+def with_local_outputs(environment: Mapping[str, str], *, folder: Path) -> Mapping[str, str]:
+    """Let models that name no store keep their outputs in that folder, unless the environment names one for all."""
+    if environment.get(OUTPUT_URL) or os.environ.get(OUTPUT_URL):
+        return environment
+    return {LOCAL_OUTPUT_URL: folder.as_uri(), **environment}

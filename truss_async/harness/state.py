@@ -79,6 +79,11 @@ class StateFolder:
         """
         return self._kept_file(_SUBJECTS)
 
+    @property
+    def outputs_folder(self) -> Path:
+        """Where models save what they have no other store for; made by the first of them."""
+        return self.path / "outputs"
+
     def close(self) -> None:
         """Let go of the folder."""
         self._open.close()

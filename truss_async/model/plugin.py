@@ -23,6 +23,7 @@ class AsyncOutputModel:
     """
 
     output_url: str | None = None
+    output_local: bool | None = None
     output_key: str | None = None
     output_model_id: str | None = None
     output_deployment_id: str | None = None

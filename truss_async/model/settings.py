@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from ..contract.output_variables import LOCAL_OUTPUT_URL
 from ..errors import SettingsError, reasons
 from ..stores.templates import check_key, check_url
 
@@ -30,6 +31,10 @@ class OutputSettings(BaseModel):
         default="{request_id}.json",
         description="The object key of a result; must hold {request_id}, may hold what the URL may. Artifacts lie "
         "beside it, in a folder named by the request id.",
+    )
+    local: bool = Field(
+        default=False,
+        description="Whether the harness keeps the outputs in a local folder instead; elsewhere this changes nothing.",
     )
     model_id: str | None = Field(
         default=None, description="Written into each result; the container is not told it."
@@ -144,6 +149,8 @@ def resolve_settings(
             if value is not None and value != "":
                 values[name], origins[name] = value, origin
                 break
+    if (local_url := environ.get(LOCAL_OUTPUT_URL)) and (values.get("local") is True or "url" not in values):
+        values["url"], origins["url"] = local_url, f"the environment variable {LOCAL_OUTPUT_URL}"
     if "url" not in values and not url_needed:
         values["url"] = ""
     elif "url" not in values:

@@ -46,12 +46,29 @@ def read_truss_folder(path: Path) -> TrussFolder:
     return TrussFolder(path.resolve(), predict_concurrency(path, config))
 
 
-def configured_output_url(path: Path) -> str | None:
-    """Where the plugin saves outputs, as far as the config tells: ``model_metadata.async_output.url``."""
-    metadata = read_config(path).get("model_metadata")
+def configured_output_url(path: Path, *, local_url: str | None = None) -> str | None:
+    """Where the plugin saves outputs, as far as the config tells: ``model_metadata.async_output.url``.
+
+    ``local_url`` is the store of a model with the plugin whose config names none, or asks for a local one.
+    """
+    config = read_config(path)
+    metadata = config.get("model_metadata")
     section = metadata.get("async_output") if isinstance(metadata, dict) else None
-    url = section.get("url") if isinstance(section, dict) else None
+    section = section if isinstance(section, dict) else {}
+    url = section.get("url")
+    if local_url is not None and (
+        section.get("local") is True or (url is None and _has_plugin(path, config))
+    ):
+        return local_url
     return url if isinstance(url, str) else None
+
+
+def _has_plugin(path: Path, config: Mapping[str, Any]) -> bool:
+    file = path / "model" / str(config.get("model_class_filename", "model.py"))
+    try:
+        return b"truss_async" in file.read_bytes()
+    except OSError:
+        return False
 
 
 def _why_no_model(path: Path, config: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ EXPECTED = {
         "headers",
         "json_text",
         "limits",
+        "output_variables",
         "result_json",
         "results",
         "truss_server",

@@ -65,6 +65,25 @@ def test_no_url_names_the_three_places() -> None:
         assert place in str(caught.value)
 
 
+LOCAL = {"TRUSS_ASYNC_OUTPUT_LOCAL_URL": "file:///state/outputs"}
+
+
+@pytest.mark.parametrize("section", [{}, {"url": "s3://b", "local": True}])
+def test_a_harness_gives_a_local_store_to_a_model_that_names_none_or_asks_for_it(
+    section: dict[str, Any],
+) -> None:
+    assert resolve(section=section, environ=LOCAL).url == "file:///state/outputs"
+
+
+@pytest.mark.parametrize(
+    ("section", "environ"), [({"url": "s3://b"}, LOCAL), ({"url": "s3://b", "local": True}, {})]
+)
+def test_elsewhere_and_without_being_asked_the_store_is_the_configured_one(
+    section: dict[str, Any], environ: dict[str, str]
+) -> None:
+    assert resolve(section=section, environ=environ).url == "s3://b"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -102,6 +121,7 @@ WRONG = {
     "format": "'result' or 'raw'",
     "respond_with": "'output' or 'reference'",
     "compression": "'none'",
+    "local": "true or false",
     "overwrite": "true or false",
     "save_errors": "true or false",
     "on_failure": "'raise', 'spill' or 'log'",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from truss_async.errors import HarnessError
-from truss_async.replicas.truss_folder import read_truss_folder
+from truss_async.replicas.truss_folder import configured_output_url, read_truss_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,3 +92,20 @@ def test_truss_without_a_model_file_is_refused_by_its_name(tmp_path: Path) -> No
 
 def test_model_folder_that_the_server_would_not_find_is_refused(tmp_path: Path) -> None:
     assert "model_module_dir" in refusal(write_truss(tmp_path, "model_module_dir: src"))
+
+
+@pytest.mark.parametrize(
+    ("section", "model", "expected"),
+    [
+        ("{url: 's3://b'}", "import truss_async", "s3://b"),
+        ("{url: 's3://b', local: true}", "import truss_async", "file:///here"),
+        ("{}", "import truss_async", "file:///here"),
+        ("{}", "class Model: ...", None),
+    ],
+)
+def test_outputs_are_where_the_config_has_them_or_else_here(
+    tmp_path: Path, section: str, model: str, expected: str | None
+) -> None:
+    folder = write_truss(tmp_path, f"model_metadata: {{async_output: {section}}}")
+    (folder / "model" / "model.py").write_text(model)
+    assert configured_output_url(folder, local_url="file:///here") == expected
