@@ -157,6 +157,30 @@ def test_what_truss_cannot_generate_is_told_in_its_words(served: Served) -> None
         Harness(HarnessSettings(chain=str(file), port=0, install=False)).start()
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/deployment/report_maker__Reporter/chainlet/report_maker__Halver/run_remote", None),
+        ("/production/chainlet/report_maker__Halver/run_remote", None),
+        (
+            "/production/chainlet/Halver/run_remote",
+            "the chain report_maker has no chainlet Halver; it has report_maker__Reporter, report_maker__",
+        ),
+        (
+            "/deployment/other/chainlet/report_maker__Halver/run_remote",
+            "there is no deployment other of this",
+        ),
+    ],
+)
+def test_a_chainlet_has_the_platforms_own_address(served: Served, path: str, told: str | None) -> None:
+    answer = served.http.post(path, json={"n": 8}, headers=BY_ITS_HOST)
+    if told is None:
+        assert answer.json()["half"] == 4
+    else:
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith(told)
+
+
 def test_a_wrong_key_is_refused_between_chainlets_too(served: Served) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="401"):
         served.http.post(

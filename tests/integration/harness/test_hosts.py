@@ -59,6 +59,7 @@ def test_a_chain_is_called_by_its_hosts_and_its_prefix(
             "/production/run_remote",
             "the model local is called by predict and async_predict",
         ),
+        (None, "/production/chainlet/x/sync/y", "the model local has no chainlets: only a chain has"),
         (None, "/production/async_run_remote", "the model local is called by predict and async_predict"),
     ],
 )

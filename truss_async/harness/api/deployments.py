@@ -60,7 +60,15 @@ class Deployments:
         found = _meant(target, self._by_served[served])
         if found is None:
             raise no_such_model(f"there is no {target.kind} {target.name} of this {served.kind.value}")
-        return found
+        return found if named.chainlet is None else self._chainlet(served, named.chainlet)
+
+    def _chainlet(self, served: Served, chainlet_id: str) -> Deployment:
+        if served.kind is not Kind.CHAIN:
+            raise no_such_model(f"the {served} has no chainlets: only a chain has")
+        chainlets = {each.id: each for each in self._by_served[served]}
+        if chainlet_id not in chainlets:
+            raise no_such_model(f"the {served} has no chainlet {chainlet_id}; it has {', '.join(chainlets)}")
+        return chainlets[chainlet_id]
 
     def _only_one(self) -> Served:
         first, *others = self._by_served

@@ -28,7 +28,7 @@ from ...contract.harness_calls import (
 from ...contract.statuses import QueueStatus, RequestStatus
 from . import async_calls, inspection_calls, own_calls, sync_calls
 from .calls import ANY, ANY_METHOD, REST, Operation
-from .targets import TARGETS, Kind
+from .targets import CHAINLET, TARGETS, Kind
 
 if TYPE_CHECKING:
     from .calls import ApiParts, IncomingCall, Schema
@@ -117,6 +117,9 @@ def every_path() -> Iterator[tuple[str, Operation]]:
     for target in TARGETS:
         for each in ON_TARGET:
             yield f"{target}{each.path}", each
+    for each in ON_TARGET:
+        if each.words is not Kind.MODEL:
+            yield f"{CHAINLET}{each.path}", each
     for each in (*ON_REQUEST, *OWN):
         yield each.path, each
 

@@ -51,11 +51,12 @@ def _understand(method: str, path: str, served: Served | None, target: Target) -
     root = parts[0] if parts else ""
     if method == "HEAD" and root in _OWN_ROOTS:
         method = "GET"
+    chainlet = None
     by_method, values = _find(_ANYWHERE, parts, raw)
     if root == "_harness":
         return Call(by_method.get(method) or _refusing(method, by_method), Named(), values)
     if not by_method:
-        named, parts = named_by_path(parts)
+        named, chainlet, parts = named_by_path(parts)
         if Target() not in (named, target):
             raise no_such_model(
                 f"the host names the environment {target.name}; there the path is /{'/'.join(parts)}, not {path}"
@@ -67,7 +68,7 @@ def _understand(method: str, path: str, served: Served | None, target: Target) -
     operation = by_method.get(method) or by_method.get(ANY_METHOD)
     if operation is None:
         raise _wrong_method(method, by_method)
-    return Call(operation, Named(served, target, operation.words), values)
+    return Call(operation, Named(served, target, operation.words, chainlet), values)
 
 
 def _by_first_part(operations: Iterable[Operation]) -> _Paths:

@@ -9,6 +9,8 @@ from typing import Literal
 
 TARGETS = ("/production", "/development", "/environments/{environment}", "/deployment/{deployment_id}", "")
 """What stands in a path before the operation, if it is one on a target."""
+CHAINLET = "/deployment/{deployment_id}/chainlet/{chainlet_id}"
+"""What stands there where one chainlet of a chain is meant, in the platform's own addresses of them."""
 
 _HOST = re.compile(r"^(model|chain)-([A-Za-z0-9_]+)(?:-([A-Za-z0-9_-]+))?\.", re.ASCII)
 
@@ -46,11 +48,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a call says of the deployment that it is for. ``words`` is whose word for the operation it used."""
+    """What a call says of the deployment that it is for. ``words`` is whose word for the operation it used.
+
+    ``chainlet`` is the id of the one that is meant, of those of the chain that the target is a deployment of.
+    """
 
     served: Served | None = None
     target: Target = Target()
     words: Kind | None = None
+    chainlet: str | None = None
 
 
 def named_by_host(host: str) -> tuple[Served | None, Target]:
@@ -61,8 +67,17 @@ def named_by_host(host: str) -> tuple[Served | None, Target]:
     return Served(Kind(found[1]), found[2]), Target("environment", found[3]) if found[3] else Target()
 
 
-def named_by_path(parts: list[str]) -> tuple[Target, list[str]]:
-    """The target that the path names, and what is left of the path."""
+def named_by_path(parts: list[str]) -> tuple[Target, str | None, list[str]]:
+    """The target that the path names, the chainlet of it, if one is named, and what is left of the path."""
+    target, rest = _target_of(parts)
+    match rest:
+        case ["chainlet", chainlet_id, *operation]:
+            return target, chainlet_id, operation
+        case _:
+            return target, None, rest
+
+
+def _target_of(parts: list[str]) -> tuple[Target, list[str]]:
     match parts:
         case [("production" | "development") as environment, *rest] | ["environments", environment, *rest]:
             return Target("environment", environment), rest

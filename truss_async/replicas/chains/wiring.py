@@ -45,8 +45,9 @@ def wire(
     netloc = urlsplit(platform.url).netloc
     port = netloc.rpartition(":")[2]
     addresses = {}
+    deployment = f"deployment/{ids[chain.entry_point.name]}"
     for each in chain.chainlets:
-        path = f"deployment/{ids[each.name]}/run_remote"
+        path = f"{deployment}/chainlet/{ids[each.name]}/run_remote"
         addresses[each.display_name] = {
             "predict_url": f"{platform.url}/chain/{chain_id}/{path}",
             "internal_url": {

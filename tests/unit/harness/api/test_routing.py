@@ -43,6 +43,10 @@ F00 = {"request_id": "f00"}
         ("POST", "/model/m1/production/predict", "predict", Named(M1, PRODUCTION, MODEL), {}),
         ("GET", "/model/m1/async_request/f00", "status", Named(M1), F00),
         ("POST", "/chain/c1/production/run_remote", "predict", Named(C1, PRODUCTION, CHAIN), {}),
+        ("POST", "/chain/c1/deployment/abc/chainlet/x/run_remote", "predict", Named(C1, ABC, CHAIN, "x"), {}),
+        ("POST", "/deployment/abc/chainlet/x/async_run_remote", "submit", Named(None, ABC, CHAIN, "x"), {}),
+        ("POST", "/production/chainlet/x/run_remote", "predict", Named(None, PRODUCTION, CHAIN, "x"), {}),
+        ("GET", "/deployment/abc/chainlet/x/sync/v1", "route", Named(None, ABC, None, "x"), {"route": "v1"}),
         ("PATCH", "/sync/v1/x", "route", Named(), {"route": "v1/x"}),
         ("GET", "/production/sync/a%2Fb//c", "route", Named(None, PRODUCTION), {"route": "a%2Fb//c"}),
         ("GET", "/deployment/abc/sync/sync/x", "route", Named(None, ABC), {"route": "sync/x"}),
@@ -70,6 +74,11 @@ def test_a_regional_host_names_the_environment_too(environment: str) -> None:
     assert (call.named.target.name, call.values) == (environment, {"route": "v1/models"})
 
 
+def test_a_regional_host_and_the_path_name_a_chainlet() -> None:
+    call = find_call("POST", "chain-c1-staging.api.baseten.co", "/chainlet/x/run_remote")
+    assert call.named == Named(C1, STAGING, CHAIN, "x")
+
+
 @pytest.mark.parametrize("target", ["production", "development", "environments/staging", "deployment/abc"])
 def test_a_path_with_a_target_is_refused_on_a_regional_host(target: str) -> None:
     with pytest.raises(CallRefusedError, match="names the environment staging; there the path is /predict"):
@@ -93,6 +102,8 @@ def test_status_is_asked_on_a_regional_host_as_everywhere() -> None:
         "/async_request/a/b",
         "/production/sync",
         "/sync",
+        "/deployment/abc/chainlet/run_remote",
+        "/deployment/abc/chainlet/x",
     ],
 )
 def test_an_unknown_path_is_refused_with_404(path: str) -> None:

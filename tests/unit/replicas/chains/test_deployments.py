@@ -85,9 +85,9 @@ def test_chainlets_are_told_the_addresses_and_the_key(monkeypatch: pytest.Monkey
     addresses = json.loads(wiring.dynamic_config["dynamic_chainlet_config"])
     assert addresses.keys() == {"Entry", "Halving"}
     assert addresses["Halving"] == {
-        "predict_url": "http://127.0.0.1:8090/chain/report/deployment/report__Half/run_remote",
+        "predict_url": "http://127.0.0.1:8090/chain/report/deployment/report__Entry/chainlet/report__Half/run_remote",
         "internal_url": {
-            "gateway_run_remote_url": "http://127.0.0.1:8090/deployment/report__Half/run_remote",
+            "gateway_run_remote_url": "http://127.0.0.1:8090/deployment/report__Entry/chainlet/report__Half/run_remote",
             "hostname": "chain-report.localhost:8090",
         },
     }
