@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,14 +20,13 @@ from ..client.batch import (
     batch_settings,
     batch_status,
     export_results,
+    failed_lines_by_code,
     put_back_failed,
 )
-from ..client.batch.input_file import is_plain
 from ..client.batch.survey import survey
 from ..contract.webhook_urls import is_loopback
-from ..errors import SettingsError
 from ..printable import printable
-from .batch_screen import watch
+from .batch_screen import print_progress, watch
 from .connection import HARNESS_HERE, Connection, host_of
 from .options import WEBHOOK_SECRET, AsJson, checked, flag, option, own_option, print_json
 from .secret_files import ApiKeyFile, WebhookSecretFile, webhook_secrets_of
@@ -189,6 +189,8 @@ def retry_batch(
 
     Without --failed, --expired or --lost: all that failed. A line that has its result now leaves the errors file.
 
+    Exit code: 0 all that was submitted again has its result, 1 some of it failed, 2 wrong usage, 3 interrupted.
+
     Example:
         truss-async batch retry results.jsonl.ledger
         truss-async batch retry results.jsonl.ledger --expired --lost
@@ -199,12 +201,17 @@ def retry_batch(
     key = Connection(url=settings.url, api_key=api_key, api_key_file=api_key_file).key()
     kinds = [name for name, wanted in (("failed", failed), ("expired", expired), ("lost", lost)) if wanted]
     count = put_back_failed(ledger, kinds=kinds)
-    if not as_json:
-        print(f"{count:,} {'line is' if count == 1 else 'lines are'} submitted again", file=sys.stderr)
+    others = failed_lines_by_code(ledger)
+    print(_told_retry(count, kinds=kinds, others=others), file=sys.stderr)
+    before = batch_status(ledger)
+    if before.waiting == before.open == 0:
+        if as_json:
+            print_progress(before)
+        return 0
     made = Batch(
         settings, api_key=key, webhook_secrets=conduct.secrets(), wakes=conduct.wake, reads_copy=True
     )
-    return _run(made, conduct, as_json=as_json)
+    return _run(made, conduct, as_json=as_json, left_alone=others.total())
 
 
 @batch.command(name="export")
@@ -223,7 +230,20 @@ def export_batch(
     print(f"wrote {count:,} results to {printable(out)}")
 
 
-def _run(made: Batch, conduct: Conduct, *, as_json: bool) -> int:
+def _told_retry(count: int, *, kinds: list[str], others: Counter[str]) -> str:
+    """What a retry is about to do, and what it leaves alone."""
+    wanted = {"failed": "failed in the model or was refused", "expired": "expired", "lost": "was lost"}
+    which = " or ".join(wanted[kind] for kind in kinds) or "has failed"
+    told = f"no line {which}: nothing is submitted again"
+    if count:
+        told = f"{count:,} {'line is' if count == 1 else 'lines are'} submitted again"
+    if others:
+        listed = ", ".join(f"{number:,} {code}" for code, number in sorted(others.items()))
+        told += f"; lines that failed otherwise stay as they are: {listed}"
+    return told
+
+
+def _run(made: Batch, conduct: Conduct, *, as_json: bool, left_alone: int = 0) -> int:
     end = asyncio.run(_watched(made, conduct, as_json=as_json))
     if end.is_interrupted:
         print(f"interrupted; go on with: {_same_command()}", file=sys.stderr)
@@ -231,7 +251,7 @@ def _run(made: Batch, conduct: Conduct, *, as_json: bool) -> int:
         _print_end(end)
     if end.is_interrupted:
         return INTERRUPTED
-    return 1 if end.progress.failed else 0
+    return 1 if end.progress.failed > left_alone else 0
 
 
 async def _watched(made: Batch, conduct: Conduct, *, as_json: bool) -> BatchEnd:
@@ -268,9 +288,7 @@ def _print_end(end: BatchEnd) -> None:
 
 
 def _survey(settings: BatchSettings, *, as_json: bool) -> int:
-    if not is_plain(settings.input):
-        raise SettingsError("--dry-run reads a plain file: unpack or fetch the input first")
-    found = survey(Path(settings.input), settings)
+    found = survey(settings.input, settings)
     if as_json:
         print_json(json.dumps(asdict(found)))
     else:

@@ -17,8 +17,8 @@ LINE_SECONDS = 30.0
 async def watch(made: Batch, running: "asyncio.Future[Any]", *, is_shown: bool, as_json: bool) -> None:
     """Until the run is over: a bar on a terminal, else a line now and then; as JSON, on standard output."""
     if as_json:
-        await _each(running, LINE_SECONDS, lambda: _print_json(made.progress()))
-        _print_json(made.progress())
+        await _each(running, LINE_SECONDS, lambda: print_progress(made.progress()))
+        print_progress(made.progress())
     elif is_shown and sys.stderr.isatty():
         await _show_bar(made, running)
     elif is_shown:
@@ -60,5 +60,6 @@ def _print_line(progress: Progress) -> None:
     print(progress_line(progress), file=sys.stderr, flush=True)
 
 
-def _print_json(progress: Progress) -> None:
+def print_progress(progress: Progress) -> None:
+    """As a line of JSON."""
     print(json.dumps({"event": "progress", **asdict(progress)}), flush=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ..clock import SYSTEM_CLOCK, Clock
 from ..contract.limits import SYNC_TIMEOUT_SECONDS
 from ..contract.webhook_urls import is_loopback
-from ..errors import RequestFailedError, SettingsError
+from ..errors import RequestFailedError
 from ..pasted import as_api_key
 from ..timed_http import NoAnswerError
 from .async_http import AsyncHttp
@@ -170,23 +170,10 @@ class AsyncPlatformClient:
 
     def _source(self) -> ResultSource:
         if self._known_source is None:
-            self._known_source = self._opened_source()
+            from .batch.sources import source_of
+
+            self._known_source = source_of(store=self._store, inbox=self._inbox)
         return self._known_source
-
-    def _opened_source(self) -> ResultSource:
-        from ..stores import OutputStore
-        from .batch.sources import StoreSource, inbox_source
-
-        if self._store is not None and self._inbox is not None:
-            raise SettingsError("results come from one place: give store or inbox, not both")
-        if self._store is not None:
-            given = self._store
-            return StoreSource(OutputStore.from_url(given) if isinstance(given, str) else given)
-        if self._inbox is not None:
-            return inbox_source(str(self._inbox))
-        raise SettingsError(
-            "where are the results? give the client store=… (the model has the plugin) or inbox=… (of listen --keep)"
-        )
 
     async def _send(self, call: Call[T], *, timeout_seconds: float | None = None) -> T:
         url = self.url + call.path

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -37,7 +41,10 @@ from .calls import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ..contract import AsyncPredictResult
     from ..contract.statuses import QueueStatus
+    from ..stores import OutputStore
+    from .batch.blocking import BlockingClient
 
 T = TypeVar("T")
 Parsed = TypeVar("Parsed", bound=BaseModel)
@@ -54,6 +61,11 @@ class PlatformClient:
 
     ``target`` is ``production``, ``development``, ``environments/ENV``, ``deployment/ID``, or nothing on a regional
     host. Everything that goes wrong is an ``ApiError`` of one line.
+
+    ``run`` and ``map`` need to know where results are: ``store`` is the output store that the model saves to, or its URL;
+    ``inbox`` the folder of a ``listen --keep``, or the file of ``on_result``, whose receiver the ``webhook_endpoint`` of
+    each request leads to. They work on an event loop in a thread of its own; ``AsyncPlatformClient`` is the same for those who
+    have one.
     """
 
     def __init__(
@@ -62,6 +74,8 @@ class PlatformClient:
         *,
         api_key: str,
         target: str = "production",
+        store: OutputStore | str | None = None,
+        inbox: Path | str | None = None,
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -75,10 +89,24 @@ class PlatformClient:
             timeout_seconds=timeout_seconds,
             trust_env=not is_loopback(urlsplit(self.url).hostname or ""),  # no proxy leads to this machine
         )
+        self._asyncio_options: dict[str, Any] = {
+            "api_key": api_key,
+            "target": target,
+            "store": store,
+            "inbox": inbox,
+            "timeout_seconds": timeout_seconds,
+            "clock": clock,
+        }
+        self._opening = threading.Lock()
+        self._blocking: BlockingClient | None = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. Twice is harmless."""
         self._http.close()
+        with self._opening:
+            blocking, self._blocking = self._blocking, None
+        if blocking is not None:
+            blocking.close()
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +129,29 @@ class PlatformClient:
     def predict(self, model_input: Any, *, timeout_seconds: float = SYNC_TIMEOUT_SECONDS) -> Any:
         """The model's output, called synchronously: JSON as its value, text as text, anything else as bytes."""
         return self._send(self._target.predict(model_input), timeout_seconds=timeout_seconds)
+
+    def run(self, model_input: Any, **fields: Any) -> AsyncPredictResult:
+        """Submit one request, and return its result as soon as it is there.
+
+        Raises:
+            RequestFailedError: it failed, expired, was canceled, or its result is lost; ``result`` says why.
+            ApiError: it was not accepted.
+        """
+        return self._engine().run(model_input, fields)
+
+    def map(
+        self, inputs: Iterable[Any], *, max_open: int = 1000, attempts: int = 3, **fields: Any
+    ) -> Iterator[tuple[int, AsyncPredictResult]]:
+        """Submit each model input, and yield its number, from 0, and its result, as they come.
+
+        At most ``max_open`` are open, or drawn from the inputs, at once. A request that fails is submitted again where
+        that may help, ``attempts`` times in all; then its result has errors. Nothing survives the process: see ``Batch``
+        for what does.
+
+        Raises:
+            ApiError: the key is refused, or there is no such model.
+        """
+        return self._engine().map(inputs, max_open=max_open, attempts=attempts, fields=fields)
 
     def wake(self) -> None:
         """Have a model that was scaled to zero load; returns at once."""
@@ -136,6 +187,17 @@ class PlatformClient:
                 raise ApiError(f"request {request_id} is still {known} after {timeout_seconds:g} s")
             self._clock.block(pause)
             pause = min(pause * _POLL_FACTOR, _LONGEST_POLL_SECONDS)
+
+    def _engine(self) -> BlockingClient:
+        from .async_platform import AsyncPlatformClient
+        from .batch.blocking import BlockingClient
+
+        with self._opening:
+            if self._blocking is None:
+                self._blocking = BlockingClient(
+                    partial(AsyncPlatformClient, self.url, **self._asyncio_options)
+                )
+            return self._blocking
 
     def _status_if_reachable(self, request_id: str) -> AsyncRequestStatus | None:
         try:

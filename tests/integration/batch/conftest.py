@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.batch.contract_only import ContractOnly
+from tests.unit.cli.conftest import CommandLine
 from truss_async import Harness, HarnessSettings
 from truss_async.client.batch import Batch, BatchEnd, BatchSettings
 from truss_async.client.batch.flow import Patience
@@ -60,16 +62,46 @@ class Files:
         return {row["custom_id"]: (row["error"]["code"], row["error"]["message"]) for row in rows}
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Harness]]:
-    started: list[Harness] = []
+def _hush(_: str) -> None:
+    """What it tells would stand among what commands print."""
 
-    def start(model: Callable[[Any], Any], **settings: Any) -> Harness:
-        harness = Harness(HarnessSettings(model=model, predict_concurrency=8, port=0, **settings))
-        started.append(harness)
+
+@dataclass
+class Served:
+    """A harness, and the front that callers see of it."""
+
+    harness: Harness
+    front: ContractOnly
+
+    @property
+    def url(self) -> str:
+        return self.front.url
+
+    def close(self) -> None:
+        self.front.close()
+        self.harness.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    """Harnesses that show the platform's contract alone; who calls anything else fails the test."""
+    started: list[Served] = []
+
+    def start(model: Callable[[Any], Any], **settings: Any) -> Served:
+        options = {"predict_concurrency": 8, "port": 0, "quiet": True, **settings}
+        harness = Harness(HarnessSettings(model=model, **options), report=_hush, log=_hush)
         harness.start()
-        return harness
+        started.append(Served(harness, ContractOnly(harness.url)))
+        return started[-1]
 
     yield start
-    for harness in started:
-        harness.close()
+    for served in started:
+        served.close()
+    assert [served.front.refused for served in started] == [[]] * len(started)
+
+
+@pytest.fixture
+def command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandLine:
+    return CommandLine(tmp_path, monkeypatch, capfd)

@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import json
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from tests.integration.batch.conftest import QUICK, Files
-from truss_async import AsyncPlatformClient, AsyncPredictResult, FaultKind, FaultRule, Harness
+from tests.integration.batch.conftest import QUICK, Files, Served
+from truss_async import AsyncPlatformClient, AsyncPredictResult, FaultKind, FaultRule, PlatformClient
 from truss_async.client import Inbox
 from truss_async.client.batch import Batch, batch_status, export_results, put_back_failed
 from truss_async.client.batch.run_lock import RunLock
@@ -21,7 +22,7 @@ from truss_async.errors import ApiKeyRefusedError, RequestFailedError, SettingsE
 from truss_async.webhooks import WebhookReceiver
 from truss_async.whole_files import write_whole
 
-Serve = Callable[..., Harness]
+Serve = Callable[..., Served]
 
 
 def square(x: Any) -> Any:
@@ -170,6 +171,21 @@ def test_half_a_line_at_the_end_is_cut_off(serve: Serve, tmp_path: Path) -> None
     assert len(files.results()) == 3
 
 
+@pytest.mark.parametrize("was_taken", [True, False])
+def test_an_answer_from_on_the_way_leaves_open_whether_the_call_was_taken(
+    serve: Serve, tmp_path: Path, was_taken: bool
+) -> None:
+    served = serve(lambda x: x)
+    served.front.answer_next("/async_predict", 502, passes_on=was_taken)
+    files = Files(tmp_path, served.url)
+    files.write(*range(8))
+    end = files.run()
+    assert files.results() == {f"line-{i + 1}": i for i in range(8)}
+    assert end.progress.unanswered == batch_status(files.ledger).unanswered == 1
+    # The result of what was taken finds its line, most often before that is submitted again.
+    assert end.progress.submissions in ((8, 9) if was_taken else (9,))
+
+
 def test_a_refused_key_stops_at_once_and_costs_no_line(serve: Serve, tmp_path: Path) -> None:
     harness = serve(square, api_key="right")
     files = Files(tmp_path, harness.url)
@@ -253,6 +269,48 @@ def test_results_are_found_in_an_inbox(serve: Serve, tmp_path: Path) -> None:
     with WebhookReceiver(on_delivery=on_delivery) as receiver:
         files.run(inbox=str(folder), webhook_endpoint=receiver.url)
     assert files.results() == {f"line-{i + 1}": {"square": i * i} for i in range(20)}
+
+
+def test_a_client_without_a_loop_runs_and_maps_as_well(serve: Serve, tmp_path: Path) -> None:
+    here = threading.get_ident()
+    drawn_in: set[int] = set()
+
+    def inputs() -> Iterator[int]:
+        for number in range(25):
+            drawn_in.add(threading.get_ident())
+            yield number
+
+    url = serve(Saves(tmp_path)).url
+    with PlatformClient(url, api_key="k", store=tmp_path.as_uri()) as client:
+        assert client.run(5).data == 5
+        assert {number: result.data for number, result in client.map(inputs(), max_open=4)} == {
+            number: number for number in range(25)
+        }
+        assert drawn_in == {here}
+        first, result = next(client.map(iter(range(10**9)), max_open=2))
+        assert result.data == first
+
+
+def test_what_a_loopless_map_cannot_go_on_with_is_raised(serve: Serve, tmp_path: Path) -> None:
+    def inputs() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("the disk is gone")
+
+    url = serve(Saves(tmp_path), api_key="right").url
+    with PlatformClient(url, api_key="right", store=tmp_path.as_uri()) as client:
+        with pytest.raises(RuntimeError, match="the disk is gone"):
+            list(client.map(inputs()))
+        assert client.run(2).data == 2
+    with PlatformClient(url, api_key="wrong", store=tmp_path.as_uri()) as client:
+        with pytest.raises(ApiKeyRefusedError):
+            list(client.map([1, 2]))
+        with pytest.raises(ApiKeyRefusedError):
+            client.run(1)
+    with (
+        PlatformClient(url, api_key="k") as client,
+        pytest.raises(SettingsError, match="where are the results"),
+    ):
+        client.run(1)
 
 
 @pytest.mark.asyncio

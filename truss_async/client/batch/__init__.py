@@ -16,15 +16,17 @@ What belongs to whom, in the order of a line's life:
 - ``verdicts`` says what a status or a result means for the line: still open, over, failed, submit again. Pure.
 - ``outputs`` writes whole lines, in the same breath as the ledger's commit. After a kill, the file is cut back to what
   the ledger says of it, so that each ``custom_id`` is in it once.
-- ``batch`` puts them together for one ledger: the object that Python and the command use.
+- ``batch`` puts them together for one ledger: the object that Python and the command use. ``upkeep`` is what is done with a
+  ledger beside that, and ``blocking`` lends ``run`` and ``map`` to those who have no event loop.
 
 At least once: a call of which no answer came may have been taken. It is counted, the line is submitted again, and the
 first result of a line wins.
 """
 
-from .batch import Batch, BatchEnd, batch_settings, batch_status, export_results, put_back_failed
+from .batch import Batch, BatchEnd
 from .progress import Progress
 from .settings import BatchSettings
+from .upkeep import batch_settings, batch_status, export_results, failed_lines_by_code, put_back_failed
 
 __all__ = [
     "Batch",
@@ -34,5 +36,6 @@ __all__ = [
     "batch_settings",
     "batch_status",
     "export_results",
+    "failed_lines_by_code",
     "put_back_failed",
 ]

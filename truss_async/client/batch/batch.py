@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...contract.limits import OLDER_CANCEL_CALLS_PER_SECOND
-from ...errors import ApiError, SettingsError
+from ...errors import ApiError
 from ...stores import OutputStore
 from ..async_platform import AsyncPlatformClient
 from .flow import Flow, FlowOptions, Patience
-from .input_file import is_plain, publish
 from .ledger_journal import LedgerJournal
 from .open_requests import OpenRequest
-from .opening import OpenBatch, opened_ledger, results_path, stored_settings
+from .opening import OpenBatch
 from .pace import Pace
 from .progress import Progress, RateMeter, seconds_left
+from .publishing import publish_outputs
 from .receiving import ReceiverSource
-from .row_file import reader_of, write_rows
 from .run_lock import RunLock
 from .settings import BatchFiles, BatchSettings
 from .sources import ResultSource, StoreSource, inbox_source
-from .survey import survey
-from .verdicts import EXPIRED, LOST
 
 if TYPE_CHECKING:
     from .ledger import Ledger
@@ -131,17 +127,7 @@ class Batch:
             lock.release()
 
     def _open(self) -> OpenBatch:
-        if self._checks:
-            self._check()
-        return OpenBatch(self.settings, reads_copy=self._reads_copy)
-
-    def _check(self) -> None:
-        if not is_plain(self.settings.input):
-            raise SettingsError("--check reads the input twice: give a plain file, or use --dry-run")
-        found = survey(Path(self.settings.input), self.settings)
-        if found.bad:
-            told = "; ".join(f"line {number}: {why}" for number, why in found.problems)
-            raise SettingsError(f"{found.bad} of {found.lines} lines would be refused: {told}")
+        return OpenBatch(self.settings, reads_copy=self._reads_copy, checks=self._checks)
 
     async def _run(self, opened: OpenBatch) -> None:
         source = await asyncio.to_thread(self._source, opened.ledger)
@@ -204,7 +190,7 @@ class Batch:
         is_over = progress.waiting == progress.open == 0
         opened.rewrite_errors()  # a late result may have mended a line
         if is_over:
-            _publish(opened)
+            publish_outputs(opened)
         return BatchEnd(
             progress=progress,
             is_interrupted=not is_over,
@@ -220,30 +206,6 @@ def _left_open(ledger: Ledger) -> Iterator[OpenRequest]:
             yield OpenRequest(line.number, line.custom_id, line.submission, line.request_id, line.attempts)
 
 
-def _publish(opened: OpenBatch) -> None:
-    """Make the output of what was gathered beside the ledger, if it did not grow in its own place."""
-    if opened.results.path != Path(opened.settings.out) and opened.results.path.exists():
-        if opened.settings.ordered:
-            ordered = opened.results.path.with_name(opened.results.path.name + ".ordered")
-            write_rows(ordered, _rows_in_order(opened.ledger, opened.results.path))
-            publish(ordered, opened.settings.out)
-            ordered.unlink()
-        else:
-            publish(opened.results.path, opened.settings.out)
-    errors = opened.files.errors
-    if opened.errors.path != Path(errors) and opened.errors.path.exists():
-        publish(opened.errors.path, errors)
-
-
-def _rows_in_order(ledger: Ledger, results: Path) -> Iterator[bytes]:
-    read, close = reader_of(results)
-    try:
-        for start, length in ledger.rows():
-            yield read(start, length)
-    finally:
-        close()
-
-
 async def _withdraw(flow: Flow, client: AsyncPlatformClient, journal: LedgerJournal, clock: Clock) -> None:
     """Cancel what is still queued; those lines wait again."""
     pace = Pace(limit=OLDER_CANCEL_CALLS_PER_SECOND * 0.8)
@@ -257,64 +219,3 @@ async def _withdraw(flow: Flow, client: AsyncPlatformClient, journal: LedgerJour
             continue
         if answer.canceled:
             await journal.put_back(request.number, request.age, ended="withdrawn")
-
-
-def batch_status(path: Path) -> Progress:
-    """Where the batch of a ledger stands, whether it runs or not; LedgerError when it is none."""
-    with closing(opened_ledger(path)) as ledger:
-        counts = ledger.counts
-        return Progress(
-            lines=counts.total(),
-            waiting=counts["waiting"],
-            open=counts["open"],
-            done=counts["done"],
-            failed=counts["failed"],
-            submissions=ledger.submissions,
-            unanswered=ledger.unanswered,
-        )
-
-
-def batch_settings(path: Path) -> BatchSettings:
-    """What the batch of a ledger was told last; LedgerError when it is none."""
-    with closing(opened_ledger(path)) as ledger:
-        return stored_settings(ledger).model_copy(update={"ledger": path})
-
-
-def put_back_failed(path: Path, *, kinds: Collection[str] = ()) -> int:
-    """Let failed lines wait again, with all their attempts: those that ``failed``, ``expired`` or were ``lost``, or all.
-
-    Returns how many; the next run submits them.
-    """
-    settings = batch_settings(path)
-    files = BatchFiles(settings)
-    own = {"expired": EXPIRED, "lost": LOST}
-    lock = RunLock(files.lock, ledger=path)
-    try:
-        with closing(opened_ledger(path)) as ledger:
-            count = ledger.reset_failed([code for kind, code in own.items() if kind in kinds], others=False)
-            if not kinds or "failed" in kinds:
-                count += ledger.reset_failed([] if not kinds else own.values(), others=True)
-            return count
-    finally:
-        lock.release()
-
-
-def export_results(path: Path, *, out: str) -> int:
-    """Write the results that a ledger knows, in the order of the input; how many there are.
-
-    Raises:
-        LedgerError: it is no ledger.
-        LocationError: the results are gone, or the output cannot be written.
-    """
-    settings = batch_settings(path)
-    files = BatchFiles(settings)
-    aside = files.ledger.with_name(f"{files.ledger.name}.export")
-    with closing(opened_ledger(path)) as ledger:
-        count = ledger.counts["done"]
-        results = results_path(files, settings)
-        write_rows(aside, _rows_in_order(ledger, results) if count else ())
-    try:
-        publish(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)
-    return count

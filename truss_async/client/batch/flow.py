@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from ...contract import AsyncPredictResult
     from ..async_platform import AsyncPlatformClient
     from .journal import Journal, Taken
+    from .ledger import Ended
     from .sources import ResultSource
 
 CALLS_AT_ONCE: Final = 64
 _LAST_CALLS_SECONDS: Final = 10.0
 _STOPS_ALL: Final = frozenset({402, 404})
+# Somebody on the way answers so, who does not know what became of the call.
+_SAYS_NOTHING: Final = frozenset({500, 502, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class Patience:
     """After younger ones have come."""
     silence: float = 10.0
     """After nothing at all has come."""
+    look: float = 0.2
+    """Before a result that was not there is looked for again …"""
+    longest_look: float = 10.0
+    """… and then longer and longer, up to so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,9 @@ class Flow:
         self.client, self.source, self.clock = client, source, clock
         self.options = options
         self.note = ""
-        self.open = OpenRequests()
+        self.open = OpenRequests(
+            first_pause_seconds=options.patience.look, longest_pause_seconds=options.patience.longest_look
+        )
         self.pace = Pace(limit=options.rate)
         self.queue = QueueWatch(self, is_awake=not options.wakes)
         self.last_settled_at = clock.monotonic()
@@ -231,10 +240,7 @@ class Flow:
         if isinstance(error, RequestRefusedError):
             await self._journal.failed(taken.number, taken.submission, Failure(REFUSED, str(error)))
             return
-        was_lost = isinstance(error, UnansweredError) and error.may_have_arrived
-        await self._journal.put_back(
-            taken.number, taken.submission, ended="unanswered" if was_lost else "put back"
-        )
+        await self._journal.put_back(taken.number, taken.submission, ended=_end_without_id(error))
         if self._ends_all(error):
             self.stop_with(error)
         elif isinstance(error, RateLimitedError):
@@ -269,3 +275,10 @@ class Flow:
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.stop_with(error)
+
+
+def _end_without_id(error: ApiError) -> Ended:
+    """How a submission ends of which no request id is known, by whether it may have become a request."""
+    if isinstance(error, UnansweredError):
+        return "unanswered" if error.may_have_arrived else "put back"
+    return "unsure" if error.status_code in _SAYS_NOTHING else "put back"

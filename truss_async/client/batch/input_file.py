@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ...errors import SettingsError, TrussAsyncError
 from ...whole_files import write_whole
+from .packing import is_packed, packed
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 STANDARD_INPUT: Final = ("-", "@-")
-COMPRESSED: Final = (".gz", ".zst", ".bz2", ".xz")
 
 _MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which some editors put at the beginning
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -42,7 +42,7 @@ class Place:
 
 def is_plain(location: str) -> bool:
     """Whether it is a local file as it is: neither a URL nor compressed nor standard input."""
-    return "://" not in location and location not in STANDARD_INPUT and not location.endswith(COMPRESSED)
+    return "://" not in location and location not in STANDARD_INPUT and not is_packed(location)
 
 
 def local_copy(source: str, copy: Path) -> Path:
@@ -62,18 +62,24 @@ def opened(location: str, mode: str) -> Iterator[BinaryIO]:
     Raises:
         LocationError: it cannot be opened, read or written.
     """
-    doing = "read" if "r" in mode else "write"
     if location in STANDARD_INPUT:
         yield sys.stdin.buffer
         return
+    doing = "read" if "r" in mode else "write"
     try:
-        import smart_open
-
-        with smart_open.open(location, mode) as file:
-            yield cast("BinaryIO", file)
-    except (OSError, ValueError, NotImplementedError, ImportError) as error:
+        with _bytes_of(location, mode) as file, packed(file, location, mode) as through:
+            yield through
+    except (OSError, EOFError, ValueError, NotImplementedError, ImportError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise LocationError(f"cannot {doing} {location}: {reason}") from error
+
+
+def _bytes_of(location: str, mode: str) -> BinaryIO:
+    if "://" not in location:
+        return cast("BinaryIO", Path(location).open(mode))
+    import smart_open
+
+    return cast("BinaryIO", smart_open.open(location, mode, compression="disable"))
 
 
 def digest_of(path: Path) -> str:
@@ -100,10 +106,10 @@ def line_digest(raw: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=_DIGEST_BYTES).digest()
 
 
-def read_lines(path: Path, *, note: Callable[[bytes], object]) -> Iterator[tuple[Place, bytes]]:
-    """Each line that is not blank; ``note`` is given all bytes of the file, as they come."""
+def read_lines(source: str, *, note: Callable[[bytes], object]) -> Iterator[tuple[Place, bytes]]:
+    """Each line of an input that is not blank; ``note`` is given all its bytes, as they come."""
     position = 0
-    with _reading(path) as file:
+    with _reading(Path(source)) if is_plain(source) else opened(source, "rb") as file:
         for number, line in enumerate(file, 1):
             note(line)
             start, raw = position, line

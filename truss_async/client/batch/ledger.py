@@ -16,7 +16,8 @@ from .input_file import Place
 if TYPE_CHECKING:
     from .verdicts import Failure
 
-Ended: TypeAlias = Literal["done", "failed", "put back", "unanswered", "withdrawn"]
+Ended: TypeAlias = Literal["done", "failed", "put back", "unanswered", "unsure", "withdrawn"]
+"""``unanswered`` and ``unsure``: nobody knows whether it became a request; the first may be the line's own fault."""
 
 MOST_UNANSWERED: Final = 10
 """A line whose submissions were never answered is given up after so many: it may be what ends whoever should answer."""
@@ -223,7 +224,7 @@ class Ledger:
         self.counts = Counter({row["state"]: row["lines"] for row in self.connection.execute(states)})
         beyond = "SELECT count(*) FROM lines WHERE state = 'waiting' AND number > ?"
         self.beyond = self.connection.execute(beyond, (self.last_number,)).fetchone()[0]
-        sums = "SELECT count(*) AS all_of_them, count(*) FILTER (WHERE ended = 'unanswered') AS unanswered FROM submissions"
+        sums = "SELECT count(*) AS all_of_them, count(*) FILTER (WHERE ended IN ('unanswered', 'unsure')) AS unanswered FROM submissions"
         row = self.connection.execute(sums).fetchone()
         self.submissions, self.unanswered = row["all_of_them"], row["unanswered"]
 
@@ -260,7 +261,7 @@ class Ledger:
         else:
             self._end(submission, ended)
         statement = _UNANSWERED if ended == "unanswered" else _PUT_BACK
-        self.unanswered += ended == "unanswered"
+        self.unanswered += ended in ("unanswered", "unsure")
         if not self.connection.execute(statement, (number, submission)).rowcount:
             return False
         self._move("open", "waiting")
@@ -322,6 +323,13 @@ class Ledger:
             "SELECT custom_id, request_id, code, message FROM lines WHERE state = 'failed' ORDER BY number"
         )
         return (FailedLine(*row) for row in self.connection.execute(failed))
+
+    def failed_by_code(self) -> Counter[str]:
+        """How many have failed with each code."""
+        failed = (
+            "SELECT code, count(*) AS lines FROM lines WHERE state = 'failed' GROUP BY code ORDER BY code"
+        )
+        return Counter({row["code"]: row["lines"] for row in self.connection.execute(failed)})
 
     def rows(self) -> Iterator[tuple[int, int]]:
         """Where the results of the done lines are, in the order of the input."""

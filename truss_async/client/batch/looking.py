@@ -28,15 +28,17 @@ class Looker:
     async def run(self) -> None:
         if self._flow.source.is_pushed:
             return
-        pause = _FIRST_PAUSE_SECONDS
+        patience = self._flow.options.patience
+        pause = first = min(_FIRST_PAUSE_SECONDS, patience.look)
+        longest = min(_LONGEST_PAUSE_SECONDS, patience.longest_look)
         while True:
             due = self._flow.open.to_look_for(self._flow.clock.monotonic(), most=_AT_ONCE)
             found = await asyncio.gather(*map(self._look, due))
             if any(found):
-                pause = _FIRST_PAUSE_SECONDS
+                pause = first
                 continue
             await self._flow.clock.sleep(pause)
-            pause = min(pause * _PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * _PAUSE_FACTOR, longest)
 
     async def _look(self, request: OpenRequest) -> bool:
         """Whether the request is over now."""

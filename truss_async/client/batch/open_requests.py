@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ...contract import AsyncPredictResult
 
-FIRST_PAUSE_SECONDS: Final = 0.2
 PAUSE_FACTOR: Final = 1.6
-LONGEST_PAUSE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +54,8 @@ class AgeQueue:
 class OpenRequests:
     """Finds them by request id, and says which to look for and which to ask about."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_pause_seconds: float, longest_pause_seconds: float) -> None:
+        self._first_pause_seconds, self._longest_pause_seconds = first_pause_seconds, longest_pause_seconds
         self._by_age: dict[int, OpenRequest] = {}
         self._by_id: dict[str, OpenRequest] = {}
         self._looks = AgeQueue()
@@ -99,7 +98,9 @@ class OpenRequests:
     def look_again(self, request: OpenRequest, now: float, *, soon: bool = False) -> None:
         """It was not there: look later and later, or soon."""
         request.looks = 0 if soon else request.looks + 1
-        pause = min(FIRST_PAUSE_SECONDS * PAUSE_FACTOR ** min(request.looks, 20), LONGEST_PAUSE_SECONDS)
+        pause = min(
+            self._first_pause_seconds * PAUSE_FACTOR ** min(request.looks, 20), self._longest_pause_seconds
+        )
         self._looks.add(request.age, at=now + pause)
 
     def to_ask_about(self, now: float, *, is_silent: bool) -> OpenRequest | None:

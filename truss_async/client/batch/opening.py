@@ -21,30 +21,33 @@ from .ledger import Ledger
 from .row_file import RowFile
 from .rows import error_row
 from .settings import BatchFiles, BatchSettings
-from .survey import entries
+from .stored_settings import SETTINGS, located, stored_form, stored_settings
+from .survey import entries, survey
 
-_SETTINGS: Final = "settings"
 _DIGEST: Final = "digest"
 
 
 class OpenBatch:
     """The ledger with all lines in it, and the files, as the ledger says they are.
 
-    ``reads_copy``: the input need not be there any more if there is a copy of it. Whoever opens it holds the lock.
+    ``reads_copy``: the input need not be there any more if there is a copy of it. ``checks``: refuse all of it if the
+    platform would refuse one line. Whoever opens it holds the lock.
 
     Raises:
         SettingsError: the input is none, or another one than the ledger's; the output is somebody else's.
         LedgerError: the ledger cannot be used.
     """
 
-    def __init__(self, settings: BatchSettings, *, reads_copy: bool = False) -> None:
-        self.settings = settings
+    def __init__(self, settings: BatchSettings, *, reads_copy: bool = False, checks: bool = False) -> None:
+        self.settings = settings = located(settings)
         self.files = BatchFiles(settings)
         is_durable = settings.durability == "full"
         self.ledger = Ledger(self.files.ledger, is_durable=is_durable, may_create=True)
         try:
             self._check_values()
             self.input = self._local_input(reads_copy=reads_copy)
+            if checks:
+                self._check_lines()
             self._enter()
             self.ledger.count(limit=settings.limit)
             self.results = RowFile(results_path(self.files, settings), is_durable=is_durable)
@@ -90,13 +93,19 @@ class OpenBatch:
             self._check_digest(digest_of_stream(source))
         return copy
 
+    def _check_lines(self) -> None:
+        found = survey(str(self.input), self.settings)
+        if found.bad:
+            told = "; ".join(f"line {number}: {why}" for number, why in found.problems)
+            raise SettingsError(f"{found.bad} of {found.lines} lines would be refused: {told}")
+
     def _enter(self) -> None:
         if self.ledger.is_entered:
             self._check_digest(digest_of(self.input))
-            self.ledger.set_value(_SETTINGS, self.settings.model_dump_json())
+            self.ledger.set_value(SETTINGS, stored_form(self.settings, self.ledger))
             return
         digest = hashlib.sha256()
-        values: dict[str, Any] = {_SETTINGS: self.settings.model_dump_json()}
+        values: dict[str, Any] = {SETTINGS: stored_form(self.settings, self.ledger)}
 
         def finished() -> dict[str, Any]:
             return {**values, _DIGEST: digest.hexdigest()}
@@ -152,11 +161,6 @@ def results_path(files: BatchFiles, settings: BatchSettings) -> Path:
 def errors_path(files: BatchFiles) -> Path:
     """The same for the lines that fail."""
     return Path(files.errors) if is_plain(files.errors) else files.failures
-
-
-def stored_settings(ledger: Ledger) -> BatchSettings:
-    """What the batch was told last."""
-    return BatchSettings.model_validate_json(ledger.value(_SETTINGS))
 
 
 def opened_ledger(path: Path) -> Ledger:

@@ -172,3 +172,22 @@ def inbox_source(location: str) -> ResultSource:
     raise SettingsError(
         f"there is no inbox {location}: start its receiver first, with `truss-async listen --keep {location}`"
     )
+
+
+def source_of(*, store: OutputStore | str | None, inbox: Path | str | None) -> ResultSource:
+    """The one source that a client was given.
+
+    Raises:
+        SettingsError: it was given none, or more than one.
+    """
+    from ...stores import OutputStore
+
+    if store is not None and inbox is not None:
+        raise SettingsError("results come from one place: give store or inbox, not both")
+    if store is not None:
+        return StoreSource(OutputStore.from_url(store) if isinstance(store, str) else store)
+    if inbox is not None:
+        return inbox_source(str(inbox))
+    raise SettingsError(
+        "where are the results? give the client store=… (the model has the plugin) or inbox=… (of listen --keep)"
+    )

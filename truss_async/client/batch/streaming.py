@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...contract import AsyncPredictResult, ErrorDetail
-from .flow import Flow, FlowOptions
+from .flow import Flow, FlowOptions, Patience
 from .journal import MemoryJournal
 from .open_requests import OpenRequest
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ..async_platform import AsyncPlatformClient
     from .sources import ResultSource
     from .verdicts import Failure
+
+
+# Somebody waits for this very result, and it costs a few looks more.
+_ONE_AT_A_TIME: Final = Patience(look=0.01, longest_look=0.5)
 
 
 class Stream:
@@ -81,7 +85,8 @@ async def result_of(
     ends: list[AsyncPredictResult | Failure] = []
     journal = MemoryJournal(lambda number, end, _: ends.append(end))
     journal.add_open(0)
-    flow = Flow(client, journal, source, options=FlowOptions(max_open=1, attempts=1), clock=clock)
+    options = FlowOptions(max_open=1, attempts=1, patience=_ONE_AT_A_TIME)
+    flow = Flow(client, journal, source, options=options, clock=clock)
     flow.restore([OpenRequest(0, "0", 0, request_id, attempts=1)])
     await flow.run()
     return _as_result(ends[0], request_id, clock)

@@ -27,11 +27,11 @@ class Survey:
     problems: tuple[tuple[int, str], ...]
 
 
-def survey(path: Path, settings: BatchSettings) -> Survey:
-    """What the platform would refuse, as far as that can be told without asking it."""
+def survey(source: str, settings: BatchSettings) -> Survey:
+    """What the platform would refuse of an input, as far as that can be told without asking it."""
     lines = bad = largest = 0
     problems: list[tuple[int, str]] = []
-    for place, raw in read_lines(path, note=lambda _: None):
+    for place, raw in read_lines(source, note=lambda _: None):
         lines += 1
         largest = max(largest, len(raw))
         try:
@@ -48,7 +48,7 @@ def survey(path: Path, settings: BatchSettings) -> Survey:
 
 def entries(path: Path, *, bare: bool, note: Callable[[bytes], object]) -> Iterator[Entry]:
     """Each line for the ledger; one that is no line is refused there."""
-    for place, raw in read_lines(path, note=note):
+    for place, raw in read_lines(str(path), note=note):
         try:
             yield Entry(place, parse_line(raw, number=place.number, bare=bare).custom_id)
         except BadLineError as error:

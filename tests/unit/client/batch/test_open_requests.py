@@ -4,7 +4,7 @@ from truss_async.client.batch.open_requests import OpenRequest, OpenRequests
 
 
 def opened(*ages: int) -> tuple[OpenRequests, dict[int, OpenRequest]]:
-    requests, by_age = OpenRequests(), {}
+    requests, by_age = OpenRequests(first_pause_seconds=0.2, longest_pause_seconds=10), {}
     for age in ages:
         by_age[age] = OpenRequest(age, str(age), age, f"r{age}", attempts=1)
         requests.add(by_age[age])
