@@ -10,6 +10,7 @@ from ..contract.harness_calls import (
     ClockAdvance,
     ClockReading,
     DeliveryAttempts,
+    Dispatch,
     Health,
     LogLines,
     NewWebhookSecret,
@@ -97,11 +98,15 @@ class HarnessClient(PlatformClient):
 
     def pause_queue(self) -> QueueState:
         """Let no inference attempt begin; requests are accepted."""
-        return self._call("POST", f"{_QUEUE}/pause", QueueState)
+        return self._dispatch(paused=True)
 
     def resume_queue(self) -> QueueState:
         """Let inference attempts begin again."""
-        return self._call("POST", f"{_QUEUE}/resume", QueueState)
+        return self._dispatch(paused=False)
+
+    def _dispatch(self, *, paused: bool) -> QueueState:
+        content = Dispatch(paused=paused).model_dump_json()
+        return self._call("POST", "/_harness/dispatch", QueueState, content=content)
 
     def read_clock(self) -> datetime:
         """What the harness's clock shows."""

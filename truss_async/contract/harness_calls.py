@@ -153,13 +153,19 @@ class RequestView(Told):
 
 
 class DeploymentQueue(Told):
-    """What waits and runs of a deployment, and whether inference attempts begin."""
+    """What waits and runs of a deployment.
+
+    ``path`` is where it is called, before ``/async_predict`` and the like; ``output_url`` is where its model saves
+    outputs, as far as its config tells.
+    """
 
     deployment_id: str
+    path: str
     model: ModelState
     replicas_ready: int
     queued: int
     in_progress: int
+    output_url: str | None = None
 
 
 class QueueState(Told):
@@ -167,6 +173,14 @@ class QueueState(Told):
 
     is_paused: bool
     deployments: list[DeploymentQueue]
+
+
+class Dispatch(BaseModel):
+    """Whether requests are to wait: they are accepted, and no inference attempt begins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    paused: bool = Field(strict=True)
 
 
 class WebhookSecretInfo(Told):

@@ -18,7 +18,17 @@ from ..contract.webhook_urls import is_loopback
 from ..replicas.host import ReplicaHost
 from ..shortages import raise_file_limit
 from .activity import Activity
-from .api import Api, ApiParts, Browsers, CallLimiters, Deployments, GuardedHttp, ModelCalls, PromptServer
+from .api import (
+    Api,
+    ApiParts,
+    Browsers,
+    CallLimiters,
+    Deployments,
+    GuardedHttp,
+    ModelCalls,
+    PageFront,
+    PromptServer,
+)
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
@@ -41,6 +51,8 @@ from .webhook_targets import webhook_session
 
 if TYPE_CHECKING:
     import socket
+
+    from starlette.types import ASGIApp
 
     from ..clock import Clock
     from ..replicas.logs import ReplicaLogLine
@@ -129,7 +141,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     tasks += [
         _background(parts, asyncio.create_task(each.run())) for each in _source_watches(given, deployments)
     ]
-    tasks.append(_serve_http(parts, api, listening))
+    tasks.append(_serve_http(parts, _with_page(api, settings), listening))
     if chains is not None:
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
     if isinstance(clock, ManualClock):
@@ -274,10 +286,20 @@ def _make_api(
     )
 
 
+def _with_page(api: Api, settings: HarnessSettings) -> ASGIApp:
+    if not settings.page:
+        return api
+    return PageFront(api, settings, Browsers(_own_names(settings)))
+
+
 def _browsers(settings: HarnessSettings) -> Browsers | None:
-    if settings.api_key is not None:
-        return None  # which no page knows
-    return Browsers(OwnNames(settings.allow_hosts, bound=settings.host))
+    own = _own_names(settings)
+    return None if own is None else Browsers(own)
+
+
+def _own_names(settings: HarnessSettings) -> OwnNames | None:
+    """By which calls may come; None: by any, for there is a key, which no page of a stranger knows."""
+    return None if settings.api_key is not None else OwnNames(settings.allow_hosts, bound=settings.host)
 
 
 def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:
@@ -296,7 +318,7 @@ def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:
     return end
 
 
-def _serve_http(parts: AsyncExitStack, api: Api, listening: socket.socket) -> asyncio.Task[None]:
+def _serve_http(parts: AsyncExitStack, api: ASGIApp, listening: socket.socket) -> asyncio.Task[None]:
     config = uvicorn.Config(
         api,
         http=GuardedHttp,

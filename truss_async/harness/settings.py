@@ -155,6 +155,11 @@ class HarnessSettings(DeploymentSettings):
         description="Requests queued or in progress at once, instead of what --limits says.",
     )
 
+    page: bool = Field(
+        default=True, description="Serve pages for people at /_harness/, where a browser that opens / is led."
+    )
+    page_readonly: bool = Field(default=False, description="Let nothing be changed on the pages.")
+
     @property
     def guards_webhooks(self) -> bool:
         """Whether webhooks go to public addresses alone: others than who owns this machine may call."""

@@ -8,6 +8,7 @@ from .deployments import Deployments, served_by
 from .guarded_http import GuardedHttp
 from .inside_calls import call_api
 from .own_calls import MAX_DELIVERIES
+from .page_front import PageFront
 from .prompt_server import PromptServer
 from .rate_limits import CallLimiters
 
@@ -20,6 +21,7 @@ __all__ = [
     "Deployments",
     "GuardedHttp",
     "ModelCalls",
+    "PageFront",
     "PromptServer",
     "call_api",
     "served_by",

@@ -17,10 +17,10 @@ _SHOWN_CHARACTERS: Final = 100
 class Browsers:
     """Refuses what a page could have sent by a name of its own that leads here, or across origins.
 
-    ``own`` are the hosts that calls may come by; of those that were allowed by name, pages may be, too.
+    ``own`` are the hosts that calls may come by, None: any; of those that were allowed by name, pages may be, too.
     """
 
-    def __init__(self, own: OwnNames) -> None:
+    def __init__(self, own: OwnNames | None) -> None:
         self._own = own
 
     def check(self, method: str, headers: Iterable[tuple[bytes, bytes]], *, is_own: bool) -> None:
@@ -47,16 +47,19 @@ class Browsers:
             raise _refused("come from a page of", b"another site")
 
     def _may_lead_here(self, host: str, *, is_own: bool) -> bool:
-        return self._own.include(host) or (not is_own and named_by_host(host)[0] is not None)
+        return self._includes(host) or (not is_own and named_by_host(host)[0] is not None)
 
     def _is_of_here(self, origin: str, host: str) -> bool:
         """Whether it is a page of this machine's, of an allowed host, or of the harness by the host that the call came by."""
         at = origin.partition("://")[2]
         if not at:
             return False
-        if is_loopback(host_of(at) or "") or self._own.allow(at):
+        if is_loopback(host_of(at) or "") or (self._own is not None and self._own.allow(at)):
             return True
-        return at.lower() == host.lower() and self._own.include(host)
+        return at.lower() == host.lower() and self._includes(host)
+
+    def _includes(self, host: str) -> bool:
+        return self._own is None or self._own.include(host)
 
 
 def _refused(what: str, whose: bytes) -> CallRefusedError:

@@ -25,6 +25,12 @@ def served_by(deployment: Deployment) -> Served:
     return Served(Kind.CHAIN, settings.chain_id)
 
 
+def path_of(deployment: Deployment) -> str:
+    """Where it is called, by its id, before ``/async_predict`` and the like."""
+    served = served_by(deployment)
+    return f"/{served.kind.value}/{served.name}/deployment/{deployment.id}"
+
+
 class Deployments:
     """All that a harness serves."""
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...contract import RequestStatus
-from ...contract.harness_calls import DeploymentQueue, LogLines, QueueState, RequestList, RequestView
+from ...contract.harness_calls import (
+    DeploymentQueue,
+    Dispatch,
+    LogLines,
+    QueueState,
+    RequestList,
+    RequestView,
+)
 from ...contract.moments import moment
 from ..inspection import (
     DEFAULT_LISTED,
@@ -18,6 +25,8 @@ from ..inspection import (
     view_of,
 )
 from .async_calls import at_time_of_day, known
+from .bodies import parse, read_body
+from .deployments import path_of
 from .own_calls import deliveries_of, record_of
 from .refusals import bad_request
 
@@ -77,27 +86,26 @@ async def queue(parts: ApiParts, _: IncomingCall) -> QueueState:
         states.append(
             DeploymentQueue(
                 deployment_id=each.id,
+                path=path_of(each),
                 model=health.model,
                 replicas_ready=health.replicas_ready,
                 queued=counts.queued,
                 in_progress=counts.in_progress,
+                output_url=each.output_url,
             )
         )
     is_paused = all(each.dispatcher.is_paused for each in parts.deployments)
     return QueueState(is_paused=is_paused, deployments=states)
 
 
-async def pause(parts: ApiParts, call: IncomingCall) -> QueueState:
-    """Accept requests, and begin no inference attempt until the queue is resumed."""
+async def dispatch(parts: ApiParts, call: IncomingCall) -> QueueState:
+    """Let requests wait, accepted and not begun, or let them go on."""
+    asked = parse(Dispatch, await read_body(call.request, limit=call.operation.max_body_bytes))
     for each in parts.deployments:
-        each.dispatcher.pause()
-    return await queue(parts, call)
-
-
-async def resume(parts: ApiParts, call: IncomingCall) -> QueueState:
-    """Begin inference attempts again."""
-    for each in parts.deployments:
-        each.dispatcher.resume()
+        if asked.paused:
+            each.dispatcher.pause()
+        else:
+            each.dispatcher.resume()
     return await queue(parts, call)
 
 

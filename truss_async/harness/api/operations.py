@@ -15,6 +15,7 @@ from ...contract.harness_calls import (
     ClockAdvance,
     ClockReading,
     DeliveryAttempts,
+    Dispatch,
     Health,
     LogLines,
     NewWebhookSecret,
@@ -82,8 +83,9 @@ _OWN = (
         query={"request_id": _TEXT, "limit": _LIMIT, "after": _AFTER},
     ),
     Operation("GET", "/_harness/queue", inspection_calls.queue, QueueState),
-    Operation("POST", "/_harness/queue/pause", inspection_calls.pause, QueueState),
-    Operation("POST", "/_harness/queue/resume", inspection_calls.resume, QueueState),
+    Operation(
+        "POST", "/_harness/dispatch", inspection_calls.dispatch, QueueState, body=Dispatch, max_body_bytes=MAX_OWN_BODY_BYTES
+    ),
     Operation("GET", "/_harness/requests/{request_id}", own_calls.request_record, RequestRecord, refusals=(404,)),
     Operation(
         "GET", "/_harness/deliveries", own_calls.deliveries, DeliveryAttempts,

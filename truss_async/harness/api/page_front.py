@@ -1,0 +1,81 @@
+"""In front of the API: what browsers ask for goes to the pages, which are made when the first one is asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import RedirectResponse
+
+from ...contract.webhook_urls import is_loopback
+from .inside_calls import call_api
+from .refusals import CallRefusedError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from ...page import PageSettings
+    from ..settings import HarnessSettings
+    from .browsers import Browsers
+
+HOME: Final = "/_harness/"
+_BELOW: Final = "/_harness/page/"
+_LED_THERE: Final = ("/", "/_harness")
+
+
+class PageFront:
+    """Answers for the pages by name and origin, whether there is a key or not; all else is the API's."""
+
+    def __init__(self, api: ASGIApp, settings: HarnessSettings, browsers: Browsers) -> None:
+        self._api = api
+        self._settings = settings
+        self._browsers = browsers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == HOME or path.startswith(_BELOW):
+            await self._guarded(self._page)(scope, receive, send)
+        elif path in _LED_THERE and scope["method"] in ("GET", "HEAD") and _is_browser(scope):
+            await self._guarded(RedirectResponse(HOME, status_code=302))(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+    @cached_property
+    def _page(self) -> ASGIApp:
+        from ...page import make_page  # templates, which a harness that nobody looks at does not need
+
+        return make_page(self._ask, page_settings(self._settings))
+
+    def _guarded(self, answer: ASGIApp) -> ASGIApp:
+        async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+            allowed = answer
+            try:
+                self._browsers.check(scope["method"], scope["headers"], is_own=True)
+            except CallRefusedError as refusal:
+                allowed = refusal.response()
+            await allowed(scope, receive, send)
+
+        return checked
+
+    async def _ask(self, method: str, path: str, body: Any = None, *, query: str = "") -> Any:
+        return await call_api(self._api, method, path, body, api_key=self._settings.api_key, query=query)
+
+
+def page_settings(settings: HarnessSettings) -> PageSettings:
+    """What the pages are told: who may be a stranger may look, and change nothing."""
+    from ...page import PageSettings
+
+    read_only = None
+    if settings.page_readonly:
+        read_only = "the harness was started with --page-readonly"
+    elif settings.api_key is None and not is_loopback(settings.host):
+        read_only = f"{settings.host} can be reached by others, and there is no --api-key"
+    return PageSettings(
+        api_key=settings.api_key,
+        read_only=read_only,
+        is_virtual=settings.virtual_clock,
+    )
+
+
+def _is_browser(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])

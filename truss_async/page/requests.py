@@ -1,0 +1,82 @@
+"""The list of requests, and one request as a whole; what can be done with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from ..contract.statuses import RequestStatus
+from .commands import commands_for
+from .site import PAGES, Form, Site, acting, given, showing
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+PATH: Final = f"{PAGES}/requests"
+ROWS: Final = 100
+FILTERS: Final[tuple[str, ...]] = ("status", "deployment", "since")
+AGES: Final = (("", "any age"), ("5m", "last 5 minutes"), ("1h", "last hour"), ("1d", "last day"))
+
+
+def routes(site: Site) -> list[Route]:
+    """The pages, and their actions."""
+    return [
+        showing(site, PATH, listed),
+        acting(site, f"{PATH}/cancel", cancel),
+        showing(site, f"{PATH}/{{request_id}}", one),
+    ]
+
+
+async def listed(site: Site, request: Request) -> Response:
+    """A page of the list; the filter and the place in it are the URL's."""
+    asked = given(request.query_params.multi_items())
+    if wanted := asked.get("id"):
+        view = await site.calls.view(wanted)
+        return site.go(request, f"{PATH}/{view.request.request_id}")
+    chosen = {name: asked[name] for name in FILTERS if name in asked}
+    place = {"after": asked["after"]} if "after" in asked else {}
+    found = await site.calls.requests({**chosen, **place, "limit": str(ROWS)})
+    return await site.page(
+        request,
+        "requests.html",
+        section="requests",
+        title="Requests",
+        found=found,
+        chosen={name: chosen.get(name, "") for name in FILTERS},
+        is_filtered=bool(chosen),
+        is_first="after" not in asked,
+        older=_url({**chosen, "after": found.next}) if found.next else None,
+        newest=_url(chosen),
+        statuses=[(each.value, _url({**chosen, "status": each.value})) for each in RequestStatus],
+        any_status=_url({name: value for name, value in chosen.items() if name != "status"}),
+        ages=AGES,
+        total=sum(found.counts.values()),
+    )
+
+
+async def one(site: Site, request: Request) -> Response:
+    """All that is known of a request."""
+    view = await site.calls.view(request.path_params["request_id"])
+    paths = {each.deployment_id: each.path for each in (await site.calls.queue()).deployments}
+    path = paths.get(view.request.deployment_id or "")
+    return await site.page(
+        request,
+        "request.html",
+        section="requests",
+        title=f"Request {view.request.request_id[:8]}",
+        view=view,
+        request_facts=view.request,
+        commands=commands_for(view, base=str(request.base_url).rstrip("/"), path=path),
+    )
+
+
+async def cancel(site: Site, request: Request, form: Form) -> Response:
+    """Withdraw a queued request."""
+    answer = await site.calls.cancel(form.get("request_id", ""))
+    return site.back(request, form, answer.message)
+
+
+def _url(asked: dict[str, str]) -> str:
+    return f"{PATH}?{urlencode(asked)}" if asked else PATH

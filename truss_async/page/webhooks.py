@@ -1,0 +1,104 @@
+"""Deliveries, how each endpoint answers, and the secrets that webhooks are signed with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from .site import PAGES, Form, Site, acting, showing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from ..contract.harness_calls import DeliveryAttemptRecord
+
+PATH: Final = f"{PAGES}/webhooks"
+SHOWN_DELIVERIES: Final = 100
+JUDGED_DELIVERIES: Final = 1000
+
+
+@dataclass
+class EndpointHealth:
+    """How an endpoint answered lately. ``last`` is its latest attempt."""
+
+    url: str
+    last: DeliveryAttemptRecord
+    attempts: int = 0
+    good: int = 0
+    total_ms: float = 0.0
+
+    @property
+    def mean_ms(self) -> float:
+        """How long an attempt took, on average."""
+        return self.total_ms / self.attempts
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it took the latest one."""
+        return is_good(self.last)
+
+
+def routes(site: Site) -> list[Route]:
+    """The page, and its actions."""
+    return [
+        showing(site, PATH, webhooks),
+        acting(site, f"{PATH}/secrets/create", create_secret),
+        acting(site, f"{PATH}/secrets/rotate", rotate_secret),
+        acting(site, f"{PATH}/secrets/remove", remove_secret),
+    ]
+
+
+def is_good(sent: DeliveryAttemptRecord) -> bool:
+    """Whether the endpoint took it."""
+    return sent.status_code is not None and 200 <= sent.status_code < 300
+
+
+def endpoints_of(deliveries: Iterable[DeliveryAttemptRecord]) -> list[EndpointHealth]:
+    """Each endpoint of those attempts, which are newest first; the ones that fail come first."""
+    found: dict[str, EndpointHealth] = {}
+    for sent in deliveries:
+        health = found.setdefault(sent.webhook_endpoint, EndpointHealth(sent.webhook_endpoint, sent))
+        health.attempts += 1
+        health.good += is_good(sent)
+        health.total_ms += sent.latency_ms
+    return sorted(found.values(), key=lambda each: (each.is_well, each.url))
+
+
+async def webhooks(site: Site, request: Request) -> Response:
+    """The page."""
+    return await _page(site, request)
+
+
+async def create_secret(site: Site, request: Request, form: Form) -> Response:
+    """Show a new secret, this once."""
+    return await _page(site, request, created=(await site.calls.create_secret()).secret)
+
+
+async def rotate_secret(site: Site, request: Request, form: Form) -> Response:
+    """Show what takes the place of a secret, this once."""
+    made = await site.calls.rotate_secret(form.get("id", ""))
+    return await _page(site, request, created=made.secret)
+
+
+async def remove_secret(site: Site, request: Request, form: Form) -> Response:
+    """End a secret."""
+    await site.calls.remove_secret(form.get("id", ""))
+    return site.back(request, form, "The secret signs nothing any more.")
+
+
+async def _page(site: Site, request: Request, *, created: str | None = None) -> Response:
+    deliveries = (await site.calls.deliveries(limit=JUDGED_DELIVERIES)).deliveries
+    return await site.page(
+        request,
+        "webhooks.html",
+        section="webhooks",
+        title="Webhooks",
+        deliveries=deliveries[:SHOWN_DELIVERIES],
+        endpoints=endpoints_of(deliveries),
+        secrets=(await site.calls.secrets()).secrets,
+        created=created,
+    )
