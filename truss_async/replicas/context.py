@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 from collections import deque
@@ -19,6 +20,7 @@ from .inherited import inherited_environment
 from .subprocesses import run
 
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
+_IMPORT_OF_PLUGIN: Final = re.compile(rb"^[ \t]*(?:import|from)[ \t]+truss_async\b", re.MULTILINE)
 _LOCAL_SOURCES: Final = ("truss_chains", "truss")
 
 
@@ -46,6 +48,12 @@ class BuildContext:
     @property
     def has_own_plugin(self) -> bool:
         return self.packages_dir is not None and (self.packages_dir / "truss_async").is_dir()
+
+    @property
+    def imports_plugin(self) -> bool:
+        """Whether a module of the model's does; what lies in its data and packages is not looked at."""
+        modules = (self.app_dir / "model").rglob("*.py")
+        return any(_IMPORT_OF_PLUGIN.search(each.read_bytes()) for each in modules if each.is_file())
 
 
 async def build_context(truss_dir: Path, *, into: Path) -> BuildContext:

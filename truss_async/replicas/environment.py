@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import platformdirs
 
 from ..errors import HarnessError
+from ..shipping.dependencies import DISTRIBUTION
 from .installers import find_uv
 from .interpreter import find_python, probe
 from .interpreter_search import SEARCHED, VERSION, find_version
@@ -40,6 +41,12 @@ class Environment:
     adds_plugin: bool
 
 
+_UNNAMED_PLUGIN: Final = (
+    "the model imports truss_async, which is not among the requirements in config.yaml: it is added here, and would be missing "
+    f"in the image; add {DISTRIBUTION} to requirements, and let truss-async package put it there"
+)
+
+
 @dataclass(frozen=True)
 class EnvironmentChoice:
     """What there is to choose from, and who is told about it: a remark is for a person, progress for whoever watches."""
@@ -56,6 +63,9 @@ class EnvironmentChoice:
         interpreter = await self._find()
         self._remark_on_python(interpreter)
         needs = self._needs(interpreter.markers)
+        if not needs.plugin and not self.context.has_own_plugin and self.context.imports_plugin:
+            self.remark(_UNNAMED_PLUGIN)
+            needs = needs.with_plugin(interpreter.markers)
         if self._is_path:
             return self._as_it_is(interpreter, needs, remedy="leave out --python")
         is_current = interpreter.python == Path(sys.executable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -69,6 +69,11 @@ class Needs:
     def plugin(self) -> bool:
         """Whether the truss asks for this package."""
         return self.own.plugin or self.file.plugin
+
+    def with_plugin(self, markers: Mapping[str, str]) -> Needs:
+        """The same, as if the truss asked for this package, too."""
+        own = Lines([*self.own.packages, *own_dependencies((), markers)], self.own.opaque, plugin=True)
+        return replace(self, own=own)
 
     def steps(self, *, loosely: bool = False, build_all: bool = False) -> tuple[InstallStep, ...]:
         """The installs of the image, in its order: a later one may change what an earlier one chose.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,10 @@ from truss_async.replicas.context import BuildContext
 from truss_async.replicas.environment import Environment, EnvironmentChoice
 from truss_async.replicas.host import ReplicaHost
 from truss_async.replicas.settings import DeploymentSettings
+from truss_async.replicas.venv_cache import VenvCache
+
+if TYPE_CHECKING:
+    from truss_async.replicas.requirements import Needs
 
 HERE = ".".join(map(str, sys.version_info[:2]))
 ABSENT = "not-in-any-environment"
@@ -72,6 +76,34 @@ CURRENT = Environment(Path(sys.executable), isolated=False, adds_plugin=False)
 def test_the_current_environment_is_used_when_it_meets_the_image(choosing: Choosing) -> None:
     assert choosing.choose(own=("truss-async",), image=("pyyaml>=5",), constraints="pyyaml>=5\n") == CURRENT
     assert choosing.remarks == []
+
+
+def test_a_model_that_imports_the_plugin_gets_it_though_no_requirement_names_it_and_that_is_told(
+    choosing: Choosing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (choosing.app_dir / "model").mkdir()
+    model = choosing.app_dir / "model" / "model.py"
+    model.write_text("# import truss_async\nimport truss_async_other\n")
+    assert choosing.choose() == CURRENT
+    assert choosing.remarks == []
+    model.write_text("import json\n\ndef predict():\n    from truss_async import save_output\n")
+    assert choosing.choose() == CURRENT
+    (remark,) = choosing.remarks
+    assert "the model imports truss_async, which is not among the requirements" in remark
+    assert "add truss-async to requirements" in remark
+    choosing.remarks.clear()
+    assert choosing.choose(own=("truss-async",)) == CURRENT
+    assert choosing.remarks == []
+
+    asked: list[Needs] = []
+
+    async def ensure(_cache: VenvCache, needs: Needs, *, base: object) -> Path:
+        asked.append(needs)
+        return Path("made")
+
+    monkeypatch.setattr(VenvCache, "ensure", ensure)
+    assert choosing.choose(image=(ABSENT,)) == Environment(Path("made"), isolated=True, adds_plugin=True)
+    assert "pydantic" in {each.name for each in asked[0].asked_for}
 
 
 @pytest.mark.parametrize("lacking", [{"image": (ABSENT,)}, {"constraints": "pyyaml<1\n"}])
