@@ -9,12 +9,15 @@ from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
     ClockAdvance,
     ClockReading,
+    DeliveryAttemptRecord,
     DeliveryAttempts,
     Dispatch,
     Health,
+    KeptResults,
     LogLines,
     NewWebhookSecret,
     QueueState,
+    RedeliveryTarget,
     RemovedWebhookSecret,
     RequestList,
     RequestRecord,
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..contract.faults import FaultRule
-    from ..contract.harness_calls import DeliveryAttemptRecord, WebhookSecretInfo
+    from ..contract.harness_calls import KeptResult, WebhookSecretInfo
 
 
 _CLOCK = "/_harness/clock"
@@ -121,6 +124,23 @@ class HarnessClient(PlatformClient):
         """Every delivery attempt of a request, in their order."""
         path = f"/_harness/deliveries?request_id={_quoted(request_id)}"
         return self._call("GET", path, DeliveryAttempts).deliveries
+
+    def kept_results(
+        self, *, failed: bool = False, since: str | None = None, limit: int | None = None
+    ) -> list[KeptResult]:
+        """Results that ``serve --keep-results`` keeps, the latest first; ``failed``: those that could not be delivered."""
+        asked = {"delivery": "failed" if failed else None, "since": since, "limit": limit}
+        return self._call("GET", f"/_harness/kept_results{_query(asked)}", KeptResults).results
+
+    def redeliver(self, request_id: str, *, to: str | None = None) -> DeliveryAttemptRecord:
+        """Have a kept result sent again, once, to its webhook endpoint or to another URL; what came of it.
+
+        Raises:
+            ApiError: its result is not kept (404), or it cannot be sent there (400).
+        """
+        content = RedeliveryTarget(webhook_endpoint=to).model_dump_json()
+        path = f"/_harness/requests/{_quoted(request_id)}/redeliver"
+        return self._call("POST", path, DeliveryAttemptRecord, content=content)
 
     def webhook_secrets(self) -> list[WebhookSecretInfo]:
         """The active webhook secrets, masked, newest first."""

@@ -81,6 +81,33 @@ class DeliveryAttemptRecord(Told):
     signature: SignatureVerdict | None = None
 
 
+class RedeliveryTarget(BaseModel):
+    """Where a kept result is sent again; None: to the webhook endpoint of its request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    webhook_endpoint: str | None = None
+
+
+class KeptResult(Told):
+    """A result that can be sent again until ``erase_at``. ``size_bytes`` is the output's, None when the request failed."""
+
+    request_id: str
+    deployment_id: str
+    webhook_endpoint: str | None
+    webhook_status: WebhookStatus
+    over_at: datetime
+    erase_at: datetime
+    size_bytes: int | None
+    errors: list[ErrorDetail] = Field(default_factory=list)
+
+
+class KeptResults(Told):
+    """Results that are kept, the latest first."""
+
+    results: list[KeptResult]
+
+
 class DeliveryAttempts(Told):
     """Those of one request in their order, or the latest ones of all requests, newest first."""
 

@@ -39,6 +39,7 @@ from .housekeeping import Housekeeping
 from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
 from .output_urls import with_local_outputs
+from .redelivery import Redelivery
 from .request_queue import SqliteRequestQueue
 from .running import BACKLOG, address
 from .scratch_folders import scratch_folder
@@ -51,6 +52,7 @@ from .webhook_targets import webhook_session
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -120,7 +122,12 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         adopt=settings.adopt,
         report=given.report,
     )
-    housekeeping = Housekeeping(queue=shared.queue, activity=shared.activity, report=given.report)
+    housekeeping = Housekeeping(
+        queue=shared.queue,
+        activity=shared.activity,
+        report=given.report,
+        keep_results=settings.keep_results,
+    )
     deployments = [
         Deployment(each, shared, prefix=f"{each.deployment_id}-" if settings.deployments else "")
         for each in settings.all_deployments
@@ -165,18 +172,7 @@ async def _make_shared(
     parts: AsyncExitStack, given: Given, *, state: StateFolder, secrets: WebhookSecrets
 ) -> Shared:
     settings, clock, faults, report = given.settings, given.clock, given.faults, given.report
-    queue: RequestQueue = SqliteRequestQueue(
-        state.queue_file,
-        now=clock.now(),
-        is_synced=settings.durability == "full",
-        is_kept=settings.state_dir is not None,
-        report=report,
-        on_over=None if settings.quiet else given.log.request_over,
-    )
-    parts.push_async_callback(queue.close)
-    _background(parts, asyncio.create_task(queue.check(), name="Check of the queue"))
-    if given.journal is not None:
-        queue = JournalingQueue(queue, given.journal, now=clock.now)
+    queue = _open_queue(parts, given, state.queue_file)
     files = raise_file_limit()
     activity, metrics = Activity(clock), Metrics(settings.all_deployments)
     gates = StoreGates(
@@ -221,6 +217,22 @@ async def _make_shared(
         host=host,
         report=report,
     )
+
+
+def _open_queue(parts: AsyncExitStack, given: Given, file: Path) -> RequestQueue:
+    settings, clock = given.settings, given.clock
+    queue = SqliteRequestQueue(
+        file,
+        now=clock.now(),
+        is_synced=settings.durability == "full",
+        is_kept=settings.state_dir is not None,
+        keep_results=settings.keep_results,
+        report=given.report,
+        on_over=None if settings.quiet else given.log.request_over,
+    )
+    parts.push_async_callback(queue.close)
+    _background(parts, asyncio.create_task(queue.check(), name="Check of the queue"))
+    return queue if given.journal is None else JournalingQueue(queue, given.journal, now=clock.now)
 
 
 def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[SourceWatch]:
@@ -281,6 +293,12 @@ def _make_api(
             guards_webhooks=given.settings.guards_webhooks,
             report=given.report,
             lines=given.lines,
+            redelivery=Redelivery(
+                queue=shared.queue,
+                delivery=shared.delivery,
+                activity=shared.activity,
+                is_guarded=given.settings.guards_webhooks,
+            ),
             on_call=None if given.settings.quiet else given.log.call,
         )
     )

@@ -188,9 +188,18 @@ class Delivery:
         if due is not None:
             await self._deliver(due)
 
-    async def _deliver(self, due: DueDelivery) -> None:
+    async def attempt(self, due: DueDelivery) -> DeliveryAttempt:
+        """One POST, newly signed and dated; a fault may strike it. Nothing of it is recorded, and none follows.
+
+        Raises:
+            UnsendableError: it can never be sent there.
+        """
         attempt = await (self._faulty.attempt(due, self._post) if self._faulty.is_armed else self._post(due))
         self._metrics.of(due.deployment_id).delivery_attempted(took_seconds=attempt.latency_ms / 1000)
+        return attempt
+
+    async def _deliver(self, due: DueDelivery) -> None:
+        attempt = await self.attempt(due)
         await until_stored(
             lambda: self._record(due, attempt), pause=self._activity.sleep, report=self._report
         )

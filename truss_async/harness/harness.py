@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
@@ -175,6 +176,15 @@ class Harness:
         """The latest delivery attempts, in the order in which they were made."""
         answer = self._ask("GET", "/_harness/deliveries", query=f"limit={MAX_DELIVERIES}")
         return tuple(reversed(DeliveryAttempts(**answer).deliveries))
+
+    def redeliver(self, request_id: str, *, to: str | None = None) -> DeliveryAttemptRecord:
+        """Send a result again that ``keep_results`` keeps: once, to its webhook endpoint or to another URL.
+
+        Raises:
+            ApiError: it is not kept, or cannot be sent there.
+        """
+        path = f"/_harness/requests/{quote(request_id, safe='')}/redeliver"
+        return DeliveryAttemptRecord(**self._ask("POST", path, {"webhook_endpoint": to}))
 
     def pause(self) -> None:
         """Accept requests, and begin no inference attempt, until ``resume``; what runs, runs on."""

@@ -1,4 +1,4 @@
-"""What falls due by itself: requests expire, and are forgotten."""
+"""What falls due by itself: requests expire, and are forgotten; results that were kept are erased."""
 
 from __future__ import annotations
 
@@ -21,12 +21,24 @@ NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Housekeeping:
-    """Expires what was not started in time; drops the status of what has been over for an hour."""
+    """Expires what was not started in time; drops the status of what has been over for an hour.
 
-    def __init__(self, *, queue: RequestQueue, activity: Activity, report: Callable[[str], None]) -> None:
+    Results that are kept after that are erased at their time; ``keep_results`` is how long new ones are kept, if at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: RequestQueue,
+        activity: Activity,
+        report: Callable[[str], None],
+        keep_results: timedelta | None = None,
+    ) -> None:
         self._queue = queue
         self._activity = activity
         self._report = report
+        # Nothing that is over after now is forgotten, or erased, before this.
+        self._rest = STATUS_KEPT if keep_results is None else min(STATUS_KEPT, keep_results)
         self._awake = asyncio.Event()
         self._next = NEVER
 
@@ -58,11 +70,10 @@ class Housekeeping:
         now = self._activity.now()
         await self._in_slices(lambda limit: self._expire(now, limit))
         await self._in_slices(lambda limit: self._queue.forget(over_before=now - STATUS_KEPT, limit=limit))
+        await self._in_slices(lambda limit: self._queue.erase_kept(now=now, limit=limit))
         expiry, over = await self._queue.next_expiry(), await self._queue.next_over()
-        # Nothing that is over after now is forgotten before this.
-        moments = [now + STATUS_KEPT]
-        if expiry is not None:
-            moments.append(expiry)
+        erasure = await self._queue.next_erasure()
+        moments = [now + self._rest, *(each for each in (expiry, erasure) if each is not None)]
         if over is not None:
             moments.append(over + STATUS_KEPT)
         return min(moments)

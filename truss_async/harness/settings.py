@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from ..contract import limits
 from ..contract.faults import FaultRule
+from ..contract.moments import duration
 from ..contract.own_names import allowed_name
 from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
@@ -62,6 +64,9 @@ def _pasted(read: Callable[[str], str]) -> AfterValidator:
 
 
 ApiKey = Annotated[str, _pasted(as_api_key)]
+Duration = Annotated[
+    timedelta, BeforeValidator(lambda value: duration(value) if isinstance(value, str) else value)
+]
 Secret = Annotated[str, Field(min_length=1), _pasted(partial(as_meant, what="a webhook secret"))]
 
 
@@ -86,6 +91,12 @@ class HarnessSettings(DeploymentSettings):
     durability: Durability = Field(
         default="process",
         description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",
+    )
+    keep_results: Duration | None = Field(
+        default=None,
+        gt=timedelta(0),
+        le=timedelta(days=366),
+        description="Keep each result so long (30m, 1h) after its request is over, for `redeliver`. [default: erased at delivery]",
     )
     virtual_clock: bool = Field(
         default=False, description="Let time stand still until POST /_harness/clock moves it."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..faults import Faults
     from ..inspection import AnsweredCall, LineKeeper
     from ..metrics import Metrics
+    from ..redelivery import Redelivery
     from ..request_queue import RequestQueue
     from ..webhook_secrets import WebhookSecrets
     from .asking import ModelCalls
@@ -58,6 +59,7 @@ class ApiParts:
     guards_webhooks: bool
     report: Callable[[str], None]
     lines: LineKeeper
+    redelivery: Redelivery
     on_call: Callable[[AnsweredCall], None] | None
 
 

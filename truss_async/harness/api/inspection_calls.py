@@ -46,7 +46,7 @@ async def requests(parts: ApiParts, call: IncomingCall) -> RequestList:
     wanted = Wanted(
         status=_status(asked),
         deployment_id=asked.query_params.get("deployment"),
-        since=_since(asked, now=parts.clock.time_of_day(parts.clock.now())),
+        since=asked_since(asked, now=parts.clock.time_of_day(parts.clock.now())),
         limit=_number(asked, "limit", most=MAX_LISTED) or DEFAULT_LISTED,
         after=_number(asked, "after"),
     )
@@ -131,7 +131,12 @@ def _status(asked: Request) -> RequestStatus | None:
         raise bad_request(f"status: give one of {', '.join(each.value for each in RequestStatus)}") from None
 
 
-def _since(asked: Request, *, now: datetime) -> datetime | None:
+def asked_since(asked: Request, *, now: datetime) -> datetime | None:
+    """Since when a list is to be, as people call the moment.
+
+    Raises:
+        CallRefusedError: 400, that is no moment.
+    """
     text = asked.query_params.get("since")
     if text is None:
         return None

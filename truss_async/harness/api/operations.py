@@ -14,12 +14,15 @@ from ...contract.faults import FaultRule, SetFault, SetFaults
 from ...contract.harness_calls import (
     ClockAdvance,
     ClockReading,
+    DeliveryAttemptRecord,
     DeliveryAttempts,
     Dispatch,
     Health,
+    KeptResults,
     LogLines,
     NewWebhookSecret,
     QueueState,
+    RedeliveryTarget,
     RemovedWebhookSecret,
     RequestList,
     RequestRecord,
@@ -27,7 +30,7 @@ from ...contract.harness_calls import (
     WebhookSecretList,
 )
 from ...contract.statuses import QueueStatus, RequestStatus
-from . import async_calls, inspection_calls, own_calls, sync_calls
+from . import async_calls, inspection_calls, own_calls, redelivery_calls, sync_calls
 from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import CHAINLET, TARGETS, Kind
 
@@ -39,6 +42,7 @@ _OBJECT: Schema = {"type": "object"}
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": own_calls.MAX_DELIVERIES}
 _AFTER: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 _STATUS: Schema = {"type": "string", "enum": [each.value for each in RequestStatus]}
+_FAILED: Schema = {"type": "string", "enum": [redelivery_calls.FAILED]}
 MAX_OWN_BODY_BYTES = 1_000_000
 _MODEL_FAILS = (404, 429, 502, 503, 504, 529)
 
@@ -90,6 +94,14 @@ _OWN = (
     Operation(
         "GET", "/_harness/deliveries", own_calls.deliveries, DeliveryAttempts,
         query={"request_id": _TEXT, "limit": _LIMIT}, refusals=(400, 404),
+    ),
+    Operation(
+        "GET", "/_harness/kept_results", redelivery_calls.kept_results, KeptResults, refusals=(400,),
+        query={"delivery": _FAILED, "since": _TEXT, "limit": _LIMIT},
+    ),
+    Operation(
+        "POST", "/_harness/requests/{request_id}/redeliver", redelivery_calls.redeliver, DeliveryAttemptRecord,
+        body=RedeliveryTarget, refusals=(404,), max_body_bytes=MAX_OWN_BODY_BYTES,
     ),
     Operation("GET", "/_harness/clock", own_calls.clock, ClockReading),
     Operation(

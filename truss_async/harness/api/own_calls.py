@@ -73,7 +73,7 @@ async def deliveries(parts: ApiParts, call: IncomingCall) -> DeliveryAttempts:
     if request_id is not None:
         await known(parts, request_id)
         return DeliveryAttempts(deliveries=await deliveries_of(parts, request_id))
-    recorded = await parts.queue.latest_deliveries(limit=_limit(call.request))
+    recorded = await parts.queue.latest_deliveries(limit=asked_limit(call.request))
     return DeliveryAttempts(deliveries=_told(parts, recorded))
 
 
@@ -173,7 +173,12 @@ async def remove_fault(parts: ApiParts, call: IncomingCall) -> SetFault:
         raise unknown(f"there is no fault {fault_id}; GET /_harness/faults lists them") from None
 
 
-def _limit(request: Request) -> int:
+def asked_limit(request: Request) -> int:
+    """How many a list is to have.
+
+    Raises:
+        CallRefusedError: 400, that is no number, or too large a one.
+    """
     text = request.query_params.get("limit", str(DEFAULT_DELIVERIES))
     if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_DELIVERIES:
         return int(text[:9])
@@ -181,10 +186,11 @@ def _limit(request: Request) -> int:
 
 
 def _told(parts: ApiParts, recorded: list[RecordedDelivery]) -> list[DeliveryAttemptRecord]:
-    return [at_time_of_day(_delivery(item), clock=parts.clock) for item in recorded]
+    return [at_time_of_day(delivery_of(item), clock=parts.clock) for item in recorded]
 
 
-def _delivery(recorded: RecordedDelivery) -> DeliveryAttemptRecord:
+def delivery_of(recorded: RecordedDelivery) -> DeliveryAttemptRecord:
+    """A delivery attempt as it is told, in the time of the harness's clock."""
     return DeliveryAttemptRecord(
         request_id=recorded.request_id,
         attempt=recorded.number,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -48,10 +49,36 @@ def erase_inputs(connection: sqlite3.Connection, rows: Rows) -> list[str]:
     return [row["request_id"] for row in sorted(rows, key=itemgetter("seq"))]
 
 
+def keep_and_erase_outputs(*, keep: timedelta | None) -> Callable[[sqlite3.Connection, Rows], None]:
+    """Erase the outputs of requests that are over; keep them elsewhere for so long before, if there is a time."""
+
+    def then(connection: sqlite3.Connection, rows: Rows) -> None:
+        for row in rows:
+            if keep is not None:
+                keep_result(connection, row, data=None, keep=keep)
+            connection.execute(_SQL["erase_output"], {"seq": row["seq"]})
+
+    return then
+
+
+def keep_result(
+    connection: sqlite3.Connection, row: sqlite3.Row, *, data: bytes | None, keep: timedelta
+) -> None:
+    """Keep the result of a request that is over for so long; ``data`` is its output, if that was never written."""
+    values = {"seq": row["seq"], "data": data, "keep_micros": keep // timedelta(microseconds=1)}
+    connection.execute(_SQL["keep_result"], values)
+
+
 def record_attempt(
-    attempt: DeliveryAttempt, *, then: str | None = None
+    attempt: DeliveryAttempt,
+    *,
+    sent_to: str | None = None,
+    then: Callable[[sqlite3.Connection, Rows], object] = lambda _, __: None,
 ) -> Callable[[sqlite3.Connection, Rows], bool]:
-    """Record a delivery attempt, if its request was changed, and then run another query on it."""
+    """Record a delivery attempt, if its request was changed, and then do something else with it.
+
+    ``sent_to`` is where, if not to the webhook endpoint of the request.
+    """
 
     def record(connection: sqlite3.Connection, rows: Rows) -> bool:
         for row in rows:
@@ -63,10 +90,22 @@ def record_attempt(
                 "status_code": attempt.status_code,
                 "error": attempt.error,
                 "signature": attempt.signature,
+                "sent_to": sent_to,
             }
             connection.execute(_SQL["record_delivery"], parameters)
-            if then is not None:
-                connection.execute(_SQL[then], {"seq": row["seq"]})
+        then(connection, rows)
         return bool(rows)
 
     return record
+
+
+def note_redelivery(
+    attempt: DeliveryAttempt, values: Mapping[str, object], *, sent_to: str | None
+) -> Callable[[sqlite3.Connection, Rows], bool]:
+    """Record that a kept result was sent again, with the result, and with its request, if that is known."""
+
+    def note(connection: sqlite3.Connection, rows: Rows) -> bool:
+        connection.execute(_SQL["note_redelivery"], values)
+        return record_attempt(attempt, sent_to=sent_to)(connection, rows)
+
+    return note

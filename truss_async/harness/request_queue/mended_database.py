@@ -13,7 +13,7 @@ from .background_check import damage_in
 from .lost_log import lost_pages
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
 from .salvage import check, salvage
-from .schema import SCHEMA_VERSION, bring_up_to_date, let_it_shrink
+from .schema import SCHEMA_VERSION, bring_up_to_date, check_tables, let_it_shrink
 from .writer import DatabaseWriter, is_damage
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ class MendedDatabase:
     def _open(self) -> DatabaseWriter:
         def checked(connection: sqlite3.Connection) -> None:
             self._is_checked = check(connection, self._path)
+            check_tables(connection)
 
         try:
             return self._opened(self._opening.at_first, before=checked)

@@ -190,6 +190,20 @@ class FoundRequest:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptResult:
+    """The result of a request that is over, kept until ``erase_at``. ``size_bytes`` is the output's, None when it failed."""
+
+    request_id: str
+    deployment_id: str
+    accepted: AcceptedRequest
+    webhook_status: WebhookStatus
+    errors: list[ErrorDetail]
+    over_at: datetime
+    erase_at: datetime
+    size_bytes: int | None
+
+
 class RequestQueue(Protocol):
     """Durable: when a method returns, what it did survives the end of the process.
 
@@ -291,7 +305,32 @@ class RequestQueue(Protocol):
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
     ) -> bool:
-        """Record the last delivery attempt and erase the output. False: it was not one's own."""
+        """Record the last delivery attempt and erase the output, or keep it for redelivery. False: it was not one's own."""
+
+    async def kept_result(self, request_id: str, *, now: datetime) -> DueDelivery | None:
+        """The kept result of a request, as it is sent; None when none is kept (any more). It stays.
+
+        Raises:
+            DamagedQueueError: it is not what was kept.
+        """
+
+    async def kept_results(
+        self, *, since: datetime | None, is_failed: bool, now: datetime, limit: int
+    ) -> list[KeptResult]:
+        """Up to ``limit`` kept results, the latest first; ``is_failed``: of those that could not be delivered."""
+
+    async def record_redelivery(
+        self, request_id: str, attempt: DeliveryAttempt, *, sent_to: str | None, is_delivered: bool
+    ) -> bool:
+        """Record that a kept result was sent again. Delivered to the endpoint of its request (``sent_to`` None), a
+        delivery that had failed has succeeded. False: the request is forgotten, and nothing but the result is known.
+        """
+
+    async def erase_kept(self, *, now: datetime, limit: int = AT_ONCE) -> int:
+        """Erase up to ``limit`` kept results whose time is over; return how many. Fewer: there are no more."""
+
+    async def next_erasure(self) -> datetime | None:
+        """When the time of the next kept result is over."""
 
     async def record(self, request_id: str) -> RequestRecord | None:
         """All that is known of a request; None when it is unknown or forgotten."""

@@ -1,9 +1,10 @@
 -- name: schema
--- Version 6. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
+-- Version 7. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
 -- since 1970 in UTC. Inputs and outputs lie in tables of their own, so that they can be erased while the status stays.
 -- The owner of a request is who infers it, or delivers its result, at this moment; one that is not among the owners
 -- is gone, and left the request behind. Their numbers are not given twice. Checksums tell damage; interruptions are how
 -- often the process ended in an inference attempt. Requests are counted as they come, change and are forgotten.
+-- Results that were asked to be kept lie in a table of their own, until erase_at, whatever becomes of their requests.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
   request_id TEXT NOT NULL UNIQUE,
@@ -46,6 +47,7 @@ CREATE TABLE deliveries (
   status_code INTEGER,
   error TEXT,
   signature TEXT,
+  sent_to TEXT,
   PRIMARY KEY (seq, attempt)
 ) WITHOUT ROWID;
 CREATE INDEX delivering ON requests (owner) WHERE finished_at IS NOT NULL AND owner IS NOT NULL;
@@ -63,6 +65,21 @@ END;
 CREATE TRIGGER request_went AFTER DELETE ON requests BEGIN
   UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
 END;
+CREATE TABLE kept_results (
+  seq INTEGER PRIMARY KEY,
+  request_id TEXT NOT NULL UNIQUE,
+  deployment_id TEXT NOT NULL,
+  request TEXT NOT NULL,
+  webhook_status TEXT NOT NULL,
+  errors TEXT NOT NULL,
+  model_output BLOB,
+  result_checksum INTEGER,
+  delivery_attempts INTEGER NOT NULL,
+  over_at INTEGER NOT NULL,
+  erase_at INTEGER NOT NULL
+);
+CREATE INDEX erasable ON kept_results (erase_at);
+CREATE INDEX kept_by_time ON kept_results (over_at);
 
 -- name: migrate_1
 -- From version 1, which served one model and did not write its id down: 'local' is what it was by default.
@@ -137,6 +154,25 @@ CREATE TRIGGER request_went AFTER DELETE ON requests BEGIN
   UPDATE counts SET number = number - 1 WHERE deployment_id = OLD.deployment_id AND status = OLD.status;
 END;
 INSERT INTO counts SELECT deployment_id, status, count(*) FROM requests GROUP BY 1, 2;
+
+-- name: migrate_6
+-- From version 6, which kept no result beyond its delivery, and sent each only where its request said.
+ALTER TABLE deliveries ADD COLUMN sent_to TEXT;
+CREATE TABLE kept_results (
+  seq INTEGER PRIMARY KEY,
+  request_id TEXT NOT NULL UNIQUE,
+  deployment_id TEXT NOT NULL,
+  request TEXT NOT NULL,
+  webhook_status TEXT NOT NULL,
+  errors TEXT NOT NULL,
+  model_output BLOB,
+  result_checksum INTEGER,
+  delivery_attempts INTEGER NOT NULL,
+  over_at INTEGER NOT NULL,
+  erase_at INTEGER NOT NULL
+);
+CREATE INDEX erasable ON kept_results (erase_at);
+CREATE INDEX kept_by_time ON kept_results (over_at);
 
 -- name: begin_lease
 -- A new owner; without an end of its lease, one for as long as there is no other.
@@ -235,6 +271,57 @@ DELETE FROM model_inputs WHERE seq = :seq;
 -- name: erase_output
 DELETE FROM model_outputs WHERE seq = :seq;
 
+-- name: keep_result
+-- Of a request that is just over: what would be erased, or never written, for as long as it was asked for.
+INSERT OR REPLACE INTO kept_results (
+  seq, request_id, deployment_id, request, webhook_status, errors, model_output, result_checksum, delivery_attempts,
+  over_at, erase_at
+)
+SELECT
+  seq, request_id, deployment_id, request, webhook_status, errors,
+  coalesce(:data, (SELECT body FROM model_outputs WHERE model_outputs.seq = requests.seq)),
+  result_checksum, delivery_attempts, over_at, over_at + :keep_micros
+FROM requests WHERE seq = :seq;
+
+-- name: kept_result
+-- By its request; one whose time is over is kept no more, though it may not be erased yet.
+SELECT seq, request_id, deployment_id, request, webhook_status, errors, model_output, result_checksum, delivery_attempts,
+  over_at, erase_at, length(model_output) AS size_bytes
+FROM kept_results WHERE request_id = :request_id AND erase_at > :now;
+
+-- name: kept_results
+-- The latest first, of those that were over at a moment or later; without the outputs.
+SELECT request_id, deployment_id, request, webhook_status, errors, over_at, erase_at, length(model_output) AS size_bytes
+FROM kept_results
+WHERE erase_at > :now AND over_at >= :since AND (NOT :is_failed OR webhook_status = 'FAILED')
+ORDER BY over_at DESC, seq DESC LIMIT :limit;
+
+-- name: erase_kept
+-- Results that were kept for as long as they were to be, so many at most.
+DELETE FROM kept_results WHERE seq IN (
+  SELECT seq FROM kept_results WHERE erase_at <= :now ORDER BY erase_at LIMIT :limit
+)
+RETURNING seq;
+
+-- name: next_erasure
+SELECT min(erase_at) AS at FROM kept_results;
+
+-- name: note_redelivery
+-- A kept result was sent again. Where its request said, and acknowledged, it is delivered now.
+UPDATE kept_results SET delivery_attempts = delivery_attempts + 1,
+  webhook_status = CASE WHEN :is_settled THEN 'SUCCEEDED' ELSE webhook_status END
+WHERE request_id = :request_id;
+
+-- name: redelivered
+-- The same, of the request, as long as it is known.
+UPDATE requests SET
+  delivery_attempts = delivery_attempts + 1,
+  webhook_status = CASE WHEN :is_settled THEN 'SUCCEEDED' ELSE webhook_status END,
+  status_at = CASE WHEN :is_settled AND status = 'WEBHOOK_FAILED' THEN :now ELSE status_at END,
+  status = CASE WHEN :is_settled AND status = 'WEBHOOK_FAILED' THEN 'SUCCEEDED' ELSE status END
+WHERE request_id = :request_id AND over_at IS NOT NULL
+RETURNING seq, delivery_attempts;
+
 -- name: cancel
 -- Only a queued request can be cancelled; nothing is sent for it.
 UPDATE requests SET
@@ -300,8 +387,8 @@ WHERE finished_at IS NOT NULL AND owner IS NOT NULL AND owner NOT IN (SELECT num
 RETURNING seq;
 
 -- name: record_delivery
-INSERT OR REPLACE INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error, signature)
-VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error, :signature);
+INSERT OR REPLACE INTO deliveries (seq, attempt, sent_at, latency_ms, status_code, error, signature, sent_to)
+VALUES (:seq, :attempt, :sent_at, :latency_ms, :status_code, :error, :signature, :sent_to);
 
 -- name: deliver_later
 UPDATE requests SET delivery_attempts = delivery_attempts + 1, next_delivery_at = :next_delivery_at, owner = NULL
@@ -324,12 +411,12 @@ RETURNING
 SELECT * FROM requests WHERE request_id = :request_id;
 
 -- name: deliveries_of_request
-SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature, d.sent_to
 FROM requests AS r JOIN deliveries AS d ON d.seq = r.seq
 WHERE r.request_id = :request_id ORDER BY d.attempt;
 
 -- name: latest_deliveries
-SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature
+SELECT r.request_id, r.request, d.attempt, d.sent_at, d.latency_ms, d.status_code, d.error, d.signature, d.sent_to
 FROM deliveries AS d JOIN requests AS r ON r.seq = d.seq
 ORDER BY d.sent_at DESC, d.seq DESC, d.attempt DESC LIMIT :limit;
 

@@ -9,14 +9,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .protocol import RequestQueueError
+from .checksums import is_result_intact
+from .protocol import DamagedQueueError, RequestQueueError
 from .queries import queries
-from .rows import found_request, micros
+from .rows import due_delivery, found_request, kept_result, micros
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .protocol import FoundRequest, RequestFilter
+    from .protocol import DueDelivery, FoundRequest, KeptResult, RequestFilter
 
 T = TypeVar("T")
 
@@ -56,6 +57,22 @@ class DatabaseReader:
         }
         return await self._read(_SQL["starting_with"], parameters, lambda row: str(row["request_id"]))
 
+    async def kept_result(self, request_id: str, *, now: datetime) -> DueDelivery | None:
+        parameters = {"request_id": request_id, "now": micros(now)}
+        found = await self._read(_SQL["kept_result"], parameters, _intact_delivery)
+        return found[0] if found else None
+
+    async def kept_results(
+        self, *, since: datetime | None, is_failed: bool, now: datetime, limit: int
+    ) -> list[KeptResult]:
+        parameters = {
+            "since": 0 if since is None else micros(since),
+            "is_failed": is_failed,
+            "now": micros(now),
+            "limit": limit,
+        }
+        return await self._read(_SQL["kept_results"], parameters, kept_result)
+
     async def _read(
         self, query: str, parameters: dict[str, Any], read: Callable[[sqlite3.Row], T]
     ) -> list[T]:
@@ -70,3 +87,11 @@ class DatabaseReader:
                 return [read(row) for row in connection.execute(query, parameters)]
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise RequestQueueError(f"cannot read the request queue {self._path}: {error}") from error
+
+
+def _intact_delivery(row: sqlite3.Row) -> DueDelivery:
+    if not is_result_intact(row):
+        raise DamagedQueueError(
+            f"the kept result of {row['request_id']} was damaged on the disk of the harness, and is not sent; look at the disk"
+        )
+    return due_delivery(row)

@@ -16,6 +16,7 @@ from .protocol import (
     DueDelivery,
     EndedRequest,
     FoundRequest,
+    KeptResult,
     QueueCounts,
     RecordedDelivery,
     RequestRecord,
@@ -109,7 +110,7 @@ def _request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> Requ
 
 def recorded_delivery(row: sqlite3.Row) -> RecordedDelivery:
     """A delivery attempt, and the request it was of."""
-    endpoint = _accepted(row).webhook_endpoint or ""  # only what has one is delivered
+    endpoint = row["sent_to"] or _accepted(row).webhook_endpoint or ""
     return RecordedDelivery(row["request_id"], endpoint, row["attempt"], _delivery_attempt(row))
 
 
@@ -145,6 +146,20 @@ def found_request(row: sqlite3.Row) -> FoundRequest:
         status_at=_known_moment(row["status_at"]),
         started_at=_moment(row["started_at"]),
         finished_at=_moment(row["finished_at"]),
+    )
+
+
+def kept_result(row: Row) -> KeptResult:
+    """A result that is kept, without its output."""
+    return KeptResult(
+        request_id=row["request_id"],
+        deployment_id=row["deployment_id"],
+        accepted=_accepted(row),
+        webhook_status=WebhookStatus(row["webhook_status"]),
+        errors=_errors(row["errors"]),
+        over_at=_known_moment(row["over_at"]),
+        erase_at=_known_moment(row["erase_at"]),
+        size_bytes=row["size_bytes"],
     )
 
 

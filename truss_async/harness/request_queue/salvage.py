@@ -28,6 +28,7 @@ _ROWS: Final = {
     "model_outputs": "SELECT * FROM model_outputs",
     "deliveries": "SELECT * FROM deliveries",
     "owners": "SELECT * FROM owners",
+    "kept_results": "SELECT * FROM kept_results",
 }
 _INTO: Final = {table: f"INSERT INTO {table}" for table in _ROWS}
 _STATUSES: Final = {status.value for status in RequestStatus}
@@ -107,7 +108,7 @@ def _copy(damaged: sqlite3.Connection, whole: sqlite3.Connection, now: int) -> S
             if row["seq"] in orders:
                 with suppress(sqlite3.IntegrityError):
                     _insert(whole, table, dict(row))
-    for table in ("deliveries", "owners"):
+    for table in ("deliveries", "owners", "kept_results"):
         for row in _forward(damaged, _ROWS[table]):
             with suppress(sqlite3.IntegrityError):
                 _insert(whole, table, dict(row))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 from .checksums import checksum
@@ -13,10 +13,13 @@ from .queries import queries
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 MAX_WRITTEN_ANEW_BYTES: Final = 16 * 1024 * 1024
 
 _SQL = queries()
+_COLUMNS: Final = (
+    "SELECT m.name, t.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS t WHERE m.type = 'table'"
+)
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
@@ -56,6 +59,20 @@ def let_it_shrink(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     with suppress(sqlite3.OperationalError):  # the disk is full, say: then at another start
         connection.execute("VACUUM")
+
+
+def check_tables(connection: sqlite3.Connection) -> None:
+    """Compare the names in a file of today's version with those that a new one has: a disk may have altered them, too.
+
+    Raises:
+        sqlite3.DatabaseError: they differ.
+    """
+    if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        return
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript(_SQL["schema"])
+        if set(new.execute(_COLUMNS)) - {tuple(row) for row in connection.execute(_COLUMNS)}:
+            raise sqlite3.DatabaseError("malformed: its tables are not as they were made")
 
 
 def _steps_from(found: int) -> list[tuple[str, int]]:

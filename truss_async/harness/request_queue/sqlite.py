@@ -15,7 +15,17 @@ from ...contract.harness_calls import QueueHealth
 from . import damage
 from .checksums import checksum, head_checksum, result_checksum
 from .damage_log import DamageLog
-from .follow_ups import Rows, each_row, erase_inputs, first, how_many, record_attempt
+from .follow_ups import (
+    Rows,
+    each_row,
+    erase_inputs,
+    first,
+    how_many,
+    keep_and_erase_outputs,
+    keep_result,
+    note_redelivery,
+    record_attempt,
+)
 from .mended_database import MendedDatabase, Opening
 from .protocol import AT_ONCE, RequestQueueError
 from .queries import queries
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
         DueDelivery,
         EndedRequest,
         FoundRequest,
+        KeptResult,
         NewRequest,
         QueueCounts,
         RecordedDelivery,
@@ -66,13 +77,15 @@ class SqliteRequestQueue:
         lease_seconds: float | None = None,
         is_synced: bool = False,
         is_kept: bool = True,
+        keep_results: timedelta | None = None,
         report: Callable[[str], None] = lambda _: None,
         on_over: Callable[[EndedRequest], None] | None = None,
     ) -> None:
         """Open the file, or make it. Without leases, whoever had it open before is its owner no longer.
 
         With ``is_synced`` each commit is on the disk, and survives a power cut, when a method returns. A file that is
-        not to be kept is never waited for to reach the disk. Of damage, what was saved from it, and what was lost,
+        not to be kept is never waited for to reach the disk. Results stay for redelivery as long as ``keep_results`` after
+        their requests are over; None: they are erased then. Of damage, what was saved from it, and what was lost,
         ``report`` is told; and ``on_over`` of each request that is over, once that is kept.
 
         Raises:
@@ -85,6 +98,7 @@ class SqliteRequestQueue:
         self.lease_seconds = lease_seconds
         self._damage = DamageLog(report)
         self._on_over = on_over
+        self._keep = keep_results
         self._last_order = 0
         self._reader = DatabaseReader(path)
         self._database = MendedDatabase(
@@ -177,6 +191,8 @@ class SqliteRequestQueue:
                 connection.execute(_SQL["erase_input"], {"seq": row["seq"]})
                 if data is not None and row["webhook_status"] == WebhookStatus.PENDING.value:
                     connection.execute(_SQL["keep_output"], {"seq": row["seq"], "body": data})
+                if self._keep is not None and row["over_at"] is not None:
+                    keep_result(connection, row, data=data, keep=self._keep)
             return bool(rows)
 
         told = errors_json(errors)
@@ -236,11 +252,32 @@ class SqliteRequestQueue:
         status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
         return await self._end(
             "finish_delivery",
-            record_attempt(attempt, then="erase_output"),
+            record_attempt(attempt, then=keep_and_erase_outputs(keep=self._keep)),
             request_id=request_id,
             webhook_status=status.value,
             now=micros(now),
         )
+
+    async def kept_result(self, request_id: str, *, now: datetime) -> DueDelivery | None:
+        return await self._reader.kept_result(request_id, now=now)
+
+    async def kept_results(
+        self, *, since: datetime | None, is_failed: bool, now: datetime, limit: int
+    ) -> list[KeptResult]:
+        return await self._reader.kept_results(since=since, is_failed=is_failed, now=now, limit=limit)
+
+    async def record_redelivery(
+        self, request_id: str, attempt: DeliveryAttempt, *, sent_to: str | None, is_delivered: bool
+    ) -> bool:
+        values = {"request_id": request_id, "is_settled": is_delivered and sent_to is None}
+        noted = note_redelivery(attempt, values, sent_to=sent_to)
+        return await self._run("redelivered", noted, **values, now=micros(attempt.sent_at))
+
+    async def erase_kept(self, *, now: datetime, limit: int = AT_ONCE) -> int:
+        return await self._run("erase_kept", how_many, now=micros(now), limit=limit)
+
+    async def next_erasure(self) -> datetime | None:
+        return await self._run("next_erasure", first(next_moment))
 
     async def record(self, request_id: str) -> RequestRecord | None:
         def with_deliveries(connection: sqlite3.Connection, rows: Rows) -> RequestRecord | None:

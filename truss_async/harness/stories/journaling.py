@@ -33,6 +33,8 @@ class JournalingQueue:
         self.forget = queue.forget
         self.next_expiry = queue.next_expiry
         self.next_over = queue.next_over
+        self.kept_result, self.kept_results = queue.kept_result, queue.kept_results
+        self.erase_kept, self.next_erasure = queue.erase_kept, queue.next_erasure
         self.claim_deliveries = queue.claim_deliveries
         self.claimed_delivery = queue.claimed_delivery
         self.next_delivery = queue.next_delivery
@@ -152,6 +154,22 @@ class JournalingQueue:
                 changes["status"] = RequestStatus.WEBHOOK_FAILED
         self._note_delivery(request_id, attempt, then="delivered" if is_delivered else "given up", **changes)
         return True
+
+    async def record_redelivery(
+        self, request_id: str, attempt: DeliveryAttempt, *, sent_to: str | None, is_delivered: bool
+    ) -> bool:
+        is_known = await self._queue.record_redelivery(
+            request_id, attempt, sent_to=sent_to, is_delivered=is_delivered
+        )
+        story = self._journal.story(request_id)
+        changes: dict[str, Any] = {}
+        if is_delivered and sent_to is None and story is not None:
+            changes["webhook_status"] = WebhookStatus.SUCCEEDED
+            if story.status is RequestStatus.WEBHOOK_FAILED:
+                changes["status"] = RequestStatus.SUCCEEDED
+        then = "sent again" if sent_to is None else f"sent again, to {sent_to}"
+        self._note_delivery(request_id, attempt, then=then, **changes)
+        return is_known
 
     def _errors(self, request_id: str, errors: list[ErrorDetail]) -> dict[str, Any]:
         changes: dict[str, Any] = {"errors": errors}

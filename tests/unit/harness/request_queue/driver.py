@@ -45,9 +45,9 @@ class QueueDriver:
         self.lease_seconds = lease_seconds
         self.journal = journal
         self._time = Time(now)
-        self._loop = asyncio.new_event_loop()
         self._others: list[QueueDriver] = []
-        self.queue = self._open()
+        self.queue = self._open()  # which may fail, and is to leave nothing open then
+        self._loop = asyncio.new_event_loop()
 
     def another(self) -> "QueueDriver":
         other = QueueDriver.__new__(QueueDriver)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -162,6 +163,18 @@ def test_a_kill_that_damages_nothing_is_not_taken_for_damage(killed: Path, tmp_p
         assert len(opened.claim_all()) == REQUESTS
         assert opened.reports == []
     assert sorted(each.name for each in folder.iterdir()) == ["queue.sqlite3"]
+
+
+def test_a_name_of_a_column_that_the_disk_has_altered_is_told_of_at_the_start(tmp_path: Path) -> None:
+    with Opened(tmp_path).driver as driver:
+        driver.enqueue("a")
+    file = tmp_path / "queue.sqlite3"
+    content = file.read_bytes()
+    assert content.count(b"expires_at INTEGER") == 1
+    file.write_bytes(content.replace(b"expires_at INTEGER", b"expirer_at INTEGER"))
+    with pytest.raises(RequestQueueError, match=re.escape(str(file))):
+        Opened(tmp_path)
+    assert file.read_bytes().count(b"expirer_at INTEGER") == 1
 
 
 @pytest.fixture
