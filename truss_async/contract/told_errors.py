@@ -37,7 +37,7 @@ def in_words(said: Any) -> str:
 def _told(said: Any, levels: int) -> str | None:
     """None when there is no text in it that is known to be a message."""
     if isinstance(said, str):
-        return said or None
+        return said.strip() or None
     if isinstance(said, list):
         return _all_told(said, levels)
     if not isinstance(said, dict) or not levels:
@@ -73,7 +73,9 @@ def _with_code(said: Mapping[str, Any], text: str) -> str:
 
 
 def _first_text(said: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    return next((text for name in names if isinstance(text := said.get(name), str) and text), None)
+    return next(
+        (text.strip() for name in names if isinstance(text := said.get(name), str) and text.strip()), None
+    )
 
 
 def _held(said: Mapping[str, Any]) -> Any:

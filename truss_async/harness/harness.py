@@ -227,7 +227,9 @@ class Harness:
     def note_line(self, line: ReplicaLogLine) -> None:
         """Let a line that a replica wrote become a part of its request's story."""
         if self._journal is not None:
-            self._journal.note_line(line.message, self.clock.now(), request_id=line.request_id)
+            self._journal.note_line(
+                line.message, self.clock.now(), request_id=line.request_id, goes_on=line.goes_on
+            )
 
     @property
     def _is_paused(self) -> bool:

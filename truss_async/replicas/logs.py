@@ -40,6 +40,8 @@ class ReplicaLogLine:
     message: str
     level: str = "info"
     request_id: str | None = None
+    goes_on: bool = False
+    """Whether what the replica wrote at once goes on in the next line."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ class ServerRecord:
 
     def lines(self, replica: str) -> Iterator[ReplicaLogLine]:
         text = self.message if self.traceback is None else f"{self.message}\n{self.traceback}"
-        for line in text.splitlines() or [""]:
-            yield ReplicaLogLine(replica, line, self.level, self.request_id)
+        *lines, last = text.splitlines() or [""]
+        for line in lines:
+            yield ReplicaLogLine(replica, line, self.level, self.request_id, goes_on=True)
+        yield ReplicaLogLine(replica, last, self.level, self.request_id)
 
 
 class LineSplitter:

@@ -127,13 +127,3 @@ class ServerOutput:
             message = f"… {self._dropped} lines not shown: more than {MAX_LINES_A_SECOND} a second"
             self._dropped = 0
             self._show(ReplicaLogLine(self._replica, message, "warning"))
-
-
-def exception_line(traceback: str) -> str:
-    """The line of a traceback that names the exception: the first after the last frame."""
-    lines = traceback.rstrip().splitlines()
-    frames = [i for i, line in enumerate(lines) if line.startswith("  File ")]
-    for line in lines[frames[-1] + 1 :] if frames else lines:
-        if line and not line[0].isspace():
-            return line
-    return lines[-1].strip() if lines else ""

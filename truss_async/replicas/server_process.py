@@ -18,8 +18,8 @@ import aiohttp
 from ..clock import wait_for_event, within
 from ..printable import printable
 from ..shortages import is_shortage
+from .exception_texts import exception_text
 from .health import INTERVAL_SECONDS, THRESHOLD_SECONDS
-from .output import exception_line
 from .protocol import ReplicaLoadError
 from .subprocesses import describe_exit, kill_group
 from .warden import WARDEN
@@ -217,7 +217,7 @@ class ServerProcess:
             last = self._output.last_line()
             said = f', and said "{last}"' if last else ""
             return f"the model server {self.exit_reason} while it loaded the model{said}"
-        error = exception_line(traceback)
+        error = exception_text(traceback)
         # A module of its own that is missing is not told apart: this is the usual case.
         missing = error.startswith("ModuleNotFoundError")
         remedy = (

@@ -30,6 +30,10 @@ MISSING = {"type": "missing", "loc": ["body", "page"], "msg": "Field required", 
         (CHAINLET, "ValueError: no page 7"),
         ({**CHAINLET, "exception_message": ""}, "ValueError"),
         ({**CHAINLET, "exception_message": "ValueError: no page 7"}, "ValueError: no page 7"),
+        # as SecretNotFound says it
+        ({**CHAINLET, "exception_message": "\nno page 7.\nTurn over"}, "ValueError: no page 7.\nTurn over"),
+        ("\nno page 7", "no page 7"),
+        ({**CHAINLET, "exception_message": " \n"}, "ValueError"),
         # an HTTPException's detail
         ({"message": "page 7 is not readable", "page": 7}, "page 7 is not readable"),
         ({"page": 7}, '{"page":7}'),

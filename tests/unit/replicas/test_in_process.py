@@ -205,7 +205,7 @@ def test_what_a_model_raises_is_logged_from_the_model_on(bench: Bench) -> None:
     }
     first, *traceback = bench.log
     assert first == ReplicaLogLine(
-        "replica-1", "Internal Server Error (in model/chainlet).", "error", REQUEST_ID
+        "replica-1", "Internal Server Error (in model/chainlet).", "error", REQUEST_ID, goes_on=True
     )
     assert next(line.message for line in traceback if "File" in line.message).startswith(
         f'  File "{__file__}"'

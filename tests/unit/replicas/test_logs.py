@@ -66,8 +66,8 @@ def test_traceback_in_a_record_becomes_lines_of_the_same_request() -> None:
     )
     assert parsed is not None
     assert list(parsed.lines("replica-1")) == [
-        ReplicaLogLine("replica-1", text, "error", "ab")
-        for text in ("Internal error", "Traceback", "KeyError: 1")
+        ReplicaLogLine("replica-1", text, "error", "ab", goes_on=goes_on)
+        for text, goes_on in (("Internal error", True), ("Traceback", True), ("KeyError: 1", False))
     ]
 
 

@@ -9,7 +9,6 @@ from truss_async.replicas.output import (
     MAX_ERROR_LINES_A_SECOND,
     MAX_LINES_A_SECOND,
     ServerOutput,
-    exception_line,
 )
 
 if TYPE_CHECKING:
@@ -144,24 +143,3 @@ def test_log_that_nobody_reads_any_more_does_not_stop_the_draining() -> None:
         assert output.last_line() == "two"
 
     asyncio.run(main())
-
-
-def test_exception_line_is_the_one_after_the_last_frame() -> None:
-    assert exception_line(TRACEBACK) == "ValueError: boom"
-
-
-def test_exception_line_of_a_chain_is_that_of_its_end() -> None:
-    chained = (
-        TRACEBACK.replace("boom", "first") + "\n\nDuring handling of the above exception:\n\n" + TRACEBACK
-    )
-    assert exception_line(chained) == "ValueError: boom"
-
-
-def test_exception_line_of_a_syntax_error_is_found_behind_the_marker() -> None:
-    text = 'Traceback (most recent call last):\n  File "m.py", line 1\n    def\n       ^\nSyntaxError: invalid syntax\n'
-    assert exception_line(text) == "SyntaxError: invalid syntax"
-
-
-def test_exception_line_of_anything_else_is_some_line_of_it() -> None:
-    assert exception_line("  | odd\n  | group") == "| group"
-    assert exception_line("") == ""

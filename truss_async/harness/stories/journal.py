@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from ...replicas.exception_texts import one_line
 from .story import MAX_SAID_LINES, Entry, Story
 
 MAX_STORIES: Final = 10_000
@@ -67,19 +68,15 @@ class Journal:
                 self._output_bytes -= len(oldest.output or b"")
                 oldest.output = None
 
-    def note_line(self, line: str, at: datetime, *, request_id: str | None) -> None:
-        """A replica wrote a line, for a request or for none."""
+    def note_line(self, line: str, at: datetime, *, request_id: str | None, goes_on: bool = False) -> None:
+        """A replica wrote a line, for a request or for none; ``goes_on``: the next line is a part of the same."""
         with self._changed:
             story = self._stories.get(request_id or "")
             if story is None:
                 self.lines.append(line)
                 return
             story.said_lines += 1
-            if is_traceback(line):
-                story.is_in_traceback = True
-            elif story.is_in_traceback and line[:1].strip():
-                story.is_in_traceback = False
-                story.raised.append(line)
+            _note_exception(story, line, goes_on=goes_on)
             if story.said_lines <= MAX_SAID_LINES:
                 story.entries.append(Entry(at, line, is_said=True))
             self._changed.notify_all()
@@ -98,3 +95,16 @@ class Journal:
         """Wait in a thread until the condition holds, which is looked at after each change; False: it did not in time."""
         with self._changed:
             return self._changed.wait_for(condition, timeout_seconds)
+
+
+def _note_exception(story: Story, line: str, *, goes_on: bool) -> None:
+    """Gather what a traceback says at its end, which may be several lines, until all of it is there."""
+    if is_traceback(line):
+        story.is_in_traceback = True
+        story.exception_lines.clear()
+    elif story.is_in_traceback and (story.exception_lines or line[:1].strip()):
+        story.exception_lines.append(line)
+    if story.exception_lines and not goes_on:
+        story.raised.append(one_line("\n".join(story.exception_lines)))
+        story.is_in_traceback = False
+        story.exception_lines.clear()

@@ -42,8 +42,9 @@ class Story:
     entries: list[Entry] = field(default_factory=list)
     said_lines: int = 0
     is_in_traceback: bool = False
+    exception_lines: list[str] = field(default_factory=list)
     raised: list[str] = field(default_factory=list)
-    """The last line of each traceback that the model wrote."""
+    """What each traceback that the model wrote says in the end: the exception's class and its text."""
     output: bytes | None = None
     """The model output as JSON, once there is one, for as long as there is room to keep it."""
     times_raised: int = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
 
+from ..exception_texts import exception_text
 from ..protocol import ReplicaLoadError, ReplicaUnreachableError
 from .loading import load_model
 from .serving import ModelServing
@@ -75,9 +76,9 @@ class InProcessReplica:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # sys.exit, too, which would end the harness
-            reason = f"{type(error).__name__}: {error}"
+            traceback = model_traceback(error)
             raise ReplicaLoadError(
-                f"the model does not load: {reason}", traceback=model_traceback(error)
+                f"the model does not load: {exception_text(traceback)}", traceback=traceback
             ) from error
 
     def _log_record(self, record: ServerRecord) -> None:

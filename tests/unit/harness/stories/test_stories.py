@@ -138,6 +138,21 @@ def test_an_exception_of_the_model_is_a_problem_also_when_the_next_attempt_succe
     assert kinds(journal) == {"model_errors": "the model raised ValueError: no page (request r)"}
 
 
+def test_all_of_an_exceptions_text_is_a_part_of_the_problem(queue: QueueDriver, journal: Journal) -> None:
+    queue.enqueue("r", webhook=None)
+    queue.claim()
+    finish(queue, RequestStatus.FAILED, RAISED)
+    *frames, _ = TRACEBACK
+    record = [*frames, "", "", "SecretNotFound: ", "Secret 'x' not found.", "  Declare it."]
+    for line in record[:-1]:
+        journal.note_line(line, START, request_id="r", goes_on=True)
+    assert kinds(journal) == {"model_errors": "the model raised an exception (request r)"}, "not half of it"
+    journal.note_line(record[-1], START, request_id="r")
+    journal.note_line("something else", START, request_id="r")
+    told = "the model raised SecretNotFound: Secret 'x' not found. Declare it. (request r)"
+    assert kinds(journal) == {"model_errors": told}
+
+
 def test_an_answer_of_500_that_the_model_gave_itself_is_none(queue: QueueDriver, journal: Journal) -> None:
     queue.enqueue("r", webhook=None)
     queue.claim()
