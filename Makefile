@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Several times faster than pip, which gets it where it is not on PATH, and does what it cannot.
 UV     := $(or $(shell command -v uv),$(BIN)/uv)
-NEEDED := --editable ".[demo,gcs,azure,zstd]" --group dev
+NEEDED := --editable ".[demo,gcs,azure,zstd,table]" --group dev
 # The Azure server of the tests: 36,000 files, so kept for all checkouts. Node.js, which it runs on, is a wheel.
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async
 AZURITE := $(CACHE)/azurite/3.37.0

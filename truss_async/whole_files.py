@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,27 @@ def write_whole(path: Path, content: bytes | BinaryIO, *, mode: int | None = Non
     try:
         source = io.BytesIO(content) if isinstance(content, bytes) else content
         return write_whole_in(folder, path.name, source, mode=mode)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that gets its name, as by ``write_whole``, when the block has ended well."""
+    folder = os.open(path.parent, FOLDER)
+    scratch = f".{uuid.uuid4().hex}.part"
+    try:
+        descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(scratch, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch, dir_fd=folder)
+        raise
     finally:
         os.close(folder)
 

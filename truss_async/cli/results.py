@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -13,65 +12,27 @@ from cyclopts import App, Parameter
 
 from ..client.harness import FULL_ID_CHARACTERS, SHORTEST_PREFIX
 from ..client.refusals import one_line
-from ..clock import SYSTEM_CLOCK
 from ..contract import ArtifactReference, AsyncPredictResult, ErrorDetail
 from ..contract.json_text import write
-from ..contract.moments import moment
 from ..errors import ObjectNotFoundError, OutputStoreError, RequestFailedError, SettingsError
 from ..printable import escaped, printable
 from ..stores import OutputStore, ResultInfo, check_request_id
-from ..stores.layout import DEFAULT_KEY
-from ..stores.output_store import Format
 from ..stores.polling import as_utc
-from ..stores.schemes import EXAMPLES
 from ..whole_files import write_whole
-from .options import AsJson, RequestId, flag, own_option, print_json, variable
+from .options import AsJson, RequestId, flag, own_option, print_json
+from .results_table import compact_results, export_results
+from .store_location import Since, StoreLocation, earliest
 
 MAX_CANDIDATES = 10
 STANDARD_OUTPUT = ("-", "@-")
-
-
-def _setting(name: str, help_text: str = "") -> Parameter:
-    """An option with the variable of its own name, and that of the plugin's setting."""
-    text = help_text or f"For {{{name}}} in URL or key."
-    return Parameter(help=text, env_var=(variable(name), variable(f"output_{name}")))
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class StoreLocation:
-    """Where the results are, in the words of the plugin's settings."""
-
-    store: Annotated[
-        str,
-        Parameter(
-            name="--store",
-            help=f"URL of the output store: {EXAMPLES}, …; cloud credentials come from the environment, a profile or a role.",
-            env_var=(variable("store"), variable("output_url")),
-        ),
-    ]
-    key: Annotated[str, _setting("key", "The object key, if the model's setting differs.")] = DEFAULT_KEY
-    format: Annotated[Format, _setting("format", "What the objects hold; the model's setting.")] = "result"
-    model_id: Annotated[str | None, _setting("model_id")] = None
-    deployment_id: Annotated[str | None, _setting("deployment_id")] = None
-    environment: Annotated[str | None, _setting("environment")] = None
-
-    def open(self) -> OutputStore:
-        """The store; what is unknown of URL and key, such as {date}, is looked for."""
-        return OutputStore.from_url(
-            self.store,
-            key=self.key,
-            format=self.format,
-            model_id=self.model_id,
-            deployment_id=self.deployment_id,
-            environment=self.environment,
-        )
 
 
 results = App(
     name="results",
     help_epilogue="Example:\n    truss-async results list --store s3://my-bucket/outputs --since 1h",
 )
+results.command(name="export")(export_results)
+results.command(name="compact")(compact_results)
 
 
 @results.command(name="get")
@@ -116,12 +77,7 @@ def wait_for_result(
 def list_results(
     *,
     location: StoreLocation,
-    since: Annotated[
-        str | None,
-        own_option(
-            "since", "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z."
-        ),
-    ] = None,
+    since: Since = None,
     prefix: Annotated[str, own_option("prefix", "Only request ids that start with it.")] = "",
     failed: Annotated[
         bool,
@@ -136,9 +92,9 @@ def list_results(
         truss-async results list --store file:///tmp/outputs --prefix 01 --json
         truss-async results list --store file:///tmp/outputs --failed
     """
-    earliest = _earliest(since) if since is not None else None
+    moment = earliest(since) if since is not None else None
     outputs = location.open()
-    found = (outputs.failures if failed else outputs.list)(since=earliest, prefix=prefix)
+    found = (outputs.failures if failed else outputs.list)(since=moment, prefix=prefix)
     for info in found if as_json else sorted(found, key=_age):
         errors = _errors_of(outputs, info.request_id) if failed else None
         if as_json:
@@ -309,10 +265,3 @@ def _facts(info: ResultInfo) -> dict[str, Any]:
 
 def _age(info: ResultInfo) -> tuple[datetime, str]:
     return info.modified_at or datetime.min.replace(tzinfo=timezone.utc), info.request_id
-
-
-def _earliest(since: str) -> datetime:
-    try:
-        return moment(since, now=SYSTEM_CLOCK.now())
-    except ValueError as error:
-        raise SettingsError(f"--since: {error}") from None

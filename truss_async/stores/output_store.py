@@ -21,6 +21,7 @@ from .result_objects import ResultInfo, parse_output, parse_result, references_i
 from .urls import object_store
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
     from typing_extensions import Self
 
     from ..clock import Clock
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from .layout import KeyLayout
     from .options import StoreOptions
     from .protocol import ObjectStore
+    from .table.catalog import Entry
+    from .table.compaction import Compacted
+    from .table.parquet_files import Span
+    from .table.result_rows import ResultObjects
 
 Format: TypeAlias = Literal["result", "raw"]
 
@@ -47,9 +52,11 @@ class OutputStore:
         *,
         layout: KeyLayout | None = None,
         format: Format = "result",
+        table: ObjectStore | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._objects = objects
+        self._table = table
         self._layout = layout or layout_of("", DEFAULT_KEY, values={})[1]
         self._format = format
         self._clock = clock
@@ -64,6 +71,7 @@ class OutputStore:
         model_id: str | None = None,
         deployment_id: str | None = None,
         environment: str | None = None,
+        table: str | None = None,
         credentials: StoreCredentials = NO_CREDENTIALS,
         options: StoreOptions = NO_OPTIONS,
     ) -> Self:
@@ -72,10 +80,18 @@ class OutputStore:
         ``url``, ``key`` and ``format`` are the settings that the model saves with. A name in the templates that no
         value is given for, and the date, are looked for: a result of the last two days by its key, if the date alone is
         unknown; else by listing all that lies below the part of the URL that is known.
+
+        ``table`` is where ``compact`` has put its files: ``scan`` reads them, too. The URL of such a table is a store of
+        its own to scan.
         """
         values = {"model_id": model_id, "deployment_id": deployment_id, "environment": environment}
         root, layout = layout_of(url, key, values=values)
-        return cls(object_store(root, credentials=credentials, options=options), layout=layout, format=format)
+        return cls(
+            object_store(root, credentials=credentials, options=options),
+            layout=layout,
+            format=format,
+            table=None if table is None else object_store(table, credentials=credentials),
+        )
 
     @property
     def url(self) -> str:
@@ -169,6 +185,43 @@ class OutputStore:
             if found.request_id not in succeeded and not is_old:
                 yield found
 
+    def scan(
+        self, *, since: datetime | None = None, prefix: str = "", failed: bool = False
+    ) -> Iterator[RecordBatch]:
+        """All results and failures as Arrow record batches, in no promised order: each request once.
+
+        From the objects, and from the compacted files of ``table``, or of this URL itself, alike; an object that was
+        written again since is read instead of its row. Memory is bounded, whatever the store holds. A damaged object has a
+        row that says so. ``since`` and ``prefix`` are as in ``list``. ``failed``: only what failed; objects of results are
+        not opened for it.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+        """
+        from .table.scanning import Scanned, scan
+
+        tables = [self._objects, *([] if self._table is None else [self._table])]
+        asked = Scanned(since=None if since is None else as_utc(since), prefix=prefix, failed=failed)
+        return scan(self._result_objects(), tables, asked, clock=self._clock)
+
+    def compact(self, into: str | ObjectStore, *, every: Span = "hour") -> Compacted:
+        """Write all results and failures into Parquet files, one for each hour (or day) in which they were stored.
+
+        ``into`` is a folder of its own, as a URL or opened with ``object_store``.
+
+        Run again, it adds what is new; killed at any point, it has lost nothing, and the next run goes on. The objects
+        stay: nothing here reads less than before.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+            SettingsError: the files there are those of another store, or for each day instead.
+            OutputStoreError: either cannot be read or written, or another process is at it.
+        """
+        from .table.compaction import Compaction
+
+        table = object_store(into) if isinstance(into, str) else into
+        return Compaction(self._result_objects(), table, span=every, clock=self._clock).run()
+
     def delete(self, request_id: str) -> None:
         """Remove all that is kept of the request: its result, its error, its artifacts. That there is nothing is fine."""
         # The list is complete before anything changes.
@@ -186,6 +239,10 @@ class OutputStore:
             key, result = self._found(request_id, may_list=True)
         except (ObjectNotFoundError, RequestFailedError):
             return ()
+        return self._artifacts_of(key, result)
+
+    def _artifacts_of(self, key: str, result: AsyncPredictResult) -> tuple[ArtifactReference, ...]:
+        request_id = result.request_id
         folder = OutputKeys(request_id, key).folder
         found: dict[str, ArtifactReference] = {}
         for reference in references_in(result.data):
@@ -237,6 +294,25 @@ class OutputStore:
         url = self._objects.presign(key, expires_in=expires_in)
         self._objects.head(key)  # a URL of an absent object helps nobody
         return url
+
+    def _result_objects(self) -> ResultObjects:
+        from .table.result_rows import ResultObjects
+
+        return ResultObjects(
+            objects=self._objects,
+            layout=self._layout,
+            read=self._read_entry,
+            artifacts=lambda entry, result: self._artifacts_of(entry.key, result),
+        )
+
+    def _read_entry(self, entry: Entry) -> AsyncPredictResult:
+        from .table.columns import moment_of
+
+        body, url = self._bytes(entry.key), self._url_of(entry.key)
+        if entry.is_error or self._format == "result":
+            return parse_result(body, request_id=entry.request_id, url=url)
+        time = moment_of(entry.modified_us)
+        return AsyncPredictResult(request_id=entry.request_id, time=time, data=parse_output(body, url=url))
 
     def _request_keys(self, request_id: str, *, may_list: bool = True) -> RequestKeys:
         return RequestKeys(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)

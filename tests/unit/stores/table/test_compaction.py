@@ -1,0 +1,281 @@
+"""Many objects into few files, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.outputs import put_error, put_foreign, put_result
+from tests.unit.stores.table.reading import all_ids, files_of, ids_of, rows_of
+from tests.unit.stores.table.test_scan import BOOM, result_of
+from truss_async.errors import InvalidResultError, OutputStoreError, SettingsError
+from truss_async.stores import OutputStore
+from truss_async.stores.memory_store import MemoryStore
+from truss_async.stores.table.turn import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    from truss_async.clock import ManualClock
+
+
+class KilledError(BaseException):
+    """The process ends here: nothing after it is done."""
+
+
+class MortalStore(MemoryStore):
+    """Lets so many writes through, and then kills whoever writes."""
+
+    writes_left: int | None = None
+
+    def put(self, key: str, *arguments: Any, **options: Any) -> None:
+        self._count()
+        super().put(key, *arguments, **options)
+
+    def delete(self, key: str) -> None:
+        self._count()
+        super().delete(key)
+
+    def _count(self) -> None:
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise KilledError
+            self.writes_left -= 1
+
+
+def fill(store: OutputStore, clock: ManualClock) -> list[str]:
+    """Two hours of results, one failure and one damaged object; their ids."""
+    for number in range(3):
+        put_result(store, result_of(f"r{number}", number))
+    clock.advance(hours=1)
+    put_result(store, result_of("r3", 3))
+    put_error(store, result_of("r4", errors=[BOOM]))
+    put_foreign(store, "r5", b"{")
+    clock.advance(10)
+    return [f"r{number}" for number in range(6)]
+
+
+def manifest_of(table: MemoryStore) -> dict[str, Any]:
+    with table.open("manifest.json") as file:
+        found: dict[str, Any] = json.loads(file.read())
+    return found
+
+
+def test_each_hour_is_a_file(store: OutputStore, table: MemoryStore, clock: ManualClock) -> None:
+    ids = fill(store, clock)
+    done = store.compact(table)
+    assert (done.results, done.files, done.rows, done.damaged) == (6, 2, 6, 1)
+    assert files_of(table) == {
+        "hour=2026-01-01T12/results.parquet": ["r0", "r1", "r2"],
+        "hour=2026-01-01T13/results.parquet": ["r3", "r4", "r5"],
+    }
+    manifest = manifest_of(table)
+    assert manifest["source"] == store.url
+    assert [(each["rows"], each["failed"], each["damaged"]) for each in manifest["files"].values()] == [
+        (3, 0, 0),
+        (3, 1, 1),
+    ]
+    assert ids_of(store.scan()) == ids
+
+
+def test_compacted_rows_are_what_a_scan_of_the_objects_gives(
+    store: OutputStore, objects: MemoryStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    fill(store, clock)
+    before = rows_of(OutputStore(objects, clock=clock).scan())
+    store.compact(table)
+    assert rows_of(OutputStore(table, clock=clock).scan()) == before
+    opened: list[str] = []
+    read = objects.open
+    objects.open = lambda key: opened.append(key) or read(key)  # type: ignore[method-assign, func-returns-value]
+    assert rows_of(store.scan()) == before
+    assert [key for key in opened if key != "manifest.json"] == [], "rows are read instead of objects"
+
+
+def test_second_run_has_nothing_to_do_and_looks_into_no_file(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    fill(store, clock)
+    store.compact(table)
+    read, opened = table.open, list[str]()
+    table.open = lambda key: opened.append(key) or read(key)  # type: ignore[method-assign, func-returns-value]
+    done = store.compact(table)
+    assert (done.results, done.files, done.rows) == (0, 0, 6)
+    assert [key for key in opened if key.endswith(".parquet")] == []
+
+
+def test_what_is_new_is_added_to_the_file_of_its_hour(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    fill(store, clock)
+    store.compact(table)
+    put_result(store, result_of("r6", 6))
+    clock.advance(10)
+    done = store.compact(table)
+    assert (done.results, done.files, done.rows) == (1, 1, 7)
+    assert files_of(table)["hour=2026-01-01T13/results.parquet"] == ["r3", "r4", "r5", "r6"]
+
+
+def test_what_was_written_again_moves_to_its_new_hour(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    fill(store, clock)
+    store.compact(table)
+    clock.advance(hours=1)
+    put_result(store, result_of("r0", "new"))
+    put_result(store, result_of("r4", "succeeded after all"))
+    clock.advance(10)
+    by_id = {row["request_id"]: row for row in rows_of(store.scan())}
+    assert (by_id["r0"]["data"], by_id["r4"]["status"]) == ('"new"', "SUCCEEDED"), (
+        "also before it is compacted"
+    )
+    store.compact(table)
+    assert files_of(table)["hour=2026-01-01T14/results.parquet"] == ["r0", "r4"]
+    assert all_ids(table) == ["r0", "r1", "r2", "r3", "r4", "r5"]
+    assert {row["request_id"]: row for row in rows_of(store.scan())} == by_id
+
+
+def test_file_that_loses_its_last_row_goes(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    put_result(store, result_of("r0", 0))
+    clock.advance(10)
+    store.compact(table)
+    clock.advance(hours=1)
+    put_result(store, result_of("r0", 1))
+    clock.advance(10)
+    store.compact(table)
+    assert files_of(table) == {"hour=2026-01-01T13/results.parquet": ["r0"]}
+    assert list(manifest_of(table)["files"]) == ["hour=2026-01-01T13"]
+
+
+def test_what_a_store_of_whole_seconds_may_write_again_is_looked_at_again(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    put_result(store, result_of("r0", "old"))
+    store.compact(table)
+    put_result(store, result_of("r0", "new"))  # within the same second: the listing looks the same
+    assert [row["data"] for row in rows_of(store.scan())] == ['"new"']
+    clock.advance(10)
+    store.compact(table)
+    assert [row["data"] for row in rows_of(OutputStore(table, clock=clock).scan())] == ['"new"']
+
+
+def test_rows_stay_when_their_objects_go(
+    store: OutputStore, objects: MemoryStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    ids = fill(store, clock)
+    store.compact(table)
+    for request_id in ids:
+        store.delete(request_id)
+    assert list(objects.list()) == []
+    assert ids_of(store.scan()) == ids
+    clock.advance(hours=1)
+    put_result(store, result_of("r1", "once more"))
+    put_error(store, result_of("r2", errors=[BOOM]))
+    clock.advance(10)
+    store.compact(table)
+    assert all_ids(table) == ids
+    by_id = {row["request_id"]: row["data"] for row in rows_of(store.scan())}
+    assert (by_id["r1"], by_id["r2"]) == ('"once more"', "2"), "an error does not stand against a result"
+
+
+def test_killed_at_any_write_nothing_is_lost_and_nothing_twice(
+    clock: ManualClock, table: MemoryStore
+) -> None:
+    writes = 0
+    while True:
+        objects, mortal = _started(clock, f"killed-{writes}-{table.url}")
+        store = OutputStore(objects, table=mortal, clock=clock)
+        ids = [*[f"r{number}" for number in range(6)], "r6"]
+        mortal.writes_left = writes
+        try:
+            store.compact(mortal)
+            is_killed = False
+        except KilledError:
+            is_killed = True
+        mortal.writes_left = None
+        seen = all_ids(mortal)
+        assert len(seen) == len(set(seen)), f"killed at write {writes}"
+        assert ids_of(store.scan()) == ids, f"killed at write {writes}"
+        clock.advance(LEASE_SECONDS + 1)
+        assert store.compact(mortal).rows == len(ids)
+        assert all_ids(mortal) == ids, f"killed at write {writes}"
+        assert {row["request_id"]: row["data"] for row in rows_of(store.scan())}["r0"] == '"new"'
+        if not is_killed:
+            break
+        writes += 1
+    assert writes >= 7, "each write was the last one once"
+
+
+def _started(clock: ManualClock, name: str) -> tuple[MemoryStore, MortalStore]:
+    """A table that is behind: what it holds was written again, and there is more."""
+    objects, mortal = MemoryStore(f"{name}-objects", clock=clock), MortalStore(f"{name}-table", clock=clock)
+    store = OutputStore(objects, clock=clock)
+    fill(store, clock)
+    store.compact(mortal)
+    clock.advance(hours=1)
+    put_result(store, result_of("r0", "new"))
+    put_result(store, result_of("r6", 6))
+    clock.advance(10)
+    return objects, mortal
+
+
+def test_day_is_a_span_too_and_another_one_is_refused(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    ids = fill(store, clock)
+    store.compact(table, every="day")
+    assert files_of(table) == {"day=2026-01-01/results.parquet": ids}
+    with pytest.raises(SettingsError, match="give --every day"):
+        store.compact(table)
+
+
+def test_table_of_another_store_is_refused(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    store.compact(table)
+    other = OutputStore(MemoryStore("another-store", clock=clock), clock=clock)
+    with pytest.raises(SettingsError, match="into another folder"):
+        other.compact(table)
+
+
+def test_table_among_the_results_is_refused(store: OutputStore, objects: MemoryStore) -> None:
+    with pytest.raises(SettingsError, match=r"a folder of its own, such as .*/table"):
+        store.compact(objects)
+    assert list(objects.list()) == []
+
+
+def test_table_may_lie_below_the_results(store: OutputStore, clock: ManualClock) -> None:
+    ids = fill(store, clock)
+    store.compact(f"{store.url}/table")
+    assert ids_of(OutputStore.from_url(f"{store.url}/table").scan()) == ids
+    assert ids_of(OutputStore.from_url(store.url, table=f"{store.url}/table").scan()) == ids
+
+
+def test_foreign_manifest_is_not_replaced(store: OutputStore, table: MemoryStore) -> None:
+    table.put("manifest.json", b'{"name": "somebody\'s app"}', content_type="application/json")
+    with pytest.raises(InvalidResultError, match="into another folder"):
+        store.compact(table)
+    assert manifest_of(table) == {"name": "somebody's app"}
+
+
+@pytest.mark.parametrize("body", [b"", b"PAR1", b"no parquet at all"])
+def test_damaged_file_is_named(
+    store: OutputStore, table: MemoryStore, clock: ManualClock, body: bytes
+) -> None:
+    fill(store, clock)
+    store.compact(table)
+    table.put("hour=2026-01-01T12/results.parquet", body, content_type="")
+    with pytest.raises(
+        InvalidResultError, match=r"hour=2026-01-01T12/results\.parquet .*; move it away, and compact again"
+    ):
+        store.compact(table)
+    table.delete("hour=2026-01-01T12/results.parquet")
+    assert store.compact(table).rows == 6
+
+
+def test_store_that_knows_no_first_writer_is_refused(store: OutputStore, table: MemoryStore) -> None:
+    table.has_conditional_puts = False  # type: ignore[misc]
+    with pytest.raises(OutputStoreError, match="compact into s3://"):
+        store.compact(table)

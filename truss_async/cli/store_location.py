@@ -1,0 +1,84 @@
+"""Where results are: the options of every command on an output store."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..clock import SYSTEM_CLOCK
+from ..contract.moments import moment
+from ..errors import SettingsError
+from ..stores import OutputStore
+from ..stores.layout import DEFAULT_KEY
+from ..stores.output_store import Format
+from ..stores.schemes import EXAMPLES
+from .options import own_option, variable
+
+Since = Annotated[
+    str | None,
+    own_option(
+        "since", "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z."
+    ),
+]
+
+
+def _setting(name: str, help_text: str = "") -> Parameter:
+    """An option with the variable of its own name, and that of the plugin's setting."""
+    text = help_text or f"For {{{name}}} in URL or key."
+    return Parameter(help=text, env_var=(variable(name), variable(f"output_{name}")))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StoreLocation:
+    """Where the results are, in the words of the plugin's settings."""
+
+    store: Annotated[
+        str,
+        Parameter(
+            name="--store",
+            help=f"URL of the output store: {EXAMPLES}, …; cloud credentials come from the environment, a profile or a role.",
+            env_var=(variable("store"), variable("output_url")),
+        ),
+    ]
+    key: Annotated[str, _setting("key", "The object key, if the model's setting differs.")] = DEFAULT_KEY
+    format: Annotated[Format, _setting("format", "What the objects hold; the model's setting.")] = "result"
+    model_id: Annotated[str | None, _setting("model_id")] = None
+    deployment_id: Annotated[str | None, _setting("deployment_id")] = None
+    environment: Annotated[str | None, _setting("environment")] = None
+
+    def open(self, *, table: str | None = None) -> OutputStore:
+        """The store; what is unknown of URL and key, such as {date}, is looked for."""
+        return OutputStore.from_url(
+            self.store,
+            key=self.key,
+            format=self.format,
+            model_id=self.model_id,
+            deployment_id=self.deployment_id,
+            environment=self.environment,
+            table=table,
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TableLocation(StoreLocation):
+    """The same for a command whose --format is that of what it writes."""
+
+    format: Annotated[
+        Format,
+        Parameter(
+            name="--object-format",
+            help="What the objects hold; the model's setting `format`.",
+            env_var=(variable("object_format"), variable("output_format")),
+        ),
+    ] = "result"
+
+
+def earliest(since: str) -> datetime:
+    """The moment that is meant; SettingsError when it is none."""
+    try:
+        return moment(since, now=SYSTEM_CLOCK.now())
+    except ValueError as error:
+        raise SettingsError(f"--since: {error}") from None
