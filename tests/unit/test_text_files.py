@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from truss_async.cli import submit
+from truss_async.cli import model_input
 from truss_async.errors import HarnessError, SettingsError
 from truss_async.harness.toml_files import read_toml
 from truss_async.replicas.in_process.loading import TrussSecrets
@@ -33,12 +33,16 @@ def a_truss(file: Path) -> Path:
 
 def read_standard_input(file: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(file.read_bytes())))
-    return submit._read("@-")
+    return model_input._read("@-")
 
 
 READERS: dict[str, tuple[str, Callable[[Path, pytest.MonkeyPatch], Any], Any]] = {
-    "a model input": ('{"ä": 1}', lambda file, _: submit._parse(submit._read(f"@{file}")), {"ä": 1}),
-    "standard input": ('{"ä": 1}', lambda *given: submit._parse(read_standard_input(*given)), {"ä": 1}),
+    "a model input": (
+        '{"ä": 1}',
+        lambda file, _: model_input._parse(model_input._read(f"@{file}")),
+        {"ä": 1},
+    ),
+    "standard input": ('{"ä": 1}', lambda *given: model_input._parse(read_standard_input(*given)), {"ä": 1}),
     "TOML": ('a = "ä"\n', lambda file, _: read_toml(file), {"a": "ä"}),
     "requirements": ("truss-ä\n# note\n", lambda file, _: read_pip_file(file), ["truss-ä"]),
     "config.yaml": (

@@ -14,6 +14,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 from ..errors import SettingsError
+from .variables import take_variables
 
 # What the list of commands says, so that showing it loads none of them.
 COMMANDS = {
@@ -21,6 +22,8 @@ COMMANDS = {
     "serve": "Serve a truss as Baseten does, on this machine.",
     "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
     "submit": "Submit one async request.",
+    "predict": "Call a model synchronously, and print its output.",
+    "wake": "Have a model that was scaled to zero load.",
     "batch": "Run a file of inputs through a model, whatever happens in between.",
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
@@ -39,7 +42,7 @@ COMMANDS = {
 
 HELP = "Async inference on Baseten: no result is lost, and the whole path runs on this machine."
 EPILOGUE = """Each command has --help, with an example. Every option can be set in the
-environment, too: --state-dir is TRUSS_ASYNC_STATE_DIR.
+environment, too: --port of listen is TRUSS_ASYNC_LISTEN_PORT.
 --debug, or TRUSS_ASYNC_DEBUG=1, shows where an error comes from.
 
 Example:
@@ -58,6 +61,7 @@ def make_app() -> App:
         help_format="plaintext",
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
         version=_version,
+        config=(take_variables,),
     )
     for number, (name, summary) in enumerate(COMMANDS.items()):
         function = name.replace("-", "_")

@@ -30,6 +30,7 @@ from .batch_screen import print_progress, watch
 from .connection import HARNESS_HERE, Connection, host_of
 from .options import WEBHOOK_SECRET, AsJson, checked, flag, option, own_option, print_json
 from .secret_files import ApiKeyFile, WebhookSecretFile, webhook_secrets_of
+from .store_option import STORE
 
 INTERRUPTED = 3
 
@@ -59,7 +60,7 @@ class Terms:
 
     errors: Annotated[str | None, _of("errors")] = None
     ledger: Annotated[Path | None, _of("ledger")] = None
-    store: Annotated[str | None, _of("store")] = None
+    store: Annotated[str | None, _of("store"), STORE] = None
     inbox: Annotated[str | None, _of("inbox")] = None
     receive: Annotated[bool, _flag_of("receive")] = False
     webhook_endpoint: Annotated[str | None, _of("webhook_endpoint")] = None
@@ -117,7 +118,8 @@ def run_batch(
     out: Annotated[str, _of("out")],
     terms: Terms = USUAL_TERMS,
     check: Annotated[
-        bool, flag("check", "Before anything is sent, look at every line; one bad line, and nothing is.")
+        bool,
+        flag("batch_run_check", "Before anything is sent, look at every line; one bad line, and nothing is."),
     ] = False,
     dry_run: Annotated[bool, flag("dry_run", "Look at every line, say what would be sent, and end.")] = False,
     conduct: Conduct = USUAL_CONDUCT,

@@ -1,19 +1,23 @@
 """The options with which a command reaches the platform or a harness."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
 from ..contract.webhook_urls import is_loopback
 from ..errors import SettingsError
-from .options import own_option, variable
+from .options import own_option
 from .secret_files import ApiKeyFile, api_key_of
+from .variables import variable
 
 if TYPE_CHECKING:
     from ..client import HarnessClient, PlatformClient
 
+TargetName: TypeAlias = Annotated[
+    str, own_option("target", "production, development, environments/ENV or deployment/ID.")
+]
 DEFAULT_URL = "http://127.0.0.1:8090"
 ANY_KEY = "local"
 

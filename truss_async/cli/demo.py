@@ -15,9 +15,9 @@ def demo(
     truss: Annotated[
         Path, own_option("truss", "A truss that reads pages, with some in its folder pages/.")
     ] = Path("example_truss"),
-    output: Annotated[Path, own_option("output", "Folder for the annotated pages and the results.")] = Path(
-        "demo-output"
-    ),
+    output: Annotated[
+        Path, own_option("demo_output", "Folder for the annotated pages and the results.")
+    ] = Path("demo-output"),
     cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None,
 ) -> int:
     """Run real async inference end to end on this machine, and check every step of it.

@@ -83,7 +83,7 @@ class Checks:
     allow_host: Annotated[
         tuple[str, ...],
         own_option(
-            "allow_host",
+            "listen_allow_host",
             "Without a secret: a name that others call this machine by, a tunnel's, say; *.example.com is all below it.",
         ),
         Parameter(negative="", show_default=False),
@@ -106,8 +106,8 @@ NOTHING_SAID = Checks()
 
 def listen(
     *,
-    host: Annotated[str, own_option("host", "Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, own_option("port", "Port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
+    host: Annotated[str, own_option("listen_host", "Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, own_option("listen_port", "Port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
     checks: Checks = NOTHING_SAID,
     keep: Annotated[
         str,

@@ -9,7 +9,8 @@ from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import LogLine
 from ..printable import printable
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, flag, print_json, variable
+from .options import AsJson, flag, print_json
+from .variables import variable
 
 FOLLOW_SECONDS = 0.5
 MAX_AT_ONCE = 1000

@@ -14,14 +14,10 @@ from pydantic.fields import FieldInfo
 
 from ..errors import SettingsError, reasons
 from ..printable import escaped
+from .variables import variable
 
 Model = TypeVar("Model", bound=BaseModel)
 Command = Callable[..., int | None]
-
-
-def variable(name: str) -> str:
-    """The environment variable of an option."""
-    return f"TRUSS_ASYNC_{name.upper()}"
 
 
 def own_option(name: str, help_text: str) -> Parameter:
@@ -39,7 +35,9 @@ def option(model: type[BaseModel], field: str) -> Parameter:
     return own_option(field, model.model_fields[field].description or "")
 
 
-AsJson = Annotated[bool, Parameter(name="--json"), flag("json", "Print JSON, for scripts.")]
+AsJson = Annotated[
+    bool, Parameter(name="--json", help="Print JSON, for scripts.", negative="", show_default=False)
+]
 RequestId = Annotated[
     str, Parameter(name="REQUEST_ID", help="What `submit` printed, or its first characters, six at least.")
 ]

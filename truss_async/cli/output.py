@@ -18,7 +18,9 @@ from ..errors import ApiError, SettingsError
 from ..printable import printable
 from ..stores.result_objects import references_in
 from ..whole_files import write_whole
-from .options import print_json, variable
+from .options import print_json
+from .store_option import STORE
+from .variables import variable
 
 if TYPE_CHECKING:
     from ..webhooks import WebhookReceiver
@@ -56,8 +58,9 @@ class OutputWanted:
         Parameter(
             name="--store",
             env_var=(variable("submit_store"), variable("store")),
-            help="URL of the output store that the output is read from. [default: a webhook of the command's own]",
+            help="Output store that the output is read from: a folder, or a URL. [default: a webhook of the command's own]",
         ),
+        STORE,
     ] = None
 
     @property

@@ -28,7 +28,7 @@ def package(
     ],
     /,
     *,
-    check: Annotated[bool, flag("check", "Only say what would change.")] = False,
+    check: Annotated[bool, flag("package_check", "Only say what would change.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Put what a model container needs of this package into a truss or a chain, ready for `truss push` or `truss chains push`.

@@ -1,14 +1,15 @@
 """Keeps secrets out of the process list: everybody on the machine can read what a process was called with."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 OPTIONS: Final = ("--webhook-secret", "--api-key")
-VARIABLES: Final = ("TRUSS_ASYNC_WEBHOOK_SECRETS", "TRUSS_ASYNC_WEBHOOK_SECRET", "TRUSS_ASYNC_API_KEY")
-"""Which the same user can read, such as the model that is served."""
+VARIABLE: Final = re.compile(r"TRUSS_ASYNC_(\w+_)?(WEBHOOK_SECRETS?|API_KEY)")
+"""Which the same user can read, such as the model that is served; a command's name may stand in it."""
 _MASK: Final = ord("*")
 # Fields of /proc/self/stat, counted from the one after the name.
 _BEGINS: Final = (45, 47)
@@ -21,7 +22,7 @@ def mask_secrets(arguments: Sequence[str]) -> None:
     Where the system has no way, secrets on the command line are warned of.
     """
     on_command_line = any(word.partition("=")[0] in OPTIONS for word in arguments)
-    if not on_command_line and not any(name in os.environ for name in VARIABLES):
+    if not on_command_line and not any(map(VARIABLE.fullmatch, os.environ)):
         return
     try:
         begin, end = _place()
@@ -56,7 +57,7 @@ def _secret_spans(memory: bytes) -> Iterator[tuple[int, int]]:
         text = name.decode(errors="replace")
         if is_value:
             yield position, end
-        elif is_both and text in (*OPTIONS, *VARIABLES):
+        elif is_both and (text in OPTIONS or VARIABLE.fullmatch(text)):
             yield position + len(name) + 1, end
         is_value = not is_value and not is_both and text in OPTIONS
         position = end + 1

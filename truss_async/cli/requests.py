@@ -10,7 +10,8 @@ from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import RequestList, RequestSummary
 from ..errors import SettingsError
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, flag, own_option, print_json, variable
+from .options import AsJson, flag, own_option, print_json
+from .variables import variable
 
 DEFAULT_LIMIT = 20
 WATCH_SECONDS = 2.0

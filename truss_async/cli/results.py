@@ -45,7 +45,7 @@ def get_result(request_id: RequestId, /, *, location: StoreLocation, as_json: As
         truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results get 0123456789abcdef0123456789abcdef --store file:///tmp/outputs --json
     """
-    outputs = location.open()
+    outputs = location.open(must_exist=True)
     found = _full_id(outputs, request_id)
     return _show(lambda: outputs.get(found), as_json=as_json)
 
@@ -93,7 +93,7 @@ def list_results(
         truss-async results list --store file:///tmp/outputs --failed
     """
     moment = earliest(since) if since is not None else None
-    outputs = location.open()
+    outputs = location.open(must_exist=True)
     found = (outputs.failures if failed else outputs.list)(since=moment, prefix=prefix)
     for info in found if as_json else sorted(found, key=_age):
         errors = _errors_of(outputs, info.request_id) if failed else None
@@ -118,7 +118,10 @@ def open_artifact(
     location: StoreLocation,
     output: Annotated[
         Path | None,
-        own_option("output", "File or folder to write to, or - for standard output. [default: this folder]"),
+        own_option(
+            "results_open_output",
+            "File or folder to write to, or - for standard output. [default: this folder]",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -128,7 +131,7 @@ def open_artifact(
         truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
         truss-async results open 0123456789abcdef0123456789abcdef page.png --store s3://my-bucket/outputs --output=-
     """
-    outputs = location.open()
+    outputs = location.open(must_exist=True)
     request_id = _full_id(outputs, request_id)
     reference = _only_artifact(outputs, request_id) if name is None else outputs.artifact(request_id, name)
     with outputs.open_artifact(reference) as source:

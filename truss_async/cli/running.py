@@ -1,4 +1,4 @@
-"""From arguments to an exit code: 0, 1 when something failed, 2 when it was called wrongly."""
+"""From arguments to an exit code: 0, 1 when something failed, 2 when it was called wrongly, or that of a signal."""
 
 import codecs
 import contextlib
@@ -17,6 +17,7 @@ from ..printable import printable
 from .app import make_app, select_command
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
+READER_GONE = 141  # and of what a closed pipe has ended
 _AS_JSON = "truss_async.as_json"
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -35,7 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exception(error)
         code, line = explanation
-        _print_error(line)
+        if line:
+            _print_error(line)
     return code
 
 
@@ -63,7 +65,7 @@ def _call(tokens: list[str]) -> int:
 
 
 def _explain(error: BaseException) -> tuple[int, str] | None:
-    """The exit code and the line for an error that a user can do something about; None for a bug."""
+    """The exit code and the line for an error that a user can do something about, if there is anything to say; None for a bug."""
     match error:
         case UnusedCliTokensError():
             return 2, f"too many arguments: {shlex.join(error.unused_tokens or [])}. See --help."
@@ -77,7 +79,7 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
             return INTERRUPTED, "interrupted"
         case BrokenPipeError():
             _leave_stdout()
-            return 1, "stopped: the reader of the output has closed it"
+            return READER_GONE, ""  # `… | head` has what it wanted
         case ImportError():
             cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
             if cause.name is None or cause.name.startswith("truss_async"):

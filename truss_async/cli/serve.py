@@ -16,8 +16,9 @@ from ..errors import SettingsError
 from ..harness.settings import HarnessSettings
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings, split_chain
 from .connection import DEFAULT_URL
-from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fields_of, variable
+from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fields_of
 from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_secrets_of
+from .variables import variable
 
 STATE_DIR = Path(".truss-async")
 LONGEST_EXAMPLE = 200

@@ -12,7 +12,9 @@ from ..contract.harness_calls import RequestView
 from ..errors import TrussAsyncError
 from ..printable import escaped, printable
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, RequestId, print_json, variable
+from .options import AsJson, RequestId, print_json
+from .store_option import STORE
+from .variables import variable
 
 if TYPE_CHECKING:
     from ..contract import AsyncPredictResult
@@ -37,9 +39,10 @@ def show(
         str | None,
         Parameter(
             name="--store",
-            help="URL of the output store, where the saved output is read from. [default: what the model's config says]",
+            help="Output store, where the saved output is read from: a folder, or a URL. [default: what the model's config says]",
             env_var=(variable("show_store"), variable("store"), variable("output_url")),
         ),
+        STORE,
     ] = None,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,

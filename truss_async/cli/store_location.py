@@ -13,20 +13,23 @@ from ..stores import OutputStore
 from ..stores.layout import DEFAULT_KEY
 from ..stores.output_store import Format
 from ..stores.schemes import EXAMPLES
-from .options import own_option, variable
+from .options import own_option
+from .store_option import STORE, check_there
+from .variables import variable
 
 Since = Annotated[
     str | None,
     own_option(
-        "since", "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z."
+        "results_since",
+        "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
     ),
 ]
 
 
 def _setting(name: str, help_text: str = "") -> Parameter:
-    """An option with the variable of its own name, and that of the plugin's setting."""
+    """An option with the variable of the plugin's setting."""
     text = help_text or f"For {{{name}}} in URL or key."
-    return Parameter(help=text, env_var=(variable(name), variable(f"output_{name}")))
+    return Parameter(help=text, env_var=variable(f"output_{name}"))
 
 
 @Parameter(name="*")
@@ -38,9 +41,10 @@ class StoreLocation:
         str,
         Parameter(
             name="--store",
-            help=f"URL of the output store: {EXAMPLES}, …; cloud credentials come from the environment, a profile or a role.",
+            help=f"Output store: a folder, or a URL ({EXAMPLES}, …); cloud credentials come from the environment, a profile or a role.",
             env_var=(variable("store"), variable("output_url")),
         ),
+        STORE,
     ]
     key: Annotated[str, _setting("key", "The object key, if the model's setting differs.")] = DEFAULT_KEY
     format: Annotated[Format, _setting("format", "What the objects hold; the model's setting.")] = "result"
@@ -48,8 +52,14 @@ class StoreLocation:
     deployment_id: Annotated[str | None, _setting("deployment_id")] = None
     environment: Annotated[str | None, _setting("environment")] = None
 
-    def open(self, *, table: str | None = None) -> OutputStore:
-        """The store; what is unknown of URL and key, such as {date}, is looked for."""
+    def open(self, *, table: str | None = None, must_exist: bool = False) -> OutputStore:
+        """The store; what is unknown of URL and key, such as {date}, is looked for.
+
+        Raises:
+            SettingsError: it cannot be one, or is a folder that is not there and must be.
+        """
+        if must_exist:
+            check_there(self.store)
         return OutputStore.from_url(
             self.store,
             key=self.key,

@@ -2,22 +2,18 @@
 
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..client.calls import DEFAULT_TARGET
 from ..contract import AsyncPredictRequest, InferenceRetryConfig, RequestStatus, limits
-from ..contract.json_text import check_finite, parse
-from ..errors import SettingsError
 from ..printable import escaped
-from ..text_files import as_text
-from .connection import HARNESS_HERE, Connection
-from .options import AsJson, checked, flag, option, own_option, print_json
+from .connection import HARNESS_HERE, Connection, TargetName
+from .model_input import ModelInput, read_model_input
+from .options import AsJson, checked, flag, option, print_json
 from .output import NO_OUTPUT, OutputWanted
 from .status import print_status
-
-STANDARD_INPUT = "@-"
 
 
 @Parameter(name="*")
@@ -47,19 +43,11 @@ USUAL_TERMS = RequestTerms()
 
 
 def submit(
-    model_input: Annotated[
-        str | None,
-        Parameter(
-            name="INPUT",
-            help="Model input: JSON, @FILE that holds it, or - for standard input (the default in a pipe).",
-        ),
-    ] = None,
+    model_input: ModelInput = None,
     /,
     *,
     terms: RequestTerms = USUAL_TERMS,
-    target: Annotated[
-        str, own_option("target", "production, development, environments/ENV or deployment/ID.")
-    ] = "production",
+    target: TargetName = DEFAULT_TARGET,
     wait: Annotated[
         bool, flag("wait", "Wait until inference and delivery are over; fail unless both succeeded.")
     ] = False,
@@ -75,7 +63,7 @@ def submit(
         truss-async submit @page.json -o output.json
         id=$(truss-async submit @input.json --priority 1)
     """
-    request = terms.request(_parse(_read(model_input)))
+    request = terms.request(read_model_input(model_input))
     with (
         wanted.source(url=connection.url, webhook_endpoint=terms.webhook_endpoint) as source,
         connection.to_platform(target=target) as client,
@@ -92,31 +80,3 @@ def submit(
         if wanted.is_wanted:
             wanted.hand_over(source.result_of(status))
     return 0 if status.status is RequestStatus.SUCCEEDED else 1
-
-
-def _read(model_input: str | None) -> bytes:
-    """The text of the model input, from wherever it is."""
-    if model_input is None:
-        if sys.stdin.isatty():
-            raise SettingsError("give the model input: JSON, @FILE, or - for standard input")
-        model_input = STANDARD_INPUT
-    if model_input == STANDARD_INPUT:
-        return sys.stdin.buffer.read()
-    if not model_input.startswith("@"):
-        return model_input.encode("utf-8", "surrogateescape")
-    path = Path(model_input[1:])
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _parse(text: bytes) -> Any:
-    try:
-        model_input = parse(as_text(text).encode(), allow_inf_nan=False)
-        check_finite(model_input, name="model_input")
-    except ValueError as error:
-        raise SettingsError(
-            f"the model input is not JSON: {error}; give JSON, @FILE, or - for standard input"
-        ) from None
-    return model_input

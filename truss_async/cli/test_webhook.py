@@ -31,7 +31,8 @@ def test_webhook(
     webhook_ca: Annotated[
         Path | None,
         own_option(
-            "webhook_ca", "PEM file of certificate authorities that it may use, besides the system's."
+            "test_webhook_webhook_ca",
+            "PEM file of certificate authorities that it may use, besides the system's.",
         ),
     ] = None,
     as_json: AsJson = False,

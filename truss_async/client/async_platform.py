@@ -16,11 +16,11 @@ from ..pasted import as_api_key
 from ..timed_http import NoAnswerError
 from .async_http import AsyncHttp
 from .calls import (
+    DEFAULT_TARGET,
     Call,
-    Target,
     answered,
     cancel_call,
-    checked_url,
+    model_and_target,
     request_body,
     status_call,
     too_slow,
@@ -56,14 +56,13 @@ class AsyncPlatformClient:
         url: str,
         *,
         api_key: str,
-        target: str = "production",
+        target: str = DEFAULT_TARGET,
         store: OutputStore | str | None = None,
         inbox: Path | str | None = None,
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.url = checked_url(url)
-        self._target = Target.of(self.url, target)
+        self.url, self._target = model_and_target(url, target=target)
         self._store, self._inbox = store, inbox
         self._timeout_seconds = timeout_seconds
         self._clock = clock

@@ -47,6 +47,14 @@ _REFUSED: Final[dict[int, type[ApiError]]] = {
 }
 
 
+DEFAULT_TARGET: Final = "production"
+_ENDPOINT: Final = re.compile(
+    r"(?P<model>https?://[^/]+(?:/.*?)??)"
+    r"(?:/(?P<target>production|development|environments/[^/]+|deployment/[^/]+))?"
+    r"(?:/(?P<operation>(?:async_)?(?:predict|run_remote)|wake|async_queue_status))?/*"
+)
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
     """What is sent, below the URL of the platform, and how the body of a good answer is read (ValueError: it is none)."""
@@ -67,11 +75,6 @@ class Target:
 
     name: str
     is_chain: bool = False
-
-    @classmethod
-    def of(cls, url: str, name: str) -> Target:
-        """The target of that name at the URL of a platform, which says whether it is a chain's."""
-        return cls(name, is_chain=_CHAIN.match(url) is not None)
 
     def path_of(self, operation: str) -> str:
         name = self.name.strip("/")
@@ -129,16 +132,36 @@ def request_body(request: AsyncPredictRequest | None, fields: dict[str, Any]) ->
     return body
 
 
-def checked_url(url: str) -> str:
-    """The URL of a platform, without its last slash; SettingsError when it can be none."""
+def model_and_target(url: str, *, target: str = DEFAULT_TARGET) -> tuple[str, Target]:
+    """The URL of a model or chain, without its last slash, and what of it is called.
+
+    The URL of an endpoint, such as ``https://…/production/async_predict``, says both.
+
+    Raises:
+        SettingsError: it is no URL, or names another target than the one that is given.
+    """
+    found = _ENDPOINT.fullmatch(_checked_url(url))
+    if found is None:
+        raise _no_url(url)
+    named = found["target"] or ("" if found["operation"] else target)
+    if target not in (DEFAULT_TARGET, named):
+        raise SettingsError(f"{url} names another target than {target!r}: give the URL of the model alone")
+    return found["model"], Target(named, is_chain=_CHAIN.match(url) is not None)
+
+
+def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise SettingsError(f"{url!r} is no URL of a model; give one like https://model-ID.api.baseten.co")
+        raise _no_url(url)
     return url.rstrip("/")
+
+
+def _no_url(url: str) -> SettingsError:
+    return SettingsError(f"{url!r} is no URL of a model; give one like https://model-ID.api.baseten.co")
 
 
 def answered(call: Call[T], answer: HttpAnswer, *, url: str, clock: Clock) -> T:

@@ -26,12 +26,12 @@ from ..errors import ApiError
 from ..pasted import as_api_key
 from ..timed_http import NoAnswerError, TimedHttp
 from .calls import (
+    DEFAULT_TARGET,
     PASSING_STATUSES,
     Call,
-    Target,
     answered,
     cancel_call,
-    checked_url,
+    model_and_target,
     reading,
     status_call,
     too_slow,
@@ -59,6 +59,7 @@ class PlatformClient:
 
     Or one chain, at ``https://chain-ID.api.baseten.co`` or a harness's ``http://127.0.0.1:8090/chain/ID``.
 
+    The URL of an endpoint, with ``/production/async_predict`` at its end, say, is understood, too.
     ``target`` is ``production``, ``development``, ``environments/ENV``, ``deployment/ID``, or nothing on a regional
     host. Everything that goes wrong is an ``ApiError`` of one line.
 
@@ -73,14 +74,13 @@ class PlatformClient:
         url: str,
         *,
         api_key: str,
-        target: str = "production",
+        target: str = DEFAULT_TARGET,
         store: OutputStore | str | None = None,
         inbox: Path | str | None = None,
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.url = checked_url(url)
-        self._target = Target.of(self.url, target)
+        self.url, self._target = model_and_target(url, target=target)
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._http = TimedHttp(

@@ -119,9 +119,10 @@ class WebhookReceiver:
                 max_body_bytes=self._max_body_bytes,
                 tls=self._tls,
             )
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = "a port is 0 to 65535" if isinstance(error, OverflowError) else error.strerror or error
             raise WebhookReceiverError(
-                f"cannot listen on {self._host}:{self._port}: {error.strerror or error}; "
+                f"cannot listen on {self._host}:{self._port}: {reason}; "
                 "choose another port (0 picks a free one)"
             ) from None
         self._server.start()
