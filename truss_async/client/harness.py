@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
+from ..contract import AsyncPredictAccepted
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
     ClockAdvance,
@@ -22,6 +23,7 @@ from ..contract.harness_calls import (
     RequestList,
     RequestRecord,
     RequestView,
+    Submission,
     WebhookSecretList,
 )
 from ..errors import ApiError
@@ -72,6 +74,15 @@ class HarnessClient(PlatformClient):
     def request_view(self, request_id: str) -> RequestView:
         """All that is known of a request, by its id or the first characters of it, six at least."""
         return self._call("GET", f"/_harness/requests/{_quoted(request_id)}/view", RequestView)
+
+    def submission(self, request_id: str) -> Submission:
+        """What a request was submitted with, its input too, as long as the harness keeps that in memory."""
+        return self._call("GET", f"/_harness/requests/{_quoted(request_id)}/submission", Submission)
+
+    def submit_again(self, request_id: str) -> str:
+        """Submit a request again, as long as the harness keeps its input; return the id of the new one."""
+        path = f"/_harness/requests/{_quoted(request_id)}/again"
+        return self._call("POST", path, AsyncPredictAccepted).request_id
 
     def full_id(self, given: str) -> str:
         """The id of the one request whose id begins so; a whole id, and what is known here of none, stays as it is.

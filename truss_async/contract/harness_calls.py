@@ -1,11 +1,12 @@
 """What the harness's own calls carry, under ``/_harness/``: nothing of it exists on the platform."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .faults import Strike
+from .requests import InferenceRetryConfig
 from .results import ErrorDetail
 from .statuses import AsyncRequestStatus, RequestStatus, Told, WebhookStatus
 
@@ -177,6 +178,18 @@ class RequestView(Told):
     deliveries: list[DeliveryAttemptRecord]
     lines: list[LogLine]
     output_url: str | None
+
+
+class Submission(Told):
+    """What an async request was submitted with."""
+
+    request_id: str
+    deployment_id: str
+    model_input: Any
+    webhook_endpoint: str | None
+    priority: int
+    max_time_in_queue_seconds: int
+    inference_retry_config: InferenceRetryConfig
 
 
 class DeploymentQueue(Told):

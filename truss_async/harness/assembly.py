@@ -36,6 +36,7 @@ from .deployment import Deployment, Shared
 from .earlier_run import settle_subjects
 from .faults import StoreGates
 from .housekeeping import Housekeeping
+from .inspection import KeptInputs
 from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
 from .output_urls import with_local_outputs
@@ -148,7 +149,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     tasks += [
         _background(parts, asyncio.create_task(each.run())) for each in _source_watches(given, deployments)
     ]
-    tasks.append(_serve_http(parts, _with_page(api, settings), listening))
+    tasks.append(_serve(parts, api, settings, listening))
     if chains is not None:
         tasks.append(_background(parts, asyncio.create_task(chains.run(given.report), name="Chains")))
     if isinstance(clock, ManualClock):
@@ -299,15 +300,21 @@ def _make_api(
                 activity=shared.activity,
                 is_guarded=given.settings.guards_webhooks,
             ),
+            inputs=KeptInputs() if given.settings.page else KeptInputs(max_requests=0),
             on_call=None if given.settings.quiet else given.log.call,
         )
     )
 
 
-def _with_page(api: Api, settings: HarnessSettings) -> ASGIApp:
+def _serve(
+    parts: AsyncExitStack, api: Api, settings: HarnessSettings, listening: socket.socket
+) -> asyncio.Task[None]:
     if not settings.page:
-        return api
-    return PageFront(api, settings, Browsers(_own_names(settings)))
+        return _serve_http(parts, api, listening)
+    front = PageFront(api, settings, Browsers(_own_names(settings)))
+    serving = _serve_http(parts, front, listening)
+    parts.push_async_callback(front.close)  # before the server waits for who looks at a page
+    return serving
 
 
 def _browsers(settings: HarnessSettings) -> Browsers | None:

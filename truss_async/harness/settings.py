@@ -169,6 +169,7 @@ class HarnessSettings(DeploymentSettings):
     page: bool = Field(
         default=True, description="Serve pages for people at /_harness/, where a browser that opens / is led."
     )
+    page_payloads: bool = Field(default=False, description="Show model inputs and outputs on the pages, too.")
     page_readonly: bool = Field(default=False, description="Let nothing be changed on the pages.")
 
     @property

@@ -4,8 +4,8 @@ A page knows nothing of the harness but its HTTP API, which it asks from inside 
 clients show the same.
 """
 
-from .app import make_page
+from .app import Page
 from .asking import Ask
 from .settings import PageSettings
 
-__all__ = ["Ask", "PageSettings", "make_page"]
+__all__ = ["Ask", "Page", "PageSettings"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 
-from . import access, faults, overview, requests, results, static_files, webhooks
+from . import access, faults, live, overview, requests, results, static_files, webhooks
 from .site import Site, failed
 
 if TYPE_CHECKING:
@@ -33,20 +33,29 @@ _LEAST_PACKED: Final = 500
 _HTML: Final = "text/html"
 
 
-def make_page(ask: Ask, settings: PageSettings) -> ASGIApp:
-    """All pages of a harness that is asked so; they are at ``/_harness/`` and below ``/_harness/page/``."""
-    site = Site(ask, settings)
+class Page:
+    """All pages of a harness that is asked so: an ASGI application, at ``/_harness/`` and below ``/_harness/page/``."""
 
-    async def lost(request: Request, _: Exception) -> Response:
-        return failed(site, request, 404, f"there is no page {request.url.path}")
+    def __init__(self, ask: Ask, settings: PageSettings) -> None:
+        self._site = site = Site(ask, settings)
 
-    parts = (overview, requests, webhooks, results, faults, access)
-    return Guarded(
-        Starlette(
-            routes=[*(route for part in parts for route in part.routes(site)), *static_files.routes()],
-            exception_handlers={404: lost, 405: lost},
+        async def lost(request: Request, _: Exception) -> Response:
+            return failed(site, request, 404, f"there is no page {request.url.path}")
+
+        parts = (overview, requests, webhooks, results, faults, live, access)
+        self._app = Guarded(
+            Starlette(
+                routes=[*(route for part in parts for route in part.routes(site)), *static_files.routes()],
+                exception_handlers={404: lost, 405: lost},
+            )
         )
-    )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def close(self) -> None:
+        """Let open pages go, and read no metrics any more."""
+        await self._site.history.close()
 
 
 class Guarded:

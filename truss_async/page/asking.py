@@ -17,8 +17,10 @@ from ..contract.harness_calls import (
     QueueState,
     RequestList,
     RequestView,
+    Submission,
     WebhookSecretList,
 )
+from ..errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +29,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class Ask(Protocol):
-    """Makes a call of the harness's API and returns its answer, parsed.
+    """Makes a call of the harness's API and returns its answer: JSON parsed, all else as text.
 
     Raises:
         ApiError: it is refused.
@@ -45,6 +47,10 @@ class HarnessCalls:
     async def health(self) -> Health:
         """How its models and its queue are."""
         return await self._call(Health, "GET", "/healthz")
+
+    async def metrics(self) -> str:
+        """Its metrics, as Prometheus reads them."""
+        return str(await self._ask("GET", "/metrics"))
 
     async def queue(self) -> QueueState:
         """What waits and runs of each deployment."""
@@ -90,9 +96,20 @@ class HarnessCalls:
         """Withdraw a request that is still queued."""
         return await self._call(CancelAnswer, "DELETE", f"/async_request/{quote(request_id, safe='')}")
 
-    async def submit(self, path: str, asked: Mapping[str, Any]) -> AsyncPredictAccepted:
-        """Make an async request at the path of its call."""
-        return await self._call(AsyncPredictAccepted, "POST", path, dict(asked))
+    async def submission(self, request_id: str) -> Submission | None:
+        """What a request was submitted with; None when that is not kept."""
+        path = f"/_harness/requests/{quote(request_id, safe='')}/submission"
+        try:
+            return await self._call(Submission, "GET", path)
+        except ApiError as error:
+            if error.status_code == 404:
+                return None
+            raise
+
+    async def submit_again(self, request_id: str) -> AsyncPredictAccepted:
+        """Submit a request again, as a new one."""
+        path = f"/_harness/requests/{quote(request_id, safe='')}/again"
+        return await self._call(AsyncPredictAccepted, "POST", path)
 
     async def add_fault(self, rule: Mapping[str, Any]) -> SetFault:
         """Set a fault."""

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
 CLOCK_STEPS = ("1m", "1h", "72h")
+SPANS = ("15m", "24h")
+CHARTS = (
+    ("Inference volume", "/s", ("succeeded", "failed")),
+    ("End-to-end response time", "s", ("response_p50", "response_p99")),
+    ("Time in async queue", "s", ("queued_p50", "queued_p99")),
+    ("Async queue size", "", ("queue_size",)),
+    ("Async webhook requests", "/s", ("webhooks",)),
+    ("Async webhook latency", "s", ("webhook_p50", "webhook_p99")),
+    ("Replicas", "", ("active", "starting")),
+)
+"""By the platform's names: the unit, and the columns of the history."""
 
 
 def routes(site: Site) -> list[Route]:
@@ -39,6 +50,8 @@ async def overview(site: Site, request: Request) -> Response:
         statuses=[each.value for each in RequestStatus],
         latest=listed.requests[0] if listed.requests else None,
         steps=CLOCK_STEPS,
+        charts=CHARTS,
+        span=span if (span := request.query_params.get("span", "")) in SPANS else SPANS[0],
     )
 
 

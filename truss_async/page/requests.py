@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from ..contract.statuses import RequestStatus
 from .commands import commands_for
+from .saved import saved_output
 from .site import PAGES, Form, Site, acting, given, showing
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ def routes(site: Site) -> list[Route]:
     return [
         showing(site, PATH, listed),
         acting(site, f"{PATH}/cancel", cancel),
+        acting(site, f"{PATH}/again", again),
         showing(site, f"{PATH}/{{request_id}}", one),
     ]
 
@@ -61,21 +65,43 @@ async def one(site: Site, request: Request) -> Response:
     view = await site.calls.view(request.path_params["request_id"])
     paths = {each.deployment_id: each.path for each in (await site.calls.queue()).deployments}
     path = paths.get(view.request.deployment_id or "")
+    submitted = await site.calls.submission(view.request.request_id)
+    saved = None
+    if site.settings.shows_payloads and view.output_url is not None:
+        saved = await asyncio.to_thread(saved_output, view.output_url, view.request)
     return await site.page(
         request,
         "request.html",
         section="requests",
         title=f"Request {view.request.request_id[:8]}",
         view=view,
-        request_facts=view.request,
-        commands=commands_for(view, base=str(request.base_url).rstrip("/"), path=path),
+        submitted=submitted,
+        model_input=_readable(submitted.model_input) if submitted is not None else None,
+        saved=saved,
+        commands=commands_for(
+            view,
+            submitted if site.settings.shows_payloads else None,
+            base=str(request.base_url).rstrip("/"),
+            path=path,
+        ),
     )
+
+
+async def again(site: Site, request: Request, form: Form) -> Response:
+    """Submit a request again, and go on to the new one."""
+    old = form.get("request_id", "")
+    new = (await site.calls.submit_again(old)).request_id
+    return site.go(request, f"{PATH}/{new}", f"Request {old[:8]} was submitted again: this is the new one.")
 
 
 async def cancel(site: Site, request: Request, form: Form) -> Response:
     """Withdraw a queued request."""
     answer = await site.calls.cancel(form.get("request_id", ""))
     return site.back(request, form, answer.message)
+
+
+def _readable(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _url(asked: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from ..errors import ApiError, TrussAsyncError
 from .asking import HarnessCalls
 from .forms import BadFormError, read_form
+from .history import History
 from .rendering import make_environment
 from .sessions import Sessions, theme_of
 
@@ -51,12 +52,14 @@ class Site:
         self.calls = HarnessCalls(ask)
         self.settings = settings
         self.sessions = Sessions(settings.api_key)
+        self.history = History(self.calls)
+        self.streams = 0
         self._templates = make_environment()
 
     async def page(
         self, request: Request, template: str, *, section: str, title: str, status: int = 200, **facts: Any
     ) -> Response:
-        """A page in its frame, with how the harness is at this moment."""
+        """A page in its frame, with how the harness is at this moment; ``here`` is where it is found again, if elsewhere."""
         now = (await self.calls.clock()).now
         frame = {"health": await self.calls.health(), "queue": await self.calls.queue(), "now": now}
         return self._rendered(
@@ -84,12 +87,13 @@ class Site:
         if begun:
             session = self.sessions.begin()
         said = self.sessions.said(request)
+        here = facts.pop("here", None)
         query = request.url.query
         page = self._templates.get_template(template).render(
             said=said,
             theme=theme_of(request),
             token="" if session is None else self.sessions.token(session),
-            here=request.url.path + (f"?{query}" if query else ""),
+            here=here or request.url.path + (f"?{query}" if query else ""),
             settings=self.settings,
             navigation=NAVIGATION,
             may_leave=self.sessions.needs_key and session is not None,

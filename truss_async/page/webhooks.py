@@ -97,6 +97,7 @@ async def _page(site: Site, request: Request, *, created: str | None = None) -> 
         "webhooks.html",
         section="webhooks",
         title="Webhooks",
+        here=PATH,
         deliveries=deliveries[:SHOWN_DELIVERIES],
         endpoints=endpoints_of(deliveries),
         secrets=(await site.calls.secrets()).secrets,

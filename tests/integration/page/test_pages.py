@@ -1,5 +1,6 @@
 """What the pages show and do without JavaScript, and what they keep from whom."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ from tests.integration.page.conftest import Model
 from tests.integration.page.visitor import Visitor
 from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
+from truss_async.errors import ApiError
 from truss_async.harness.harness import Harness
 from truss_async.harness.stories import RequestHandle
+from truss_async.page.measures import Point
 from truss_async.webhooks.receiver import WebhookReceiver
 
 ONCE = InferenceRetryConfig(max_attempts=1)
@@ -247,6 +250,68 @@ def test_what_there_is_not_and_what_is_no_form_are_told_as_pages(visitor: Visito
     assert visitor.http.post("/_harness/page/theme", json={}).status_code == 400
     assert visitor.http.post("/_harness/page/theme", data={"x": "y" * 4_100_000}).status_code == 400
     assert visitor.http.get("/_harness/page/static/app.py").status_code == 404
+
+
+def test_a_request_is_submitted_again_as_it_was(
+    harness: Harness, visitor: Visitor, receiver: WebhookReceiver
+) -> None:
+    old = over(harness.submit({"n": 4}, webhook_endpoint=receiver.url, priority=1))
+    visitor.look(f"{REQUESTS}/{old}")
+    assert "was submitted again" in visitor.send(f"{REQUESTS}/again", request_id=old)
+    new = visitor.page.url.path.rpartition("/")[2]
+    with HarnessClient(harness.url, api_key="any") as client:
+        first, second = client.submission(old), client.submission(new[:10])
+        third = client.submit_again(old)
+        with pytest.raises(ApiError, match="is not kept"):
+            client.submit_again("0" * 32)
+    assert first.model_input == {"n": 4}
+    assert second == first.model_copy(update={"request_id": new})
+    assert third not in (old, new)
+
+
+def test_inputs_and_outputs_are_shown_to_who_asked_for_them_alone(
+    serve: Callable[..., Harness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUSS_ASYNC_OUTPUT_URL", tmp_path.as_uri())
+    for shows in (True, False):
+        harness = serve(page_payloads=shows)
+        request_id = over(harness.submit({"secret": "in-4711"}))
+        with Visitor(harness) as visitor:
+            assert ("in-4711" in visitor.look(f"{REQUESTS}/{request_id}")) is shows
+            assert visitor.page.status_code == 200  # where nothing is saved, too
+            result: dict[str, object] = {
+                "request_id": request_id,
+                "model_id": "local",
+                "deployment_id": "local1",
+            }
+            result |= {"type": "async_request_completed", "time": "2026-01-01T00:00:00Z", "errors": []}
+            result["data"] = {"secret": "out-4711"}
+            (tmp_path / f"{request_id}.json").write_text(json.dumps(result))
+            text = visitor.look(f"{REQUESTS}/{request_id}")
+            assert ("in-4711" in text, "out-4711" in text) == (shows, shows)
+            assert "truss-async submit" in text
+
+
+def test_a_stream_tells_of_changes_and_is_let_go_when_the_harness_ends(
+    serve: Callable[..., Harness],
+) -> None:
+    harness = serve()
+    with Visitor(harness) as visitor:
+        visitor.look(HOME)
+        with visitor.http.stream("GET", "/_harness/page/stream") as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "retry: 2000"
+            harness.submit(1).wait()
+            assert "event: changed" in lines
+            point = json.loads(
+                next(each for each in lines if each.startswith("data: ")).removeprefix("data: ")
+            )
+            assert set(point) == set(Point._fields)
+            history = visitor.http.get("/_harness/page/history").json()
+            assert len(history["at"]) >= 1
+            assert sum(history["succeeded"]) == 1
+            harness.close()
+            assert not [each for each in lines if each == "event: never"]
 
 
 def test_dispatch_is_halted_by_a_call_and_by_the_client(harness: Harness) -> None:

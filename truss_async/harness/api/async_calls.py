@@ -21,6 +21,7 @@ from .refusals import bad_request, unknown
 if TYPE_CHECKING:
     from ...clock import Clock
     from ...contract import AsyncRequestStatus
+    from ..deployment import Deployment
     from ..request_queue import RequestRecord
     from .calls import ApiParts, IncomingCall
 
@@ -53,10 +54,16 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
         created_at=now,
         expires_at=now + timedelta(seconds=asked.max_time_in_queue_seconds),
     )
+    return await accept(parts, deployment, new)
+
+
+async def accept(parts: ApiParts, deployment: Deployment, new: NewRequest) -> AsyncPredictAccepted:
+    """Queue it, if there is room; it is durable then."""
     async with parts.limiters.open_requests.place_for_one():
         await parts.queue.enqueue(new)
     deployment.note_queued()
     parts.on_expiry(new.expires_at)
+    parts.inputs.keep(new)
     return AsyncPredictAccepted(request_id=new.request_id)
 
 

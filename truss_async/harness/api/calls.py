@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ...clock import Clock
     from ..faults import Faults
-    from ..inspection import AnsweredCall, LineKeeper
+    from ..inspection import AnsweredCall, KeptInputs, LineKeeper
     from ..metrics import Metrics
     from ..redelivery import Redelivery
     from ..request_queue import RequestQueue
@@ -60,6 +60,7 @@ class ApiParts:
     report: Callable[[str], None]
     lines: LineKeeper
     redelivery: Redelivery
+    inputs: KeptInputs
     on_call: Callable[[AnsweredCall], None] | None
 
 

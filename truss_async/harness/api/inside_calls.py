@@ -18,21 +18,22 @@ ANY_KEY = "inside"
 async def call_api(
     api: ASGIApp, method: str, path: str, body: Any = None, *, api_key: str | None, query: str = ""
 ) -> Any:
-    """What the API answers, parsed.
+    """What the API answers: JSON parsed, all else as text.
 
     Raises:
         ApiError: it refuses.
     """
     sent = b"" if body is None else write(body)
-    status, answer = 0, b""
+    status, answer, is_json = 0, b"", False
 
     async def receive() -> Message:
         return {"type": "http.request", "body": sent, "more_body": False}
 
     async def send(message: Message) -> None:
-        nonlocal status, answer
+        nonlocal status, answer, is_json
         if message["type"] == "http.response.start":
             status = message["status"]
+            is_json = (b"content-type", b"application/json") in message["headers"]
         else:
             answer += message.get("body", b"")
 
@@ -54,7 +55,7 @@ async def call_api(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
     await api(scope, receive, send)
-    told: Any = from_json(answer) if answer else None
+    told: Any = from_json(answer) if is_json and answer else answer.decode() or None
     if status >= 400:
         raise ApiError(str(told["error"]), status_code=status)
     return told

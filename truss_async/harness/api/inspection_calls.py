@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...contract import RequestStatus
+from pydantic_core import from_json
+
+from ...contract import AsyncPredictAccepted, RequestStatus
 from ...contract.harness_calls import (
     DeploymentQueue,
     Dispatch,
@@ -12,6 +15,7 @@ from ...contract.harness_calls import (
     QueueState,
     RequestList,
     RequestView,
+    Submission,
 )
 from ...contract.moments import moment
 from ..inspection import (
@@ -24,17 +28,18 @@ from ..inspection import (
     list_requests,
     view_of,
 )
-from .async_calls import at_time_of_day, known
+from .async_calls import accept, at_time_of_day, known
 from .bodies import parse, read_body
 from .deployments import path_of
 from .own_calls import deliveries_of, record_of
-from .refusals import bad_request
+from .refusals import bad_request, unknown
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.requests import Request
 
+    from ..request_queue import NewRequest
     from .calls import ApiParts, IncomingCall
 
 _MOST_DIGITS = 18
@@ -65,6 +70,44 @@ async def view(parts: ApiParts, call: IncomingCall) -> RequestView:
         parts.lines.latest(request_id=request_id, limit=MAX_VIEWED_LINES).lines,
         output_url=None if served is None else served.output_url,
     )
+
+
+async def submission(parts: ApiParts, call: IncomingCall) -> Submission:
+    """What a request was submitted with, as long as that is kept in memory."""
+    kept = await _kept(parts, call)
+    accepted = kept.accepted
+    return Submission(
+        request_id=kept.request_id,
+        deployment_id=kept.deployment_id,
+        model_input=from_json(kept.model_input),
+        webhook_endpoint=accepted.webhook_endpoint,
+        priority=kept.priority,
+        max_time_in_queue_seconds=int((kept.expires_at - kept.created_at).total_seconds()),
+        inference_retry_config=accepted.retry_config,
+    )
+
+
+async def submit_again(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
+    """Submit a request again, as a new one."""
+    kept = await _kept(parts, call)
+    deployment = next((each for each in parts.deployments if each.id == kept.deployment_id), None)
+    if deployment is None:
+        raise unknown(f"the deployment {kept.deployment_id} of that request is not served")
+    parts.limiters.submits.check()
+    now = parts.clock.now()
+    expires_at = now + (kept.expires_at - kept.created_at)
+    new = replace(kept, request_id=call.request_id, created_at=now, expires_at=expires_at)
+    return await accept(parts, deployment, new)
+
+
+async def _kept(parts: ApiParts, call: IncomingCall) -> NewRequest:
+    request_id = await meant(parts, call.values["request_id"])
+    kept = parts.inputs.of(request_id)
+    if kept is None:
+        raise unknown(
+            f"the input of request {request_id} is not kept: only of the latest since the start it is; submit it anew"
+        )
+    return kept
 
 
 async def log_lines(parts: ApiParts, call: IncomingCall) -> LogLines:

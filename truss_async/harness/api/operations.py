@@ -27,6 +27,7 @@ from ...contract.harness_calls import (
     RequestList,
     RequestRecord,
     RequestView,
+    Submission,
     WebhookSecretList,
 )
 from ...contract.statuses import QueueStatus, RequestStatus
@@ -89,6 +90,13 @@ _OWN = (
     Operation("GET", "/_harness/queue", inspection_calls.queue, QueueState),
     Operation(
         "POST", "/_harness/dispatch", inspection_calls.dispatch, QueueState, body=Dispatch, max_body_bytes=MAX_OWN_BODY_BYTES
+    ),
+    Operation(
+        "GET", "/_harness/requests/{request_id}/submission", inspection_calls.submission, Submission, refusals=(400, 404)
+    ),
+    Operation(
+        "POST", "/_harness/requests/{request_id}/again", inspection_calls.submit_again, AsyncPredictAccepted,
+        status=201, refusals=(400, 404, 429, 503),
     ),
     Operation("GET", "/_harness/requests/{request_id}", own_calls.request_record, RequestRecord, refusals=(404,)),
     Operation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import RedirectResponse
@@ -14,7 +13,7 @@ from .refusals import CallRefusedError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from ...page import PageSettings
+    from ...page import Page, PageSettings
     from ..settings import HarnessSettings
     from .browsers import Browsers
 
@@ -30,6 +29,7 @@ class PageFront:
         self._api = api
         self._settings = settings
         self._browsers = browsers
+        self._made: Page | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -40,11 +40,17 @@ class PageFront:
         else:
             await self._api(scope, receive, send)
 
-    @cached_property
-    def _page(self) -> ASGIApp:
-        from ...page import make_page  # templates, which a harness that nobody looks at does not need
+    async def close(self) -> None:
+        """Let open pages go."""
+        if self._made is not None:
+            await self._made.close()
 
-        return make_page(self._ask, page_settings(self._settings))
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._made is None:
+            from ...page import Page  # templates, which a harness that nobody looks at does not need
+
+            self._made = Page(self._ask, page_settings(self._settings))
+        await self._made(scope, receive, send)
 
     def _guarded(self, answer: ASGIApp) -> ASGIApp:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +79,7 @@ def page_settings(settings: HarnessSettings) -> PageSettings:
     return PageSettings(
         api_key=settings.api_key,
         read_only=read_only,
+        shows_payloads=settings.page_payloads,
         is_virtual=settings.virtual_clock,
     )
 

@@ -4,6 +4,7 @@ Pages and commands show the same; neither has a logic of its own.
 """
 
 from .harness_log import AnsweredCall, HarnessLog
+from .kept_inputs import KeptInputs
 from .line_keeper import LineKeeper
 from .listing import (
     DEFAULT_LISTED,
@@ -24,6 +25,7 @@ __all__ = [
     "AmbiguousIdError",
     "AnsweredCall",
     "HarnessLog",
+    "KeptInputs",
     "LineKeeper",
     "Wanted",
     "full_id",

@@ -1,0 +1,98 @@
+"""What the queue did lately, kept in memory from the first look at a page on: by the second, and by the quarter minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from ..clock import SYSTEM_CLOCK
+from ..errors import ApiError
+from .measures import between, read
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from .asking import HarnessCalls
+    from .measures import Point, Reading
+
+BY_THE_SECOND: Final = 15 * 60
+COARSE_SECONDS: Final = 15
+BY_THE_QUARTER_MINUTE: Final = 24 * 3600 // COARSE_SECONDS
+UNSEEN_SECONDS: Final = 24 * 3600
+"""So long it goes on after the last look; then it ends, and begins anew with the next one."""
+
+
+class History:
+    """Reads the metrics once a second, for all pages together; whoever never looked, costs nothing.
+
+    ``fine`` and ``coarse`` are its points, the oldest first; they are as many as their spans allow, and no more.
+    """
+
+    def __init__(self, calls: HarnessCalls) -> None:
+        self.fine: deque[Point] = deque(maxlen=BY_THE_SECOND)
+        self.coarse: deque[Point] = deque(maxlen=BY_THE_QUARTER_MINUTE)
+        self._calls = calls
+        self._task: asyncio.Task[None] | None = None
+        self._looked_at = 0.0
+        self._ticks = 0
+        self._changes = 0
+        self._ticked = asyncio.Event()
+
+    def look(self) -> None:
+        """Somebody looks: go on for a day at least."""
+        self._looked_at = SYSTEM_CLOCK.monotonic()
+        if self._task is None or self._task.done():
+            self.fine.clear()
+            self.coarse.clear()
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="PageHistory")
+
+    async def ticks(self) -> AsyncIterator[bool]:
+        """Every second, whether anything changed since the last; the first says nothing of the kind."""
+        changes = self._changes
+        while self._task is not None and not self._task.done():
+            self.look()
+            await self._ticked.wait()
+            yield changes != self._changes
+            changes = self._changes
+
+    async def close(self) -> None:
+        """End it, and whoever waits for it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._tick()
+
+    async def _run(self) -> None:
+        last = coarse = await self._reading()
+        shown = await self._shown(last)
+        while SYSTEM_CLOCK.monotonic() - self._looked_at < UNSEEN_SECONDS:
+            await SYSTEM_CLOCK.sleep(1)
+            now, reading = SYSTEM_CLOCK.now().timestamp(), await self._reading()
+            self.fine.append(between(last, reading, at=now, seconds=1))
+            last = reading
+            self._ticks += 1
+            if self._ticks % COARSE_SECONDS == 0:
+                self.coarse.append(between(coarse, reading, at=now, seconds=COARSE_SECONDS))
+                coarse = reading
+            before, shown = shown, await self._shown(reading)
+            self._changes += shown != before
+            self._tick()
+
+    def _tick(self) -> None:
+        self._ticked.set()
+        self._ticked = asyncio.Event()
+
+    async def _reading(self) -> Reading:
+        while True:
+            try:
+                return read(await self._calls.metrics())
+            except ApiError:  # the queue cannot be read at this moment
+                await SYSTEM_CLOCK.sleep(1)
+
+    async def _shown(self, reading: Reading) -> Iterable[object]:
+        """What pages show of it: when this changes, they do."""
+        try:
+            return reading, await self._calls.queue(), await self._calls.health(), await self._calls.faults()
+        except ApiError as error:
+            return (str(error),)

@@ -1,0 +1,138 @@
+// Keys, charts and times of the pages. Everything that they show and do is there without this, too.
+(() => {
+  "use strict";
+  const one = (what, within = document) => within.querySelector(what);
+  const all = (what, within = document) => [...within.querySelectorAll(what)];
+
+  // Keys. The row that is meant is the one that has the focus.
+  const typing = (target) => target.closest("input, select, textarea, dialog");
+  const step = (by) => {
+    const links = all("a.row-link");
+    const at = links.indexOf(document.activeElement);
+    const next = links[at < 0 ? (by > 0 ? 0 : links.length - 1) : at + by];
+    if (next) next.focus();
+  };
+  const press = (key) => {
+    const row = document.activeElement.closest("tr");
+    const button = (row && one(`[data-key="${key}"]`, row)) || one(`[data-key="${key}"]:not(table *)`);
+    if (button) button.click();
+  };
+  const keys = {
+    "/": () => {
+      const field = one('[data-key="/"]');
+      if (field) field.focus();
+      else location.href = "/_harness/page/requests";
+    },
+    j: () => step(1),
+    k: () => step(-1),
+    c: () => press("c"),
+    r: () => press("r"),
+    "?": () => one("#keys").showModal(),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (Object.hasOwn(keys, event.key)) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  });
+
+  // Nobody's hand is pushed away: while a button or a piece of text is held, the page stays as it is.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const live = event.detail.target;
+    const held = live.contains(one("button:active")) || (!getSelection().isCollapsed && live.contains(getSelection().anchorNode));
+    if (held) event.detail.shouldSwap = false;
+  });
+
+  // Copying.
+  const offer = () => {
+    for (const button of all("button[data-copies]")) button.hidden = !navigator.clipboard;
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-copies]");
+    if (!button) return;
+    navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent).then(() => {
+      button.textContent = "Copied";
+    });
+  });
+  offer();
+
+  // Times go on, unless the clock of the harness stands.
+  const ahead = Date.parse(document.body.dataset.now) - Date.now();
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const age = (at) => {
+    const passed = (Date.now() + ahead - at) / 1000;
+    if (passed < 1) return null;
+    const [size, unit] = units.find(([size]) => passed >= size);
+    return `${Math.floor(passed / size)} ${unit} ago`;
+  };
+  if (!document.body.dataset.clock) {
+    setInterval(() => {
+      for (const time of all("time")) {
+        const text = age(Date.parse(time.dateTime));
+        if (text && time.textContent !== text) time.textContent = text;
+      }
+    }, 5000);
+  }
+
+  // Charts.
+  const charts = one("#charts");
+  if (!charts || typeof uPlot === "undefined") return;
+  charts.hidden = false;
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const wide = charts.dataset.span === "24h";
+  const spanSeconds = wide ? 86400 : 900;
+  const most = wide ? 5760 : 900;
+  const shortened = (value, unit) => {
+    if (value == null) return "–";
+    if (unit !== "s") return `${+value.toPrecision(3)}${unit}`;
+    return value < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
+  };
+  const draw = (figure, history) => {
+    const unit = figure.dataset.unit;
+    const columns = figure.dataset.columns.split(" ");
+    const data = [history.at.slice(), ...columns.map((name) => history[name].slice())];
+    const lines = [colour("--busy"), columns[1] === "failed" ? colour("--bad") : colour("--warn")];
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+    const box = one(".plot", figure);
+    const plot = new uPlot({
+      width: box.clientWidth,
+      height: 150,
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false } },
+      scales: {
+        x: { range: () => [Date.now() / 1000 - spanSeconds, Date.now() / 1000] },
+        y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
+      },
+      axes: [{ ...axis, space: 70 }, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
+      series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { show: history.at.length < 2 ? true : undefined, size: 3 } }))],
+    }, data, box);
+    const tell = () => {
+      const last = data.slice(1).map((column, i) => `${columns.length > 1 ? columns[i].replace(/^.*_/, "") + " " : ""}${shortened(column[column.length - 1], unit)}`);
+      one(".latest", figure).textContent = data[0].length ? last.join(", ") : "";
+    };
+    tell();
+    return {
+      resize: () => plot.setSize({ width: box.clientWidth, height: 150 }),
+      add: (point) => {
+        data[0].push(point.at);
+        columns.forEach((name, i) => data[i + 1].push(point[name]));
+        if (data[0].length > most) data.forEach((column) => column.shift());
+        plot.setData(data);
+        tell();
+      },
+    };
+  };
+  fetch(`/_harness/page/history?span=${charts.dataset.span}`).then((answer) => answer.json()).then((history) => {
+    const drawn = all("figure", charts).map((figure) => draw(figure, history));
+    addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
+    let count = 0;
+    charts.addEventListener("sse:second", (event) => {
+      count += 1;
+      if (document.hidden || (wide && count % 15)) return;
+      const point = JSON.parse(event.detail.data);
+      drawn.forEach((chart) => chart.add(point));
+    });
+  });
+})();
