@@ -19,6 +19,7 @@ from .variables import take_variables
 # What the list of commands says, so that showing it loads none of them.
 COMMANDS = {
     "init": "Make a truss that works, with tests and a receiver.",
+    "doctor": "Look for what would keep a truss from being served here.",
     "serve": "Serve a truss as Baseten does, on this machine.",
     "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
     "submit": "Submit one async request.",

@@ -17,8 +17,20 @@ def without_value(
     return [
         str(name)
         for name, default in (declared.items() if isinstance(declared, Mapping) else ())
-        if not _has_value(str(name), default, secrets_dir=secrets_dir, environment=environment)
+        if not _value(str(name), default, secrets_dir=secrets_dir, environment=environment)
     ]
+
+
+def values_of(
+    config: Mapping[str, Any], *, secrets_dir: Path | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The declared secrets that have a value here, with it."""
+    declared = config.get("secrets")
+    found = {
+        str(name): _value(str(name), default, secrets_dir=secrets_dir, environment=environment)
+        for name, default in (declared.items() if isinstance(declared, Mapping) else ())
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def remark_on_secrets(names: list[str], *, secrets_dir: Path | None) -> str:
@@ -31,12 +43,13 @@ def remark_on_secrets(names: list[str], *, secrets_dir: Path | None) -> str:
     )
 
 
-def _has_value(
+def _value(
     name: str, default: object, *, secrets_dir: Path | None, environment: Mapping[str, str]
-) -> bool:
+) -> str | None:
     try:
         if secrets_dir is not None and (secrets_dir / name).is_file():
-            return (secrets_dir / name).stat().st_size > 0
-    except OSError:
-        return False  # the server cannot read it either
-    return bool(environment.get(f"{VARIABLE_PREFIX}{name}", default))
+            return (secrets_dir / name).read_text(encoding="utf-8") or None
+    except (OSError, UnicodeDecodeError):
+        return None  # the server cannot read it either
+    value = environment.get(f"{VARIABLE_PREFIX}{name}", default)
+    return str(value) if value else None

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import platformdirs
-
 from ..errors import HarnessError
 from ..shipping.dependencies import DISTRIBUTION
 from .installers import find_uv
@@ -18,7 +16,7 @@ from .interpreter import find_python, probe
 from .interpreter_search import SEARCHED, VERSION, find_version
 from .requirements import Needs, brought_by_image, read_lines, read_pip_file
 from .server_imports import server_imports
-from .venv_cache import VenvCache
+from .venv_cache import VenvCache, environments_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +58,34 @@ class EnvironmentChoice:
 
     async def make(self) -> Environment:
         """Return an interpreter that has what the truss requires; raise HarnessError, with the remedy, when there is none."""
+        interpreter, needs = await self._found()
+        if (there := self._there(interpreter, needs)) is not None:
+            return there
+        python = await self._cache.ensure(needs, base=interpreter)
+        return Environment(python, isolated=True, adds_plugin=self._adds_plugin(needs))
+
+    async def survey(self) -> str:
+        """What ``make`` would return, in words; nothing is installed. HarnessError as there."""
+        interpreter, needs = await self._found()
+        named = f"Python {interpreter.version}"
+        if (there := self._there(interpreter, needs)) is not None:
+            return f"{named}, as it is: {there.python}"
+        if (kept := self._cache.kept(needs, base=interpreter)) is not None:
+            return f"{named}, with what the truss requires installed already: {kept}"
+        count = sum(len(step.lines) for step in needs.steps())
+        return f"{named}; the first start installs {count} requirements, once, which may take minutes"
+
+    async def _found(self) -> tuple[Interpreter, Needs]:
         interpreter = await self._find()
         self._remark_on_python(interpreter)
         needs = self._needs(interpreter.markers)
         if not needs.plugin and not self.context.has_own_plugin and self.context.imports_plugin:
             self.remark(_UNNAMED_PLUGIN)
             needs = needs.with_plugin(interpreter.markers)
+        return interpreter, needs
+
+    def _there(self, interpreter: Interpreter, needs: Needs) -> Environment | None:
+        """The interpreter itself, if it may be used; None: an environment has to be made from it."""
         if self._is_path:
             return self._as_it_is(interpreter, needs, remedy="leave out --python")
         is_current = interpreter.python == Path(sys.executable)
@@ -73,12 +93,12 @@ class EnvironmentChoice:
             return Environment(interpreter.python, isolated=False, adds_plugin=False)
         if not self.settings.install:
             return self._as_it_is(interpreter, needs, remedy="leave out --no-install")
-        folder = self.settings.cache_dir or platformdirs.user_cache_path("truss-async")
-        cache = VenvCache(
-            folder.absolute() / "environments", clock=self.host.clock, report=self.host.report, uv=find_uv()
-        )
-        python = await cache.ensure(needs, base=interpreter)
-        return Environment(python, isolated=True, adds_plugin=self._adds_plugin(needs))
+        return None
+
+    @property
+    def _cache(self) -> VenvCache:
+        folder = environments_folder(self.settings.cache_dir)
+        return VenvCache(folder, clock=self.host.clock, report=self.host.report, uv=find_uv())
 
     @property
     def _is_path(self) -> bool:

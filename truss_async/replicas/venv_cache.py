@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import platformdirs
+
 from ..errors import HarnessError, SettingsError
 from ..own_folders import own_folder
 from .installers import pip_installer, python_of, uv_installer
@@ -32,6 +34,11 @@ RECIPE: Final = 2
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
 _BIG_DOWNLOAD: Final = re.compile(r"\s*Downloading .*\b[MG]i?B\)")
+
+
+def environments_folder(cache_dir: Path | None) -> Path:
+    """Where environments are kept: in that folder, or else in the user's cache."""
+    return (cache_dir or platformdirs.user_cache_path("truss-async")).absolute() / "environments"
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,11 @@ class VenvCache:
         self._uv = uv
         self._clock = clock
         self._report = report
+
+    def kept(self, needs: Needs, *, base: Interpreter) -> Path | None:
+        """The interpreter of an environment that meets the needs, if there is one."""
+        venv = self._folder / _key(needs.steps(), base)
+        return python_of(venv) if _is_complete(venv) else None
 
     async def ensure(self, needs: Needs, *, base: Interpreter) -> Path:
         """Return the interpreter of an environment made from ``base`` that meets the needs; make it when there is none."""

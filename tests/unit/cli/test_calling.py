@@ -58,7 +58,7 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
     ("arguments", "code", "message"),
     [
         ("srve", 2, "unknown command 'srve'; did you mean 'serve'?"),
-        ("frobnicate", 2, "unknown command 'frobnicate'; there are: init, serve, demo, submit"),
+        ("frobnicate", 2, "unknown command 'frobnicate'; there are: init, doctor, serve, demo"),
         ("serve", 2, "give a truss folder, a chain or a model URL"),
         ("serve x --model-url http://127.0.0.1:1", 2, "give a truss folder or a model URL, not both"),
         ("serve x --prt 5", 2, "Unknown option: --prt. Did you mean --port?"),

@@ -1,0 +1,119 @@
+"""``truss-async doctor``"""
+
+import json
+import os
+import textwrap
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from ..contract.output_variables import OUTPUT_URL
+from ..harness.settings import HarnessSettings
+from ..printable import printable
+from ..replicas.settings import DeploymentSettings
+from .options import AsJson, checked, option, own_option
+from .serve import STATE_DIR
+from .variables import variable
+
+if TYPE_CHECKING:
+    from ..doctor import Finding
+
+PLATFORM = "https://api.baseten.co"
+_NAME = 13
+_INDENT = " " * (8 + _NAME)
+_WIDTH = 120
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """The options of ``serve`` that decide what is looked at."""
+
+    host: Annotated[str, option(HarnessSettings, "host")] = HarnessSettings.model_fields["host"].default
+    port: Annotated[int, option(HarnessSettings, "port")] = HarnessSettings.model_fields["port"].default
+    state_dir: Annotated[Path, option(HarnessSettings, "state_dir")] = STATE_DIR
+    secrets_dir: Annotated[Path | None, option(HarnessSettings, "secrets_dir")] = None
+    python: Annotated[Path | None, option(HarnessSettings, "python")] = None
+    cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None
+
+    def settings(self, truss_dir: Path | None) -> DeploymentSettings:
+        values = {"secrets_dir": self.secrets_dir, "python": self.python, "cache_dir": self.cache_dir}
+        return checked(DeploymentSettings, {"truss_dir": truss_dir, **values})
+
+
+AS_USUAL = Serving()
+
+
+def doctor(
+    truss_dir: Annotated[Path | None, Parameter(name="DIR", help="The truss to look at.")] = None,
+    /,
+    *,
+    store: Annotated[
+        str | None,
+        Parameter(
+            help="URL of the output store to try. [default: what config.yaml in DIR says]",
+            env_var=(variable("store"), OUTPUT_URL),
+        ),
+    ] = None,
+    webhook_endpoint: Annotated[
+        str | None, own_option("webhook_endpoint", "The webhook endpoint to ask; nothing is delivered to it.")
+    ] = None,
+    serving: Serving = AS_USUAL,
+    time_url: Annotated[
+        str, own_option("time_url", "A server with the right time, to compare this machine's clock with.")
+    ] = PLATFORM,
+    as_json: AsJson = False,
+) -> int:
+    """Look for what would keep a truss from being served here, and say the remedy.
+
+    Looks at Python, Truss, the extras, the port, the disk and the clock; writes, reads and deletes a small object in
+    the output store; asks the webhook endpoint; and says what config.yaml would do here. Nothing is installed.
+    Takes the options and variables that `serve` would be given.
+
+    Exit code: 0 all is well, 1 something is to be mended.
+
+    Example:
+        truss-async doctor
+        truss-async doctor path/to/truss --webhook-endpoint https://example.com/webhook
+        truss-async doctor --store s3://my-bucket/outputs --json
+    """
+    from ..doctor import Examination
+
+    examination = Examination(
+        serving.settings(truss_dir),
+        host=serving.host,
+        port=serving.port,
+        state_dir=serving.state_dir,
+        time_url=time_url,
+        output_url=store,
+        webhook_endpoint=webhook_endpoint,
+    )
+    findings = []
+    for finding in examination.findings():
+        findings.append(finding)
+        if not as_json:
+            print(_shown(finding), flush=True)
+    failed = sum(each.outcome == "failed" for each in findings)
+    if as_json:
+        print(json.dumps({"ok": not failed, "rows": [asdict(each) for each in findings]}))
+    else:
+        print(f"\n{failed} to mend" if failed else "\nall is well")
+    return 1 if failed else 0
+
+
+def _shown(finding: "Finding") -> str:
+    outcome = "FAILED" if finding.outcome == "failed" else finding.outcome
+    lines = [_filled(f"{outcome:<8}{finding.check:<{_NAME}}", finding.found)]
+    if finding.remedy:
+        lines.append(_filled(_INDENT, finding.remedy))
+    return "\n".join(lines)
+
+
+def _filled(beginning: str, text: str) -> str:
+    width = min(_WIDTH, int(os.environ.get("COLUMNS") or _WIDTH))
+    return textwrap.fill(
+        printable(text), width, initial_indent=beginning, subsequent_indent=_INDENT,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
