@@ -123,6 +123,17 @@ def test_all_of_them_nested_in_one_output(reload: Reload) -> None:
     assert (server.folder / "store" / "r" / "file.pdf").read_bytes() == b"%PDF-1"
 
 
+def test_what_is_too_deep_for_the_server_is_saved_and_then_answered_as_without_the_plugin(
+    reload: Reload,
+) -> None:
+    deep = ["__import__('functools').reduce(lambda inner, _: [inner], range(3000), 1)"]
+    bare = reload(model(deep, base="")).predict(0)
+    server = reload(model(deep))
+    assert server.predict(0, "r").status == bare.status
+    assert (server.folder / "store" / "r.json").read_bytes().count(b"[") > 3000
+    assert server.stored_files() == ["r.json"]
+
+
 def test_a_binary_caller_gets_what_it_would_have_got(reload: Reload) -> None:
     binary = {"Content-Type": "application/octet-stream"}
     outputs = [
