@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench docs drift clean
+.PHONY: help install demo serve test test-wheel coverage check format bench docs ray drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -85,6 +85,10 @@ docs: $(STAMP) $(MERMAID) ## Build the documentation into site/
 
 bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
+
+ray: install ## Run the Ray Data recipe of docs/tables.md: Ray is 500 MB, and goes into a folder of its own
+	@$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)/ray "ray[data]>=2.50"
+	@PYTHONPATH=.:$(VENV)/ray $(BIN)/python -m tests.integration.stores.ray_recipe
 
 drift: install ## Say what has moved at the platform: the newest baseten and truss, or BASETEN=… TRUSS=…, a requirement or a wheel
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"

@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.pages import Reader, blocks
 from tests.acceptance.serving import ROOT
 
-FOLLOWED = ["docs/tutorial.md", "docs/batch.md"]
+FOLLOWED = ["docs/tutorial.md", "docs/batch.md", "docs/tables.md"]
 """Pages that are followed from their first block to their last."""
 
 

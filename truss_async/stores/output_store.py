@@ -21,7 +21,7 @@ from .result_objects import ResultInfo, parse_output, parse_result, references_i
 from .urls import object_store
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pyarrow import RecordBatchReader
     from typing_extensions import Self
 
     from ..clock import Clock
@@ -187,8 +187,10 @@ class OutputStore:
 
     def scan(
         self, *, since: datetime | None = None, prefix: str = "", failed: bool = False
-    ) -> Iterator[RecordBatch]:
+    ) -> RecordBatchReader:
         """All results and failures as Arrow record batches, in no promised order: each request once.
+
+        The reader is what DuckDB, Polars and others take as a table; or iterate it.
 
         From the objects, and from the compacted files of ``table``, or of this URL itself, alike; an object that was
         written again since is read instead of its row. Memory is bounded, whatever the store holds. A damaged object has a

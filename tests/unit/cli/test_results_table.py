@@ -82,7 +82,7 @@ def test_export_that_fails_leaves_what_was_there(command_line: CommandLine, stor
     (command_line.folder / "all.csv").write_text("before")
     table = command_line.folder / "table"
     command_line.run("results", "compact", "--into", table.as_uri())
-    (file,) = table.glob("*/results.parquet")
+    (file,) = table.glob("data/*/results.parquet")
     file.write_bytes(b"damaged")
     outcome = command_line.run("results", "export", "--table", table.as_uri(), "--out", "all.csv")
     assert outcome.code == 1

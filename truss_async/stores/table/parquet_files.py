@@ -24,7 +24,9 @@ Span: TypeAlias = Literal["hour", "day"]
 CONTENT_TYPE: Final = "application/vnd.apache.parquet"
 
 _NAMES: Final[dict[Span, str]] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d"}
-_KEY: Final = re.compile(r"(?:hour=\d{4}-\d\d-\d\dT\d\d|day=\d{4}-\d\d-\d\d)/results\.parquet")
+_FOLDER: Final = "data"
+"""Nothing but the files is below: readers that take a whole folder can be given it."""
+_KEY: Final = re.compile(r"data/(hour=\d{4}-\d\d-\d\dT\d\d|day=\d{4}-\d\d-\d\d)/results\.parquet")
 _COPY_BYTES: Final = 1024 * 1024
 
 
@@ -35,18 +37,18 @@ def partition_of(stored_at_us: int, span: Span) -> str:
 
 def file_key(partition: str) -> str:
     """Where the file of a partition lies."""
-    return f"{partition}/results.parquet"
+    return f"{_FOLDER}/{partition}/results.parquet"
 
 
 def listed_partitions(table: ObjectStore) -> dict[str, int]:
     """The partitions that have a file, and its size."""
-    found = {
-        info.key.partition("/")[0]: info.size_bytes
+    listed = {
+        found[1]: info.size_bytes
         for span in _NAMES
-        for info in table.list(f"{span}=")
-        if _KEY.fullmatch(info.key)
+        for info in table.list(f"{_FOLDER}/{span}=")
+        if (found := _KEY.fullmatch(info.key))
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(listed.items()))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidResultError, ObjectNotFoundError
 from .catalog import Catalog
-from .columns import DAMAGED, FAILED, SUCCEEDED, arrow, microseconds
+from .columns import DAMAGED, FAILED, SUCCEEDED, arrow, microseconds, result_schema
 from .manifest import KEY, read_manifest
 from .parquet_files import (
     batches_of,
@@ -24,7 +24,7 @@ from .parquet_files import (
 from .result_rows import in_batches
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pyarrow import RecordBatch, RecordBatchReader
 
     from ...clock import Clock
     from ..protocol import ObjectInfo, ObjectStore
@@ -71,12 +71,19 @@ class Scanned:
 
 def scan(
     source: ResultObjects, tables: list[ObjectStore], scanned: Scanned, *, clock: Clock
-) -> Iterator[RecordBatch]:
-    """The results, with the columns of ``result_schema``, in no promised order.
+) -> RecordBatchReader:
+    """The results, with the columns of ``result_schema``, in no promised order; nothing is read before they are taken.
 
     The objects are listed before the tables are, and read after: what is compacted and removed meanwhile is found in one
     or the other.
     """
+    batches = _batches(source, tables, scanned, clock=clock)
+    return arrow().RecordBatchReader.from_batches(result_schema(), batches)
+
+
+def _batches(
+    source: ResultObjects, tables: list[ObjectStore], scanned: Scanned, *, clock: Clock
+) -> Iterator[RecordBatch]:
     listing = _results_of(source, source.layout.prefix(scanned.prefix))
     with closing(Catalog(listing, source.layout, listed_at=clock.now())) as catalog:
         has_objects = not catalog.is_empty()

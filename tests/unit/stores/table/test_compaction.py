@@ -66,8 +66,8 @@ def test_each_hour_is_a_file(store: OutputStore, table: MemoryStore, clock: Manu
     done = store.compact(table)
     assert (done.results, done.files, done.rows, done.damaged) == (6, 2, 6, 1)
     assert files_of(table) == {
-        "hour=2026-01-01T12/results.parquet": ["r0", "r1", "r2"],
-        "hour=2026-01-01T13/results.parquet": ["r3", "r4", "r5"],
+        "data/hour=2026-01-01T12/results.parquet": ["r0", "r1", "r2"],
+        "data/hour=2026-01-01T13/results.parquet": ["r3", "r4", "r5"],
     }
     manifest = manifest_of(table)
     assert manifest["source"] == store.url
@@ -113,7 +113,7 @@ def test_what_is_new_is_added_to_the_file_of_its_hour(
     clock.advance(10)
     done = store.compact(table)
     assert (done.results, done.files, done.rows) == (1, 1, 7)
-    assert files_of(table)["hour=2026-01-01T13/results.parquet"] == ["r3", "r4", "r5", "r6"]
+    assert files_of(table)["data/hour=2026-01-01T13/results.parquet"] == ["r3", "r4", "r5", "r6"]
 
 
 def test_what_was_written_again_moves_to_its_new_hour(
@@ -130,7 +130,7 @@ def test_what_was_written_again_moves_to_its_new_hour(
         "also before it is compacted"
     )
     store.compact(table)
-    assert files_of(table)["hour=2026-01-01T14/results.parquet"] == ["r0", "r4"]
+    assert files_of(table)["data/hour=2026-01-01T14/results.parquet"] == ["r0", "r4"]
     assert all_ids(table) == ["r0", "r1", "r2", "r3", "r4", "r5"]
     assert {row["request_id"]: row for row in rows_of(store.scan())} == by_id
 
@@ -145,7 +145,7 @@ def test_file_that_loses_its_last_row_goes(
     put_result(store, result_of("r0", 1))
     clock.advance(10)
     store.compact(table)
-    assert files_of(table) == {"hour=2026-01-01T13/results.parquet": ["r0"]}
+    assert files_of(table) == {"data/hour=2026-01-01T13/results.parquet": ["r0"]}
     assert list(manifest_of(table)["files"]) == ["hour=2026-01-01T13"]
 
 
@@ -226,7 +226,7 @@ def test_day_is_a_span_too_and_another_one_is_refused(
 ) -> None:
     ids = fill(store, clock)
     store.compact(table, every="day")
-    assert files_of(table) == {"day=2026-01-01/results.parquet": ids}
+    assert files_of(table) == {"data/day=2026-01-01/results.parquet": ids}
     with pytest.raises(SettingsError, match="give --every day"):
         store.compact(table)
 
@@ -266,12 +266,12 @@ def test_damaged_file_is_named(
 ) -> None:
     fill(store, clock)
     store.compact(table)
-    table.put("hour=2026-01-01T12/results.parquet", body, content_type="")
+    table.put("data/hour=2026-01-01T12/results.parquet", body, content_type="")
     with pytest.raises(
         InvalidResultError, match=r"hour=2026-01-01T12/results\.parquet .*; move it away, and compact again"
     ):
         store.compact(table)
-    table.delete("hour=2026-01-01T12/results.parquet")
+    table.delete("data/hour=2026-01-01T12/results.parquet")
     assert store.compact(table).rows == 6
 
 
