@@ -103,11 +103,11 @@ def _stubs(
         fail_seed=settings.fail_seed,
         sleep=host.sleep,
     )
-    host.report(f"{settings.served} is {behaviour.described}")
+    is_chainlet = settings.chain_id not in (None, settings.model_id)
+    what = f"{settings.name} of {settings.served}" if is_chainlet else settings.served
+    host.report(f"{what} is {behaviour.described}")
     if settings.reload:
-        host.report(
-            f"a stub is not reloaded: start the harness again when {settings.served} shall answer otherwise"
-        )
+        host.report(f"a stub is not reloaded: start the harness again when {what} shall answer otherwise")
     model = stub_model(behaviour, base=host.base_of_stubs(settings))
     return _in_process(
         settings, host, names, model=model, concurrency=concurrency, config=config

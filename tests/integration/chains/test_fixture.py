@@ -16,3 +16,12 @@ def test_a_marker_names_the_chain(async_harness: Harness, webhook_receiver: Webh
     result = webhook_receiver.wait_for(request.request_id, timeout_seconds=60).result
     assert result is not None
     assert (result.deployment_id, result.data) == ("halving__Half", 10)
+
+
+@pytest.mark.async_harness(
+    chain=f"{CHAIN}:Half", chain_id="halving", chainlets={"Half": {"stub": {"half": 7}}}
+)
+def test_a_stub_answers_for_a_chainlet(async_harness: Harness) -> None:
+    request = async_harness.submit({"n": 20})
+    assert request.wait() == "SUCCEEDED"
+    assert request.output == {"half": 7}

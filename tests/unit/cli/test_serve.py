@@ -176,9 +176,7 @@ def test_a_stub_needs_no_truss_and_says_what_it_does_and_what_to_submit(command_
         url = listening_url(process)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
-    said = (
-        "answers the 1 inputs of answers.jsonl after 0.01 s and fails 0.1 of its calls, drawn from the seed 0"
-    )
+    said = "answers the one input of answers.jsonl after 0.01 s and fails 0.1 of its calls, drawn from the seed 0"
     assert f"is a stub: it {said}" in stderr
     assert f"next: truss-async submit '{{\"page\": 1}}' --url {url}" in stderr.splitlines()
 

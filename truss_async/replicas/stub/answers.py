@@ -76,7 +76,12 @@ class ExampleAnswers:
 
     @property
     def described(self) -> str:
-        return f"answers the {len(self.outputs)} inputs of {self.file}"
+        count = len(self.outputs)
+        return (
+            f"answers the {count} inputs of {self.file}"
+            if count > 1
+            else f"answers the one input of {self.file}"
+        )
 
     def output_for(self, model_input: Any) -> Any:
         try:

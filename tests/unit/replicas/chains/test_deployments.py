@@ -57,6 +57,11 @@ def test_a_stub_stands_in_for_a_chainlet_and_has_its_truss(tmp_path: Path) -> No
     assert (entry.runs_truss, half.runs_truss, half.truss_dir) == (True, False, CHAIN.others[0].truss_dir)
     assert half.stub_answers.output_for({"n": 2}) == 1
     assert half.known_by == "/home/me/report.py:Half with a stub"
+    answers.with_name("config.yaml").touch()
+    said: list[str] = []
+    host = ReplicaHost(workdir=tmp_path, report=said.append, on_line=lambda _: None)
+    make_replicas(half.model_copy(update={"truss_dir": tmp_path}), host)
+    assert said == [f"Half of chain report is a stub: it answers the one input of {answers}"]
 
 
 @pytest.mark.parametrize(
