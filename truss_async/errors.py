@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from .nearest import suggestion
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -144,7 +146,7 @@ def explained(error: ValidationError, *, known: Collection[str] = ()) -> str:
     """The first thing that is wrong, and where: ``fault.rate: Input should be …``; ``known`` are the keys there may be."""
     first = error.errors(include_url=False)[0]
     if known and first["type"] == "extra_forbidden":
-        return f"unknown key {'.'.join(map(str, first['loc']))}; there are: {', '.join(known)}"
+        return f"unknown key {'.'.join(map(str, first['loc']))}; {suggestion(str(first['loc'][-1]), known)}"
     place, reason = reasons(error)[0]
     return f"{place}: {reason}" if place else reason
 

@@ -110,12 +110,18 @@ def _unstarted_async_harness(
 ) -> Harness:
     options = _options(request, async_harness_settings)
     allowed = options.pop("allow", ())
+    from pydantic import ValidationError
+
+    from .errors import explained
     from .harness.harness import Harness
     from .harness.settings import HarnessSettings
 
     monkeypatch.setenv(OUTPUT_URL, async_output_url)
     _empty(async_output_url, tmp_path_factory.getbasetemp())
-    settings = HarnessSettings(**options)
+    try:
+        settings = HarnessSettings(**options)
+    except ValidationError as error:
+        pytest.fail(f"{MARKER}: {explained(error, known=HarnessSettings.model_fields)}", pytrace=False)
     if not settings.runs_truss:
         harness = Harness(settings, log=_log_of(request.config))
     else:

@@ -163,7 +163,7 @@ def test_what_a_test_overlooks_fails_it_and_says_how_to_allow_it(
         ("test_waits_for_what_cannot_come", "the harness is paused: resume() it first"),
         (
             "test_allows_what_there_is_not",
-            "there is no problem 'mistakes'; there are model_errors, webhook_fail",
+            "there is no problem 'mistakes'; there are: model_errors, webhook_fail",
         ),
         ("test_has_a_model_that_does_not_load", "the model does not load: OSError: no weights"),
     ],

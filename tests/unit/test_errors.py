@@ -45,7 +45,7 @@ def error_of(values: Any) -> ValidationError:
         ({"inner": [{}, {"number": 0}]}, "inner.1.number: Input should be greater than or equal to 1"),
         ({"name": "x"}, "name: must not be x"),
         ({"name": "both"}, "not both"),
-        ({"nme": "y"}, "unknown key nme; there are: name, inner"),
+        ({"nme": "y"}, "unknown key nme; did you mean 'name'?"),
         ([], "Input should be a valid dictionary or instance of Settings"),
     ],
 )

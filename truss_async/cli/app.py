@@ -4,7 +4,6 @@ The docstring of a command is its help; the part from ``Example:`` on is shown l
 A command returns its exit code, None for 0.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from cyclopts.help import DefaultFormatter, PanelSpec
 from rich.box import Box
 
 from ..errors import SettingsError
+from ..nearest import suggestion
 from .variables import take_variables
 
 # What the list of commands says, so that showing it loads none of them.
@@ -39,6 +39,8 @@ COMMANDS = {
     "test-webhook": "Try a webhook endpoint with what the platform, and a forger, would send.",
     "secrets": "Create, list, rotate and remove the webhook secrets of a harness.",
     "package": "Put the plugin into a truss, ready for `truss push`.",
+    "cache": "List and remove the environments that are kept for trusses.",
+    "completion": "Let the shell complete commands and options.",
 }
 
 HELP = "Async inference on Baseten: no result is lost, and the whole path runs on this machine."
@@ -62,6 +64,7 @@ def make_app() -> App:
         help_format="plaintext",
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=_NO_BORDER, padding=(0, 0))),
         version=_version,
+        version_flags=("--version", "-V"),
         config=(take_variables,),
     )
     for number, (name, summary) in enumerate(COMMANDS.items()):
@@ -86,9 +89,7 @@ def _select(app: App, tokens: Sequence[str], *, names: Sequence[str]) -> None:
         return
     name = tokens[0]
     if name not in names:
-        nearest = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are: {', '.join(names)}"
-        raise SettingsError(f"unknown command {name!r}; {hint}")
+        raise SettingsError(f"unknown command {name!r}; {suggestion(name, names)}")
     command = app[name]
     inner = [each for each in command if not each.startswith("-")]
     if command.default_command is None or tokens[1:2] in [[each] for each in inner]:  # a group

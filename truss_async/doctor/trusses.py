@@ -60,7 +60,8 @@ def _environment(
 
 
 def _remarks(context: BuildContext, settings: DeploymentSettings) -> Iterator[Finding]:
-    for line in differences(context.config, methods=methods_of_model(context.app_dir, context.config)):
+    methods = methods_of_model(context.app_dir, context.config)
+    for line in differences(context.config, methods=methods, mistyped_keys=context.mistyped_keys):
         yield Finding(_CONFIG, "note", line)
     environment = {**inherited_environment(), **context.environment_variables}
     secrets_dir = settings.secrets_dir

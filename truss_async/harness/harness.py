@@ -14,6 +14,7 @@ from ..clock import SYSTEM_CLOCK, ManualClock
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
+from ..nearest import suggestion
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
 from .assembly import Given, start_parts
@@ -207,7 +208,7 @@ class Harness:
         """Let ``problems`` not mention these: they are meant to happen."""
         for kind in kinds:
             if kind not in PROBLEM_KINDS:
-                raise SettingsError(f"there is no problem {kind!r}; there are {', '.join(PROBLEM_KINDS)}")
+                raise SettingsError(f"there is no problem {kind!r}; {suggestion(kind, PROBLEM_KINDS)}")
         self._allowed.update(kinds)
 
     def problems(self, *, patience_seconds: float = 1) -> list[Problem]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from ..contract.output_variables import LOCAL_OUTPUT_URL
 from ..errors import SettingsError, reasons
+from ..nearest import suggestion
 from ..stores.templates import check_key, check_url
 
 if TYPE_CHECKING:
@@ -170,8 +171,9 @@ def resolve_settings(
 def check_setting_names(names: Mapping[str, Any]) -> None:
     """SettingsError when there is a name that is no setting."""
     if unknown := [name for name in names if name not in OutputSettings.model_fields]:
-        known = ", ".join(OutputSettings.model_fields)
-        raise SettingsError(f"save_output has no setting {', '.join(unknown)}; known are {known}")
+        raise SettingsError(
+            f"save_output has no setting {', '.join(unknown)}; {suggestion(unknown[0], OutputSettings.model_fields)}"
+        )
 
 
 def _parsed(name: str, text: str | None) -> Any:
@@ -198,11 +200,12 @@ def _hinted(name: str, reason: str) -> str:
 
 def _config_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
     section = (config.get("model_metadata") or {}).get("async_output") or {}
-    allowed = ", ".join(OutputSettings.model_fields)
     if not isinstance(section, Mapping):
+        allowed = ", ".join(OutputSettings.model_fields)
         raise SettingsError(f"{CONFIG_SECTION} in config.yaml must be a mapping with the keys {allowed}")
     if unknown := [str(key) for key in section if key not in OutputSettings.model_fields]:
         raise SettingsError(
-            f"{CONFIG_SECTION} in config.yaml has no setting {', '.join(unknown)}; known are {allowed}"
+            f"{CONFIG_SECTION} in config.yaml has no setting {', '.join(unknown)}; "
+            f"{suggestion(unknown[0], OutputSettings.model_fields)}"
         )
     return section

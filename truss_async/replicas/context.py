@@ -16,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from ..errors import HarnessError
+from ..nearest import mistyped
 from .inherited import inherited_environment
 from .subprocesses import run
 
@@ -38,6 +39,8 @@ class BuildContext:
     """Lines of a pyproject.toml that the config names; a pip file is left to be read."""
     image_requirements: tuple[str, ...]
     """Lines of the context's requirements.txt: what every image has, as far as the truss says nothing else, and its own."""
+    mistyped_keys: Mapping[str, str]
+    """Keys of the config that truss passes over, each with the one that it was meant to be."""
     names_python: bool
     """Whether the config says ``python_version``; else ``config`` has truss's default."""
 
@@ -121,4 +124,5 @@ def _lay_out(context: Path, into: Path, answer_file: Path) -> BuildContext:
         file_requirements=tuple(answer["file_requirements"]),
         image_requirements=image_requirements,
         names_python=answer["names_python"],
+        mistyped_keys=mistyped(answer["unknown_keys"], known=answer["known_keys"]),
     )

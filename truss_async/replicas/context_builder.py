@@ -58,6 +58,8 @@ def _answer(config: Any, truss_dir: Path) -> dict[str, object]:
         "requirements": list(config.requirements),
         "file_requirements": config.load_requirements_from_file(truss_dir) if from_file else [],
         "names_python": "python_version" in config.model_fields_set,
+        "unknown_keys": list(config.model_extra or ()),
+        "known_keys": list(type(config).model_fields),
     }
 
 

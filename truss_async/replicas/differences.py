@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 _REMARKS: Final = {
@@ -19,11 +20,19 @@ _REMARKS: Final = {
     "training": "does nothing here, where a model is only served",
 }
 """By key of config.yaml: what is not done, and what to do about it."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _CALLED_OTHERWISE: Final = ("websocket", "grpc")
 
 
-def differences(config: Mapping[str, Any], *, methods: Container[str] = ()) -> Iterator[str]:
-    """``config`` is the truss's whole config.yaml, ``methods`` are those of the model's class, as far as its file tells."""
+def differences(
+    config: Mapping[str, Any], *, methods: Container[str] = (), mistyped_keys: Mapping[str, str] = _NONE
+) -> Iterator[str]:
+    """``config`` is the truss's whole config.yaml, ``methods`` are those of the model's class, as far as its file tells.
+
+    Of ``mistyped_keys`` truss takes no notice, here and on the platform; each has with it what it was meant to be.
+    """
+    for key, meant in mistyped_keys.items():
+        yield f"truss knows no key {key} in config.yaml, and passes over it; did you mean {meant!r}?"
     transport = _mapping(_mapping(config.get("runtime")).get("transport"))
     kind = "websocket" if "websocket" in methods else transport.get("kind")
     if kind in _CALLED_OTHERWISE:

@@ -172,7 +172,7 @@ class ProcessReplica:
 
     def _report_differences(self, context: BuildContext) -> None:
         methods = methods_of_model(context.app_dir, context.config)
-        for line in differences(context.config, methods=methods):
+        for line in differences(context.config, methods=methods, mistyped_keys=context.mistyped_keys):
             self._runs.report_once(line)
         secrets_dir = self._runs.settings.secrets_dir
         environment = {**inherited_environment(), **context.environment_variables, **self._host.environment}

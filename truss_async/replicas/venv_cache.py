@@ -8,6 +8,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections import deque
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 RECIPE: Final = 2
 """Raised when environments of an older version of this module are no longer good enough."""
+LOCK_SUFFIX: Final = ".lock"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=$|[\s<>=!~;\[(])")
 _KEY_MARKERS: Final = ("python_full_version", "implementation_name", "platform_machine", "sys_platform")
 _BIG_DOWNLOAD: Final = re.compile(r"\s*Downloading .*\b[MG]i?B\)")
@@ -68,7 +70,7 @@ class VenvCache:
     def kept(self, needs: Needs, *, base: Interpreter) -> Path | None:
         """The interpreter of an environment that meets the needs, if there is one."""
         venv = self._folder / _key(needs.steps(), base)
-        return python_of(venv) if _is_complete(venv) else None
+        return python_of(venv) if is_complete(venv) else None
 
     async def ensure(self, needs: Needs, *, base: Interpreter) -> Path:
         """Return the interpreter of an environment made from ``base`` that meets the needs; make it when there is none."""
@@ -77,7 +79,7 @@ class VenvCache:
         try:
             await asyncio.to_thread(own_folder, self._folder, what="the folder of environments")
             async with self._alone(key) as lock_fd:
-                if not _is_complete(venv):
+                if not is_complete(venv):
                     await self._make(venv, needs, base, lock_fd)
         except OSError as error:
             raise HarnessError(
@@ -89,7 +91,8 @@ class VenvCache:
 
     @contextlib.asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[int]:
-        with (self._folder / f"{key}.lock").open("w") as lock:
+        with (self._folder / f"{key}{LOCK_SUFFIX}").open("w") as lock:
+            os.utime(lock.fileno())  # when it was used last
             waiting = False
             while True:
                 try:
@@ -198,6 +201,7 @@ def _remove(venv: Path) -> None:
         shutil.rmtree(venv)
 
 
-def _is_complete(venv: Path) -> bool:
+def is_complete(venv: Path) -> bool:
+    """Whether it was made to the end, and its Python is still there."""
     # The link to a Python that was removed since does not exist either.
     return (venv / ".complete").exists() and python_of(venv).exists()

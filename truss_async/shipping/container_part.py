@@ -22,6 +22,7 @@ CONTAINER_PART: Final = (
     "clock.py",
     "forks.py",
     "lazy_names.py",
+    "nearest.py",
     "printable.py",
     "whole_files.py",
     "own_folders.py",

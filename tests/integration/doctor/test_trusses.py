@@ -11,19 +11,24 @@ from truss_async.shipping.starter import write_starter_truss
 
 def rows(folder: Path, **settings: object) -> dict[tuple[str, str], str]:
     found = truss(folder, DeploymentSettings.model_validate({"truss_dir": folder, **settings}))
-    return {(each.check, each.outcome): f"{each.found} {each.remedy}".strip() for each in found}
+    told: dict[tuple[str, str], str] = {}
+    for each in found:
+        place = each.check, each.outcome
+        told[place] = f"{told.get(place, '')} {each.found} {each.remedy}".strip()
+    return told
 
 
 def test_a_truss_can_be_served_and_what_differs_from_its_image_is_noted(tmp_path: Path) -> None:
     folder = tmp_path / "hello"
     write_starter_truss(folder)
     with (folder / "config.yaml").open("a") as config:
-        config.write("system_packages: [ffmpeg]\nsecrets: {hf_token: null}\n")
+        config.write("system_packages: [ffmpeg]\nsecrets: {hf_token: null}\nbuild_comands: [make]\n")
     found = rows(folder, cache_dir=tmp_path / "cache")
     assert found["config.yaml", "ok"] == f"truss accepts {folder}"
     assert found["environment", "ok"].startswith("Python 3.")
     assert not (tmp_path / "cache").exists()
     assert "system_packages are not installed here" in found["config.yaml", "note"]
+    assert "did you mean 'build_commands'?" in found["config.yaml", "note"]
     assert "1 declared secret has no value: hf_token" in found["secrets", "note"]
 
 

@@ -369,7 +369,7 @@ def test_what_is_no_fault_is_refused(stage: Stage) -> None:
         (b"", "invalid JSON"),
         (b"[]", "the body must be a JSON object"),
         (b'{"kind": "model_501"}', "kind: Input should be 'webhook_dropped', "),
-        (b'{"kind": "model_500", "nht": 1}', "unknown key nht; there are: kind, request_id, "),
+        (b'{"kind": "model_500", "nht": 1}', "unknown key nht; did you mean 'nth'?"),
         (b'{"kind": "store_forbidden"}', "kind: store_forbidden cannot strike: "),
     ):
         answer = stage.http.post("/_harness/faults", content=body)

@@ -167,7 +167,7 @@ def test_problems_are_found_unless_they_are_allowed(receiver: WebhookReceiver) -
         ]
         harness.allow("model_errors", "unfinished_requests")
         assert [problem.kind for problem in harness.problems()] == ["webhook_failures"]
-        with pytest.raises(SettingsError, match="there is no problem 'errors'; there are model_errors"):
+        with pytest.raises(SettingsError, match="there is no problem 'errors'; did you mean 'model_errors'"):
             harness.allow(cast("Any", "errors"))
 
 

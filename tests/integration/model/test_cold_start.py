@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Under 20 ms of modules. What else the plugin needs is imported in the background while the model loads.
 EXPECTED = {
-    "truss_async": {"errors", "lazy_names", "printable", "contract", "model", "stores"},
+    "truss_async": {"errors", "lazy_names", "nearest", "printable", "contract", "model", "stores"},
     "truss_async.contract": {
         "deep_json",
         "headers",

@@ -85,7 +85,7 @@ def test_chains_and_trusses_are_served_side_by_side() -> None:
         ("[[chain]]\nfile = 'c.py'\nreplicsa = 1", "chain 1: unknown key replicsa"),
         (
             "[[deployment]]\ntruss_folder = 1",
-            "deployment 1: unknown key truss_folder; there are: truss_dir, model_url",
+            "deployment 1: unknown key truss_folder; did you mean 'truss_dir'",
         ),
         ("[[deployment]]\nmodel_id = 1", "deployment 1: model_id: Input should be a valid string"),
         ("[[deployment]]\nmodel_id = 'a b'", "deployment 1: model_id: String should match pattern"),

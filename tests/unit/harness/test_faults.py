@@ -179,7 +179,7 @@ def test_a_file_sets_faults_and_rates(tmp_path: Path) -> None:
         ),
         (
             "[[fault]]\nkind = 'model_500'\nnht = 1",
-            "fault 1: unknown key nht; there are: kind, request_id, dep",
+            "fault 1: unknown key nht; did you mean 'nth'",
         ),
         (
             "[[fault]]\nkind = 'model_500'\nnth = 0",

@@ -87,7 +87,10 @@ def test_elsewhere_and_without_being_asked_the_store_is_the_configured_one(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"section": {"url": "s3://b", "urls": 1, "mode_id": 2}}, "no setting urls, mode_id; known are url,"),
+        (
+            {"section": {"url": "s3://b", "urls": 1, "mode_id": 2}},
+            "no setting urls, mode_id; did you mean 'url'",
+        ),
         ({"section": "s3://b"}, "must be a mapping with the keys url,"),
         ({"section": {"url": 7}}, "async_output.url in config.yaml: Input should be a valid string"),
         ({"section": {"url": "s3://b", "model_id": 7}}, "model_id in config.yaml: Input should be a valid"),
@@ -180,5 +183,5 @@ def test_tags_that_are_none_are_told_with_the_form(text: str) -> None:
 
 def test_every_setting_is_an_attribute_of_the_base_class() -> None:
     assert {f"output_{name}" for name in OutputSettings.model_fields} <= set(dir(AsyncOutputModel))
-    with pytest.raises(SettingsError, match="save_output has no setting colour; known are url, key"):
+    with pytest.raises(SettingsError, match="save_output has no setting colour; there are: url, key"):
         save_output(colour="red")

@@ -45,3 +45,11 @@ def test_what_only_the_image_does_is_one_remark_with_what_to_do(config: dict[str
     (line,) = differences(config)
     assert remark in line
     assert "\n" not in line
+
+
+def test_a_key_that_truss_passes_over_is_told_with_what_was_meant() -> None:
+    (line,) = differences({}, mistyped_keys={"requirments": "requirements"})
+    assert (
+        line
+        == "truss knows no key requirments in config.yaml, and passes over it; did you mean 'requirements'?"
+    )

@@ -52,6 +52,7 @@ class Choosing:
             file_requirements=(),
             image_requirements=(*image, *own),
             names_python=names_python,
+            mistyped_keys={},
         )
         choice = EnvironmentChoice(
             context,
