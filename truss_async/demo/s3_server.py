@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -111,8 +112,9 @@ class S3Server:
     def start(self) -> None:
         """Return when the server answers a signed request; raise HarnessError when it does not in time."""
         weed = _find_weed()
+        known = self._ports
         for _ in range(_START_ATTEMPTS):
-            process, log = self._launch(weed)
+            process, log = self._launch(weed, ports=known or _free_ports())
             try:
                 self._wait_until_ready(process, log)
             except _PortClashError:
@@ -138,6 +140,17 @@ class S3Server:
         remove(self._scratch)
         self._scratch, self._ports = [], {}
 
+    def kill(self) -> None:
+        """End it without a word, as ``kill -9`` does; ``start`` brings it back where it was, with the ``data_dir``."""
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)  # the tether is in its own group, with the server
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+        remove(self._scratch)
+        self._scratch = []
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -145,7 +158,7 @@ class S3Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _launch(self, weed: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    def _launch(self, weed: Path, *, ports: dict[str, int]) -> tuple[subprocess.Popen[bytes], Path]:
         # Unix sockets live in this folder, and their paths must be short: not below a long TMPDIR.
         folder = Path(tempfile.mkdtemp(prefix="truss-async-s3-", dir=_SOCKET_PARENT))
         self._scratch = [str(folder)]
@@ -155,7 +168,7 @@ class S3Server:
         except OSError as error:
             self.stop()
             raise HarnessError(f"cannot make the S3 server's data folder {data}: {error.strerror}") from None
-        ports = self._ports = _free_ports()
+        self._ports = ports
         self._scratch += [
             str(_SOCKET_PARENT / f"seaweedfs-{name}-grpc-{port + _GRPC_OFFSET}.sock")
             for name, port in ports.items()

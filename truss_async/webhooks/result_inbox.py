@@ -42,6 +42,7 @@ def on_result(
     *,
     path: str | Path = DEFAULT_PATH,
     threads: int = 1,
+    keeps: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> ResultInbox:
     """Handle each result once, after it was stored in the SQLite file at ``path``; returns the running inbox.
@@ -51,10 +52,12 @@ def on_result(
     again after 1 s, 10 s, 1 min and 10 min; then the result is set aside, and ``inbox.failed()`` shows it. What a
     process that died had not finished is handled by the next one, or by another that uses the file.
 
+    A result is erased once it is handled; with ``keeps`` it stays for a week, for a batch that finds its results in the file.
+
     Raises:
         SettingsError: the handler cannot be called with a result, or yields.
     """
-    inbox = ResultInbox(handler, path=path, threads=threads, clock=clock)
+    inbox = ResultInbox(handler, path=path, threads=threads, keeps=keeps, clock=clock)
     inbox.start()
     return inbox
 
@@ -72,13 +75,14 @@ class ResultInbox:
         *,
         path: str | Path,
         threads: int = 1,
+        keeps: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         check_handler(handler, may_be_async=True)
         if threads < 1:
             raise SettingsError(f"threads={threads}: nobody would handle anything; give 1 or more")
         self._handler = handler
-        self._results = StoredResults(path, clock=clock)
+        self._results = StoredResults(path, clock=clock, keeps=keeps)
         self._thread_count = threads
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []

@@ -44,7 +44,7 @@ _SCHEMA: Final = (
     CREATE TABLE IF NOT EXISTS results (
         request_id TEXT PRIMARY KEY,
         state TEXT NOT NULL CHECK (state IN ('waiting', 'handled', 'failed')),
-        body BLOB,                  -- until it is handled
+        body BLOB,                  -- until it is handled, or forgotten
         received_at REAL NOT NULL,  -- time of day
         noted_at REAL NOT NULL,     -- stopwatch: when the two waits below were last set
         due_at REAL NOT NULL,       -- stopwatch: not to be handled before
@@ -86,7 +86,7 @@ _RENEW: Final = """
 UPDATE results SET claimed_until = :until, noted_at = :now
 WHERE request_id = :request_id AND owner = :owner AND state = 'waiting'"""
 _FINISH: Final = """
-UPDATE results SET state = 'handled', body = NULL, error = NULL, owner = NULL, noted_at = :now, forget_at = :forget_at
+UPDATE results SET state = 'handled', body = CASE WHEN :keeps THEN body END, error = NULL, owner = NULL, noted_at = :now, forget_at = :forget_at
 WHERE request_id = :request_id"""
 _PUT_OFF: Final = """
 UPDATE results SET owner = NULL, claimed_until = 0, due_at = :due_at, noted_at = :now, error = :error
@@ -105,10 +105,13 @@ _COUNT_WAITING: Final = "SELECT count(*) FROM results WHERE state = 'waiting'"
 class StoredResults:
     """Each result once, by its request id. Safe to share between threads and processes of one machine.
 
+    ``keeps``: a result that was handled can be read as long as it is remembered; else it is erased.
+
     Every method raises ``WebhookReceiverError`` when the file cannot be used.
     """
 
-    def __init__(self, path: str | Path, *, clock: TellsTime) -> None:
+    def __init__(self, path: str | Path, *, clock: TellsTime, keeps: bool = False) -> None:
+        self._keeps = keeps
         self._file = SqliteFile(path, schema=_SCHEMA, upgrade=_upgrade)
         self._clock = clock
         self._stopwatch = stopwatch_of(clock)
@@ -150,9 +153,11 @@ class StoredResults:
         self._execute(_RENEW, request_id=request_id, owner=owner, now=now, until=now + seconds)
 
     def finish(self, request_id: str) -> None:
-        """It is handled: erase the body, and remember for days that it was."""
+        """It is handled: erase the body, unless it is kept, and remember for days that it was."""
         forget_at = self._time_of_day() + REMEMBER_SECONDS
-        self._execute(_FINISH, request_id=request_id, now=self._stopwatch(), forget_at=forget_at)
+        self._execute(
+            _FINISH, request_id=request_id, keeps=self._keeps, now=self._stopwatch(), forget_at=forget_at
+        )
 
     def put_off(self, request_id: str, owner: str, *, seconds: float, error: str) -> None:
         """It could not be handled; it is due again in so many seconds."""

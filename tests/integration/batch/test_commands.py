@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
+import pty
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,11 @@ from typing import Any
 import pytest
 
 from tests.integration.batch.conftest import Served
-from tests.unit.cli.conftest import CommandLine
+from tests.unit.cli.conftest import COMMAND, CommandLine
+from truss_async.cli import batch_screen
+from truss_async.client.batch.input_file import opened
 from truss_async.client.batch.run_lock import RunLock
+from truss_async.clock import SYSTEM_CLOCK
 
 Serve = Callable[..., Served]
 
@@ -182,3 +188,92 @@ def test_what_is_no_ledger_is_told_from_one(command_line: CommandLine) -> None:
     for command in ("status", "retry"):
         outcome = command_line.run("batch", command, "none.ledger")
         assert (outcome.code, "there is no ledger none.ledger" in outcome.error_line) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("out", "errors"),
+    [
+        ("out.jsonl.zst", "out.errors.jsonl.zst"),
+        ("out.jsonl.gz", "out.errors.jsonl.gz"),
+        ("URL/out.jsonl", "URL/out.errors.jsonl"),
+    ],
+)
+def test_packed_outputs_and_urls_are_written_once_all_is_over(
+    serve: Serve, command_line: CommandLine, out: str, errors: str
+) -> None:
+    folder = command_line.folder / "there"
+    folder.mkdir()
+    place = folder.as_uri() if out.startswith("URL") else "there"
+    write(command_line.folder, 2, {"model_input": 1, "priority": 9}, 3)
+    run = (
+        "batch",
+        "run",
+        "in.jsonl",
+        "--out",
+        f"{place}/{out.rpartition('/')[2]}",
+        "--url",
+        serve(square).url,
+    )
+    assert command_line.run(*run).code == 1
+    found = []
+    for name in (out, errors):
+        with opened(str(folder / name.rpartition("/")[2]), "rb") as file:
+            found.append([json.loads(line) for line in file])
+    assert [row["response"]["body"] for row in found[0]] == [4, 9]
+    assert [row["error"]["code"] for row in found[1]] == ["REFUSED"]
+    assert command_line.run(*run).code == 1  # it is over: the same once more
+
+
+def test_wake_wakes_first(serve: Serve, command_line: CommandLine) -> None:
+    write(command_line.folder, 1)
+    served = serve(square)
+    run = ("batch", "run", "in.jsonl", "--out", "out.jsonl", "--wake", "--url", served.url)
+    assert command_line.run(*run).code == 0
+    assert "POST /production/wake" in served.front.calls[:2]
+
+
+def test_progress_is_told_now_and_then(
+    serve: Serve, command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_screen, "LINE_SECONDS", 0.02)
+    write(command_line.folder, *range(30))
+    url = serve(square).url
+    as_json = command_line.run("batch", "run", "in.jsonl", "--out", "a.jsonl", "--json", "--url", url)
+    told = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert len(told) > 1
+    assert {line["event"] for line in told} == {"progress"}
+    last = {name: told[-1][name] for name in ("lines", "done", "failed", "open", "waiting", "rate_limited")}
+    assert last == {"lines": 30, "done": 30, "failed": 0, "open": 0, "waiting": 0, "rate_limited": 0}
+    assert "seconds_left" in told[-1]
+    lines = command_line.run("batch", "run", "in.jsonl", "--out", "b.jsonl", "--url", url).stderr.splitlines()
+    assert lines
+    assert all("lines (" in line for line in lines)
+
+
+def test_a_bar_is_shown_on_a_terminal(serve: Serve, command_line: CommandLine) -> None:
+    write(command_line.folder, *range(5))
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [COMMAND, "batch", "run", "in.jsonl", "--out", "out.jsonl", "--url", serve(slowly).url],
+        cwd=command_line.folder,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: read_terminal(ours), b""))
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"of 5 lines (" in shown
+
+
+def slowly(x: int) -> int:
+    SYSTEM_CLOCK.block(1.2)  # longer than a bar waits to be drawn anew
+    return x
+
+
+def read_terminal(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # the other end was closed
+        return b""

@@ -99,6 +99,7 @@ class Batch:
             failed=ledger.counts["failed"],
             submissions=ledger.submissions,
             unanswered=ledger.unanswered,
+            rate_limited=flow.rate_limited,
             rate=rate,
             seconds_left=seconds_left(lines=lines, over=over, rate=rate),
             busy_seconds=flow.queue.busy_seconds,

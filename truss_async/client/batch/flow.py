@@ -68,7 +68,7 @@ class FlowOptions:
 class Flow:
     """One run, on one event loop: from what waits in the journal until nothing waits and nothing is open.
 
-    ``note`` is what hinders it at the moment, "" for nothing.
+    ``note`` is what hinders it at the moment, "" for nothing; ``rate_limited`` counts submissions that were answered 429.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Flow:
         self.client, self.source, self.clock = client, source, clock
         self.options = options
         self.note = ""
+        self.rate_limited = 0
         self.open = OpenRequests(
             first_pause_seconds=options.patience.look, longest_pause_seconds=options.patience.longest_look
         )
@@ -244,6 +245,7 @@ class Flow:
         if self._ends_all(error):
             self.stop_with(error)
         elif isinstance(error, RateLimitedError):
+            self.rate_limited += 1
             self.pace.refused(now, error.retry_after)
         else:
             self.note = str(error)

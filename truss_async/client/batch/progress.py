@@ -14,6 +14,7 @@ _FEWEST_SECONDS: Final = 0.5
 class Progress:
     """Lines by where they stand, and calls. ``rate`` is lines over a second, of late; ``seconds_left`` goes by it.
 
+    ``rate_limited`` are the submissions of this run that were answered 429, and made again.
     ``unanswered`` are submissions of which nobody knows whether they became a request. ``busy_seconds`` are the
     replica-seconds used, of a model that takes one request at a time: how many of the target's requests were in progress
     for how long, anybody's. ``note`` is what hinders it at the moment, "" for nothing.
@@ -26,6 +27,7 @@ class Progress:
     failed: int
     submissions: int
     unanswered: int = 0
+    rate_limited: int = 0
     rate: float = 0.0
     seconds_left: float | None = None
     busy_seconds: float = 0.0

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from ...errors import (
-    InvalidResultError,
     ObjectNotFoundError,
     OutputStoreError,
     RequestFailedError,
@@ -125,7 +124,7 @@ class FolderSource:
 
 
 class InboxFileSource:
-    """What ``on_result`` has stored in its SQLite file and not handled; of what was handled, the result is erased."""
+    """What ``on_result`` has stored in its SQLite file; of what was handled, the result is erased unless it ``keeps``."""
 
     grace_seconds = 10.0
     errors_are_final = True
@@ -153,8 +152,10 @@ class InboxFileSource:
         if row is None:
             return None
         if row[0] is None:
-            raise InvalidResultError(
-                f"{self._path} has handed the result of {request_id} to its handler, and erased it"
+            raise OutputStoreError(
+                f"{self._path} has handed the result of {request_id} to its handler, and erased it: "
+                "make the inbox with on_result(…, keeps=True)",
+                passes=False,
             )
         return parse_result(row[0], request_id=request_id, url=str(self._path))
 
