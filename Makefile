@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench docs ray drift clean
+.PHONY: help install demo serve test test-wheel coverage check format bench docs ray batch-million drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -21,7 +21,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) $(AZURITE) $(BROWSER) ## Set up .venv
 	@rm -rf $(VENV)/azurite $(VENV)/browser && ln -s $(AZURITE) $(VENV)/azurite && ln -s $(BROWSER) $(VENV)/browser
@@ -89,6 +89,9 @@ bench: install ## Measure speed, as ratios against a floor in the same run
 ray: install ## Run the Ray Data recipe of docs/tables.md: Ray is 500 MB, and goes into a folder of its own
 	@$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)/ray "ray[data]>=2.50"
 	@PYTHONPATH=.:$(VENV)/ray $(BIN)/python -m tests.integration.stores.ray_recipe
+
+batch-million: install ## Run a million lines through a batch while it is killed, and the harness, too: LINES=100000, SOURCE=store
+	@$(BIN)/python -m tests.acceptance.batch_trial run --lines $(or $(LINES),1000000) --source $(or $(SOURCE),receive)
 
 drift: install ## Say what has moved at the platform: the newest baseten and truss, or BASETEN=… TRUSS=…, a requirement or a wheel
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"

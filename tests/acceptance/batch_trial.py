@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,9 @@ class Plan:
     share_failing: float = 0.01
     has_limits: bool = False
 
+    def with_seed(self, seed: int) -> "Plan":
+        return replace(self, seed=seed)
+
     @property
     def victims(self) -> list[str]:
         store = ["store"] * self.store_kills if self.source == "store" else []
@@ -69,6 +72,7 @@ class Outcome:
     inferred: int = 0
     submissions: int = 0
     unanswered: int = 0
+    rate_limited: int = 0
     beyond_contract: list[str] = field(default_factory=list)
 
 
@@ -99,8 +103,16 @@ class Trial:
             self._kill_now_and_then()
             self.outcome.code = self._wait_for_batch(self.plan.lines + 1)
             self.outcome.seconds = time.monotonic() - begun
+            self.outcome.rate_limited = self._last_told()["rate_limited"]
             self._judge()
         return self.outcome
+
+    def _last_told(self) -> dict[str, Any]:
+        """The last progress of the batch."""
+        assert self._batch is not None
+        assert self._batch.stdout is not None
+        told: dict[str, Any] = json.loads(self._batch.stdout.read().splitlines()[-1])
+        return told
 
     def _kill_now_and_then(self) -> None:
         victims, most = self.plan.victims, int(self.plan.lines * 0.9)
@@ -177,7 +189,7 @@ class Trial:
         self._batch = self._started(
             [
                 *(COMMAND, "batch", "run", "in.jsonl", "--out", "out.jsonl", "--url", url),
-                *("--no-progress", *where, *rate),
+                *("--json", *where, *rate),
             ]
         )
 

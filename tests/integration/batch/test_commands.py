@@ -219,7 +219,7 @@ def test_packed_outputs_and_urls_are_written_once_all_is_over(
     for name in (out, errors):
         with opened(str(folder / name.rpartition("/")[2]), "rb") as file:
             found.append([json.loads(line) for line in file])
-    assert [row["response"]["body"] for row in found[0]] == [4, 9]
+    assert sorted(row["response"]["body"] for row in found[0]) == [4, 9]
     assert [row["error"]["code"] for row in found[1]] == ["REFUSED"]
     assert command_line.run(*run).code == 1  # it is over: the same once more
 

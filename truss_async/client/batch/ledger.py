@@ -64,9 +64,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 _DUPLICATE: Final = """
 SELECT custom_id, min(number) AS first, max(number) AS last FROM lines
 GROUP BY custom_id HAVING count(*) > 1 ORDER BY last LIMIT 1"""
+# The plus keeps SQLite from going through all lines by their numbers, for each one that is taken.
 _NEXT: Final = """
-SELECT number, position, length, digest, custom_id, attempts FROM lines
-WHERE state = 'waiting' AND number <= ? ORDER BY attempts + unanswered, number LIMIT 1"""
+SELECT number, position, length, digest, custom_id, attempts FROM lines INDEXED BY lines_waiting
+WHERE state = 'waiting' AND +number <= ? ORDER BY attempts + unanswered, number LIMIT 1"""
 _BEGIN: Final = "INSERT INTO submissions (line, begun_at) VALUES (?, ?)"
 _OPEN: Final = "UPDATE lines SET state = 'open', submission = ?, request_id = NULL WHERE number = ? AND state = 'waiting'"
 _ACCEPTED: Final = """

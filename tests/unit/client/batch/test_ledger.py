@@ -44,6 +44,21 @@ def test_lines_are_begun_in_their_order_and_again_only_after_all_others(ledger: 
     assert ledger.submissions == 4
 
 
+def test_taking_a_line_does_not_go_through_all_the_others(tmp_path: Path) -> None:
+    def steps(lines: int) -> int:
+        """Of SQLite's machine, to begin a submission among so many lines that wait."""
+        made = Ledger(tmp_path / f"{lines}", may_create=True)
+        made.enter((entry(number) for number in range(1, lines + 1)), values=dict)
+        made.count()
+        taken: list[int] = []
+        made.connection.set_progress_handler(lambda: taken.append(1), 1)
+        begun(made)
+        made.close()
+        return len(taken)
+
+    assert steps(3000) < 2 * steps(3)
+
+
 def test_what_is_stored_is_there_for_the_next_process(ledger: Ledger) -> None:
     first = begun(ledger)
     assert ledger.accepted(first.place.number, first.submission, "r1")

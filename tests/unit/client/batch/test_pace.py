@@ -1,10 +1,18 @@
 """When the next call may go: simulated against the limits, in virtual seconds."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Protocol
 
 import pytest
 
 from truss_async.client.batch.pace import Pace
+from truss_async.contract.limits import ASYNC_CALLS_PER_MINUTE
+from truss_async.harness.api.rate_limits import Bucket, RateLimit, take
+
+
+class Platform(Protocol):
+    def takes(self, now: float) -> bool: ...
 
 
 @dataclass
@@ -29,6 +37,19 @@ class Limited:
 
 
 @dataclass
+class HarnessLimited:
+    """The harness's own limiter."""
+
+    limit: RateLimit
+    bucket: Bucket | None = None
+
+    def takes(self, now: float) -> bool:
+        moment = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=now)
+        self.bucket, wait = take(self.limit, self.bucket, now=moment)
+        return wait is None
+
+
+@dataclass
 class Caller:
     """Calls as often as its pace lets it."""
 
@@ -37,7 +58,7 @@ class Caller:
     answered: int = 0
     refused: int = 0
 
-    def call(self, platform: Limited) -> None:
+    def call(self, platform: Platform) -> None:
         wait = self.pace.reserve(self.next_at)
         if wait > 0:
             self.next_at += wait
@@ -49,14 +70,22 @@ class Caller:
             self.pace.refused(self.next_at, 1.0)
 
 
-def play(platform: Limited, callers: list[Caller], *, seconds: float) -> None:
+def play(platform: Platform, callers: list[Caller], *, seconds: float) -> None:
     while (caller := min(callers, key=lambda each: each.next_at)).next_at < seconds:
         caller.call(platform)
 
 
-def test_30_000_calls_keep_nearly_all_of_the_limit_and_meet_no_refusal() -> None:
+@pytest.mark.parametrize(
+    "platform",
+    [
+        Limited(200, burst=40),
+        HarnessLimited(RateLimit(ASYNC_CALLS_PER_MINUTE, 60)),
+        HarnessLimited(RateLimit(ASYNC_CALLS_PER_MINUTE // 60, 1)),
+    ],
+)
+def test_30_000_calls_keep_nearly_all_of_the_limit_and_meet_no_refusal(platform: Platform) -> None:
     caller = Caller(Pace())
-    play(Limited(200, burst=40), [caller], seconds=150)
+    play(platform, [caller], seconds=150)
     assert caller.answered >= 0.98 * 200 * 150
     assert caller.refused < 0.001 * 30_000
 
