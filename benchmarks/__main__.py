@@ -5,7 +5,7 @@ from importlib import import_module
 
 from .report import publish
 
-BENCHMARKS = ("harness", "stops", "plugin", "stores")
+BENCHMARKS = ("harness", "stops", "plugin", "stores", "batch")
 
 
 def main(names: list[str]) -> None:

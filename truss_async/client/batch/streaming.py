@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Somebody waits for this very result, and it costs a few looks more.
-_ONE_AT_A_TIME: Final = Patience(look=0.01, longest_look=0.5)
+_ONE_AT_A_TIME: Final = Patience(look=0.005, longest_look=0.5)
 
 
 class Stream:
