@@ -5,7 +5,7 @@ import gzip
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -320,6 +320,12 @@ async def test_run_and_map_return_results_from_the_store(serve: Serve, tmp_path:
         assert (await client.run(5)).data == 5
         found = {number: result.data async for number, result in client.map(range(25), max_open=4)}
         assert found == {number: number for number in range(25)}
+
+        async def inputs() -> AsyncIterator[int]:
+            for number in (7, 8):
+                yield number
+
+        assert {number: result.data async for number, result in client.map(inputs())} == {0: 7, 1: 8}
         assert await client.predict(3) == 3
         assert (await client.queue_status()).num_queued_requests == 0
         await client.wake()

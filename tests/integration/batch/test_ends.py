@@ -13,11 +13,11 @@ import pytest
 
 from tests.integration.batch.conftest import QUICK, Files, Served
 from tests.unit.cli.conftest import DEADLINE_SECONDS
-from truss_async import PlatformClient
+from truss_async import FaultKind, FaultRule, PlatformClient
 from truss_async.client.batch import Batch, BatchEnd, batch_status, put_back_failed
 from truss_async.client.batch.group_commits import GroupCommits
 from truss_async.client.batch.opening import OpenBatch
-from truss_async.errors import OutputStoreError
+from truss_async.errors import ApiKeyRefusedError, OutputStoreError
 from truss_async.webhooks import ResultInbox, WebhookReceiver, on_result
 
 Serve = Callable[..., Served]
@@ -82,6 +82,34 @@ def test_what_somebody_canceled_says_so_and_is_not_submitted_again(serve: Serve,
     assert (ends[0].progress.done, ends[0].progress.failed, ends[0].progress.submissions) == (2, 1, 3)
     ((code, message),) = files.errors().values()
     assert (code, message) == ("CANCELED", "it was canceled while it was queued")
+
+
+def test_what_the_platform_cannot_answer_now_is_asked_again(serve: Serve, tmp_path: Path) -> None:
+    lost = FaultRule(kind=FaultKind.WEBHOOK_DROPPED, nth=1)
+    served = serve(lambda x: x, faults=(lost,))
+    for status in (429, 503):
+        served.front.answer_next("/async_predict", status, passes_on=False)
+        served.front.answer_next("/async_request/", status, passes_on=False)
+        served.front.answer_next("/async_queue_status", status, passes_on=False)
+    files = Files(tmp_path, served.url, {"attempts": 1})
+    files.write(1)
+    end = files.run()
+    ((code, message),) = files.errors().values()
+    assert (code, message) == ("LOST", "inference has succeeded, delivery has failed, and no result has come")
+    assert (end.progress.submissions, end.progress.rate_limited, end.progress.unanswered) == (1, 1, 0)
+
+
+def test_a_key_that_is_refused_later_stops_the_batch_and_costs_no_line(serve: Serve, tmp_path: Path) -> None:
+    served = serve(lambda x: x)
+    files = Files(tmp_path, served.url)
+    files.write(*range(5))
+    files.run(limit=2)
+    served.front.answer_next("/async_predict", 401, passes_on=False)
+    with pytest.raises(ApiKeyRefusedError):
+        files.run()
+    assert batch_status(files.ledger).failed == 0
+    files.run()
+    assert files.results() == {f"line-{x + 1}": x for x in range(5)}
 
 
 def test_a_model_that_is_woken_gets_one_request_until_it_works(serve: Serve, tmp_path: Path) -> None:
