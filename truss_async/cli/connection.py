@@ -45,11 +45,11 @@ class Connection:
 
         return PlatformClient(self.url, api_key=self.key(), target=target)
 
-    def to_harness(self) -> "HarnessClient":
+    def to_harness(self, *, target: str = "production") -> "HarnessClient":
         """A client for what only a harness answers, too."""
         from ..client import HarnessClient
 
-        return HarnessClient(self.url, api_key=self.key())
+        return HarnessClient(self.url, api_key=self.key(), target=target)
 
     def key(self) -> str:
         """The key; SettingsError when there must be one and is none."""

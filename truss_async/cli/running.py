@@ -76,7 +76,7 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
         case TrussAsyncError():
             return 1, str(error)
         case KeyboardInterrupt():
-            return INTERRUPTED, "interrupted"
+            return INTERRUPTED, ": ".join(["interrupted", *map(str, error.args)])
         case BrokenPipeError():
             _leave_stdout()
             return READER_GONE, ""  # `… | head` has what it wanted

@@ -14,6 +14,7 @@ from .model_input import ModelInput, read_model_input
 from .options import AsJson, checked, flag, option, print_json
 from .output import NO_OUTPUT, OutputWanted
 from .status import print_status
+from .waiting import Watch
 
 
 @Parameter(name="*")
@@ -66,7 +67,7 @@ def submit(
     request = terms.request(read_model_input(model_input))
     with (
         wanted.source(url=connection.url, webhook_endpoint=terms.webhook_endpoint) as source,
-        connection.to_platform(target=target) as client,
+        connection.to_harness(target=target) as client,
     ):
         accepted = client.submit(request.model_copy(update={"webhook_endpoint": source.webhook_endpoint}))
         if not (wait or wanted.is_wanted):
@@ -75,7 +76,11 @@ def submit(
         for_facts = sys.stderr if wanted.is_wanted else sys.stdout
         if not as_json:
             print(escaped(accepted.request_id), file=for_facts, flush=True)
-        status = client.wait(accepted.request_id)
+        try:
+            status = client.wait(accepted.request_id, on_status=Watch(client).look)
+        except KeyboardInterrupt:
+            known = escaped(accepted.request_id)
+            raise KeyboardInterrupt(f"the request goes on; see: truss-async status {known}") from None
         print_status(status, as_json=as_json, file=for_facts if as_json else sys.stderr)
         if wanted.is_wanted:
             wanted.hand_over(source.result_of(status))

@@ -39,6 +39,8 @@ from .calls import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
     from ..contract import AsyncPredictResult
@@ -169,8 +171,16 @@ class PlatformClient:
         """Withdraw a request that is still queued; the answer says when it is too late."""
         return self._send(cancel_call(request_id))
 
-    def wait(self, request_id: str, *, timeout_seconds: float | None = None) -> AsyncRequestStatus:
+    def wait(
+        self,
+        request_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_status: Callable[[AsyncRequestStatus], None] = lambda _: None,
+    ) -> AsyncRequestStatus:
         """The status once nothing more will happen: inference is over, and so is the delivery of the result.
+
+        ``on_status`` is shown each status before that one.
 
         Polls with growing pauses, through rate limits and short outages; ``ApiError`` when the time is up.
         """
@@ -182,6 +192,8 @@ class PlatformClient:
             last = self._status_if_reachable(request_id)
             if last is not None and last.status.is_final and last.webhook_status is not WebhookStatus.PENDING:
                 return last
+            if last is not None:
+                on_status(last)
             if deadline is not None and self._clock.monotonic() >= deadline:
                 known = last.status.value if last is not None else "unknown: no answer"
                 raise ApiError(f"request {request_id} is still {known} after {timeout_seconds:g} s")

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .chains import GeneratedChains
     from .faults import Faults
     from .inspection import HarnessLog, LineKeeper
+    from .load_failures import LoadFailures
     from .request_queue import RequestQueue
     from .settings import HarnessSettings
     from .stories import Journal
@@ -93,6 +94,7 @@ class Given:
     journal: Journal | None
     log: HarnessLog
     lines: LineKeeper
+    failures: LoadFailures | None = None
 
 
 async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.socket) -> Running:
@@ -217,6 +219,7 @@ async def _make_shared(
         gates=gates,
         host=host,
         report=report,
+        failures=given.failures,
     )
 
 
@@ -243,6 +246,7 @@ def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[Sou
             clock=SYSTEM_CLOCK,
             report=given.report,
             reload=each.reload if each.settings.reload else None,
+            retry=each.retry,
         )
         for each in deployments
         if each.settings.truss_dir is not None and each.settings.runs_truss

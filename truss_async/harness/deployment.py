@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import DeploymentHealth, Health
@@ -26,16 +26,20 @@ from .request_queue import until_stored
 
 if TYPE_CHECKING:
     from ..contract.harness_calls import ModelState
+    from ..errors import HarnessError
     from ..replicas.host import ReplicaHost
     from ..replicas.settings import DeploymentSettings
     from ..replicas.usage import Usage
     from .activity import Activity
     from .delivery import Delivery
     from .faults import Faults, StoreGates
+    from .load_failures import LoadFailures
     from .metrics import Metrics
     from .request_queue import RequestQueue
 
 
+EDIT_IT: Final = "it is loaded again once it is edited, and tried now and then until it is"
+UNTIL_IT_DOES: Final = "it is tried again until it does"
 WORST_FIRST: tuple[ModelState, ...] = ("failed", "starting", "ready", "scaled_to_zero")
 
 
@@ -51,6 +55,8 @@ class Shared:
     gates: StoreGates
     host: ReplicaHost
     report: Callable[[str], None]
+    failures: LoadFailures | None = None
+    """None: what does not load is tried again, whatever it is."""
 
 
 class Deployment:
@@ -87,6 +93,8 @@ class Deployment:
             clock=SYSTEM_CLOCK,
             report=shared.report,
             on_capacity=work.set,
+            on_first_failure=self._on_first_failure,
+            remedy=EDIT_IT if settings.truss_dir is not None else UNTIL_IT_DOES,
         )
         self.dispatcher = Dispatcher(
             self.id,
@@ -118,7 +126,9 @@ class Deployment:
             return [self.dispatcher]
         return [
             self.dispatcher,
-            Autoscaler(self.pool, limits=self._scale, backlog=self._backlog, activity=self._shared.activity),
+            Autoscaler(
+                self.pool, limits=self._scale, backlog=self.open_requests, activity=self._shared.activity
+            ),
         ]
 
     async def start(self) -> None:
@@ -134,6 +144,10 @@ class Deployment:
         for replica in self.pool.replicas:
             if isinstance(replica, ReloadingReplica):
                 await replica.reload()
+
+    def retry(self) -> bool:
+        """Load it again at once, if it does not load and was edited; False when it need not be."""
+        return self.pool.retry()
 
     def note_queued(self) -> None:
         """A request of it was queued."""
@@ -169,7 +183,12 @@ class Deployment:
         pool = self.pool
         return DeploymentHealth(model=pool.state, replicas_ready=pool.ready_count, error=pool.last_error)
 
-    async def _backlog(self) -> int:
+    def _on_first_failure(self, error: HarnessError) -> bool:
+        failures = self._shared.failures
+        return failures is not None and failures.note(self.id, error)
+
+    async def open_requests(self) -> int:
+        """How many are queued or in progress, as the autoscaler sees them."""
         counts = await until_stored(
             lambda: self._shared.queue.counts(self.id),
             pause=self._shared.activity.sleep,

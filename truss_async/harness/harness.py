@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ..clock import SYSTEM_CLOCK, ManualClock
+from ..clock import SYSTEM_CLOCK, ManualClock, within
 from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig, limits
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
@@ -21,7 +21,8 @@ from .assembly import Given, start_parts
 from .dispatcher import Dispatcher
 from .faults import Faults
 from .inspection import HarnessLog, LineKeeper
-from .running import LoopThread, bind, ending_signals
+from .load_failures import LoadFailures
+from .running import LoopThread, address, bind, ending_signals
 from .stories import PROBLEM_KINDS, Journal, RequestHandle, find_problems, wait_for_rest
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .assembly import Running
     from .settings import HarnessSettings
     from .stories import Problem, ProblemKind
+
+
+COUNT_SECONDS: Final = 2.0
 
 
 def print_to_stderr(line: str) -> None:
@@ -62,6 +66,7 @@ class Harness:
         environment: Mapping[str, str] | None = None,
         stories: bool = True,
         short_ids: bool = False,
+        failures: LoadFailures | None = None,
     ) -> None:
         self.settings = settings
         self.clock: MovableClock = clock or (
@@ -86,6 +91,7 @@ class Harness:
             journal=self._journal,
             log=self._log,
             lines=self._lines,
+            failures=failures,
         )
         self._running: Running | None = None
         self._allowed: set[str] = set()
@@ -94,15 +100,14 @@ class Harness:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end.
+        """Where this machine reaches it, without a slash at the end.
 
         Raises:
             HarnessError: it is not started.
         """
         if self._socket is None:
             raise HarnessError("the harness is not started")
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return address(self._socket)
 
     def start(self) -> None:
         """Accept calls; the model loads in the background.
@@ -204,6 +209,16 @@ class Harness:
         pools = [each.pool for each in self._parts.deployments]
         self._thread.run(all_ready(pools, timeout_seconds=timeout_seconds))
 
+    def tell_what_waits(self) -> None:
+        """Report how many requests are not over, and what becomes of them; nothing, where that cannot be told soon."""
+        with suppress(TimeoutError):
+            count = self._thread.run(within(COUNT_SECONDS, self._count_open(), clock=SYSTEM_CLOCK))
+            if count and self.settings.state_dir is not None:
+                waiting = "1 request waits" if count == 1 else f"{count} requests wait"
+                self._log.say(
+                    f"ending: {waiting} in {self.settings.state_dir}; serve the same again to go on"
+                )
+
     def allow(self, *kinds: ProblemKind) -> None:
         """Let ``problems`` not mention these: they are meant to happen."""
         for kind in kinds:
@@ -247,6 +262,9 @@ class Harness:
         if self._journal is None:
             raise HarnessError("this harness keeps no stories of its requests")
         return self._journal
+
+    async def _count_open(self) -> int:
+        return sum([await each.open_requests() for each in self._parts.deployments])
 
     def _handle(self, request_id: str) -> RequestHandle:
         story = self._kept_stories.story(request_id)
@@ -303,9 +321,10 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; announce the address once calls are accepted. For the main thread.
 
     Raises:
-        HarnessError: it cannot start, or has broken down.
+        HarnessError: it cannot start, has nothing to serve, or has broken down.
     """
-    harness = Harness(settings, stories=False, short_ids=sys.stderr.isatty())
+    failures = LoadFailures(count=len(settings.all_deployments), fail_fast=settings.fail_fast)
+    harness = Harness(settings, stories=False, short_ids=sys.stderr.isatty(), failures=failures)
     harness.start()  # which Ctrl-C interrupts: what a chain imports may take its time
     with ending_signals() as ended, closing(harness):
         gc.freeze()  # what is loaded by now stays; looking at it again and again would slow each request down
@@ -313,3 +332,6 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
         while not ended.wait(timeout=0.5):
             if harness.wait(timeout_seconds=0):
                 raise HarnessError("the harness has broken down; its last lines say why")
+            if failures.error is not None:
+                raise failures.error
+        harness.tell_what_waits()

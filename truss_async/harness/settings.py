@@ -129,6 +129,10 @@ class HarnessSettings(DeploymentSettings):
         default=True,
         description="Repeat sync calls that the model server answers 502, 503 or 504, or not at all, as the platform does.",
     )
+    fail_fast: bool = Field(
+        default=False,
+        description="End, with 1, when a model does not load at first, instead of waiting for an edit: for CI.",
+    )
     quiet: bool = Field(
         default=False, description="Log no line for each sync call and each async request that is over."
     )

@@ -31,12 +31,14 @@ class SourceWatch:
         clock: Clock,
         report: Callable[[str], None],
         reload: Callable[[], Awaitable[None]] | None = None,
+        retry: Callable[[], bool] = lambda: False,
     ) -> None:
-        """With ``reload``, which returns when the edited model serves or has failed, an edit has that for its answer."""
+        """``retry`` loads again at once what did not load, and returns whether there was such a thing. With ``reload``, which returns when the edited model serves or has failed, an edit has that for its answer."""
         self._truss_dir = truss_dir
         self._clock = clock
         self._report = report
         self._reload = reload
+        self._retry = retry
         self._seen = self._stamps()
 
     async def run(self) -> None:
@@ -49,6 +51,9 @@ class SourceWatch:
     async def _tell(self, changed: list[Path]) -> None:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         what = f"{printable(str(changed[0]))}{more} changed"
+        if self._retry():
+            self._report(f"{what}; the model is loaded again")
+            return
         if self._reload is None:
             self._report(
                 f"{what}; the model that is loaded goes on: start the harness again, or with --reload, to serve the edited one"

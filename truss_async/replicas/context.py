@@ -18,10 +18,12 @@ import yaml
 from ..errors import HarnessError
 from ..nearest import mistyped
 from .inherited import inherited_environment
+from .protocol import UnservableError
 from .subprocesses import run
 
 _BUILDER: Final = Path(__file__).with_name("context_builder.py")
 _IMPORT_OF_PLUGIN: Final = re.compile(rb"^[ \t]*(?:import|from)[ \t]+truss_async\b", re.MULTILINE)
+_BESIDE_THE_POINT: Final = re.compile(r" ?\[type=.*?\]| ?For further information visit \S+", re.DOTALL)
 _LOCAL_SOURCES: Final = ("truss_chains", "truss")
 
 
@@ -81,8 +83,8 @@ async def _run_builder(truss_dir: Path, context_dir: Path, answer_file: Path) ->
     if status == 0:
         return
     reason = await asyncio.to_thread(_read_error, answer_file)
-    reason = reason or (output[-1] if output else f"status {status}")
-    raise HarnessError(f"truss does not accept {truss_dir}: {reason}")
+    reason = _BESIDE_THE_POINT.sub("", reason or (output[-1] if output else f"status {status}"))
+    raise UnservableError(f"truss does not accept {truss_dir}: {reason}")
 
 
 def _read_error(answer_file: Path) -> str | None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import HarnessError
 from ..shipping.dependencies import DISTRIBUTION
 from .installers import find_uv
 from .interpreter import find_python, probe
 from .interpreter_search import SEARCHED, VERSION, find_version
+from .protocol import UnservableError
 from .requirements import Needs, brought_by_image, read_lines, read_pip_file
 from .server_imports import server_imports
 from .venv_cache import VenvCache, environments_folder
@@ -136,7 +136,7 @@ class EnvironmentChoice:
         elif given is not None and not self._is_path:
             found = await find_version(str(given), cwd=self.cwd, modules=modules)
             if found is None:
-                raise HarnessError(
+                raise UnservableError(
                     f"no Python {given} was found {SEARCHED}, as --python asks: "
                     f"install one (uv python install {given}), or give the path of one"
                 )
@@ -163,7 +163,7 @@ class EnvironmentChoice:
         if not self._is_path:
             asked += needs.unverifiable
         if asked:
-            raise HarnessError(
+            raise UnservableError(
                 f"{interpreter.python} lacks {', '.join(asked)}, and nothing may be installed: "
                 f"install that there, or {remedy}"
             )

@@ -59,11 +59,13 @@ def truss_replicas(
     """Those of a truss folder, as ``make_replicas`` makes them."""
     # What runs a truss takes a while to load, and nothing else needs it.
     from .chains import ChainletSettings
+    from .interpreter_search import check_python
     from .truss_folder import read_truss_folder
     from .truss_replica import ProcessReplica, TrussRuns
 
     if settings.truss_dir is None:
         raise HarnessError("there is no truss to serve: give a truss folder")
+    check_python(settings.python)
     wiring = settings.wiring if isinstance(settings, ChainletSettings) else None
     try:
         folder = read_truss_folder(settings.truss_dir)

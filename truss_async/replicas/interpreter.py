@@ -14,8 +14,8 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ..errors import HarnessError
 from .inherited import inherited_environment
+from .protocol import UnservableError
 from .subprocesses import run
 
 _PROBE: Final = Path(__file__).with_name("interpreter_probe.py")
@@ -97,7 +97,7 @@ async def probe(
         environment = {**process_environment(python, isolated=isolated), "PYTHONWARNINGS": "ignore"}
         status = await run(command, env=environment, cwd=cwd, on_line=output.append)
     except OSError as error:
-        raise HarnessError(f"cannot run {python}: {error.strerror}; give a Python interpreter") from error
+        raise UnservableError(f"cannot run {python}: {error.strerror}; give a Python interpreter") from error
     try:
         answer = json.loads(output[-1])
         installed: dict[str, Distribution] = {
@@ -113,7 +113,7 @@ async def probe(
         )
     except (IndexError, ValueError, TypeError, KeyError):
         reason = output[-1] if output else f"status {status}"
-        raise HarnessError(f"{python} does not answer like a Python interpreter: {reason}") from None
+        raise UnservableError(f"{python} does not answer like a Python interpreter: {reason}") from None
 
 
 def process_environment(python: Path, *, isolated: bool) -> dict[str, str]:

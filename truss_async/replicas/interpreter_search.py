@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import HarnessError
 from .inherited import inherited_environment
 from .installers import find_uv
-from .interpreter import probe
+from .interpreter import find_python, probe
 from .subprocesses import run
 
 if TYPE_CHECKING:
@@ -40,6 +40,21 @@ async def find_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) 
         if found.version == version:
             return found
     return None
+
+
+def check_python(given: Path | None) -> None:
+    """Let a version pass, and a file that can be run.
+
+    Raises:
+        HarnessError: it is neither.
+    """
+    if given is None or VERSION.fullmatch(str(given)):
+        return
+    python = find_python(given)
+    if not os.access(python, os.X_OK) or python.is_dir():
+        raise HarnessError(
+            f"there is no Python to run at {python}: give the path of one with --python, or a version such as 3.12"
+        )
 
 
 async def _candidates(version: str, *, cwd: Path) -> AsyncIterator[Path]:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..clock import wait_for_event
 from ..errors import HarnessError
 from .protocol import ReplicaLoadError
 
@@ -44,7 +45,13 @@ class ReplicaPool:
         clock: Clock,
         report: Callable[[str], None],
         on_capacity: Callable[[], None],
+        on_first_failure: Callable[[HarnessError], bool] = lambda _: False,
+        remedy: str = "it is tried again until it does",
     ) -> None:
+        """``on_first_failure`` is told why no replica ever loaded; True: all ends with that, and nothing is tried again.
+
+        ``remedy`` is what is said of a replica that does not load: once, for each reason.
+        """
         self.concurrency = concurrency
         self.demand_changed = asyncio.Event()
         self._replicas = tuple(replicas)
@@ -60,8 +67,13 @@ class ReplicaPool:
         self._supervisors: dict[Replica, asyncio.Task[None]] = {}
         self._leaving: set[Replica] = set()
         self._stopping: dict[Replica, asyncio.Task[None]] = {}
+        self._on_first_failure = on_first_failure
+        self._remedy = remedy
+        self._edited = asyncio.Event()
+        self._has_loaded = False
         self._failing = False
         self._last_error: str | None = None
+        self._told: str | None = None
         self._last_traceback: str | None = None
         self._stopped = False
         self.restarts = 0
@@ -151,6 +163,15 @@ class ReplicaPool:
         """Ask for a replica, as a sync call would that is over already."""
         self._peak_calls = max(self._peak_calls, 1)
         self.demand_changed.set()
+
+    def retry(self) -> bool:
+        """Try again at once what does not load, for it was edited; False when nothing waits for that."""
+        if self.state != "failed":
+            return False
+        self._told = self._last_traceback = None
+        self._edited.set()
+        self._edited = asyncio.Event()
+        return True
 
     def take_peak_calls(self) -> int:
         """The most sync calls that there were at once since this was last asked."""
@@ -282,11 +303,13 @@ class ReplicaPool:
             await asyncio.wait([stopping])
         failures = 0
         while True:
+            edited = self._edited
             try:
                 await replica.start()
             except HarnessError as error:
                 failures += 1
-                self._load_failed(replica, error, delay=restart_delay(failures))
+                if self._load_failed(replica, error):
+                    return
             else:
                 ready_at = self._clock.monotonic()
                 self._became_ready(replica)
@@ -295,13 +318,16 @@ class ReplicaPool:
                 failures = 1 if stable else failures + 1
                 self._went_away(replica, reason, delay=restart_delay(failures))
             await replica.stop()
-            await self._clock.sleep(restart_delay(failures))
+            await wait_for_event(edited, clock=self._clock, seconds=restart_delay(failures))
+            if edited.is_set():
+                failures = 0
             self.restarts += 1
 
     def _became_ready(self, replica: Replica) -> None:
         self._ready.add(replica)
+        self._has_loaded = True
         self._failing = False
-        self._last_error = None
+        self._last_error = self._told = None
         self._last_traceback = None
         self._report(f"{replica.name} is ready")
         self._offer()
@@ -320,7 +346,8 @@ class ReplicaPool:
         self._last_error = f"{replica.name} {reason}"
         self._report(f"{self._last_error}; starting it again in {delay:g} s")
 
-    def _load_failed(self, replica: Replica, error: HarnessError, *, delay: float) -> None:
+    def _load_failed(self, replica: Replica, error: HarnessError) -> bool:
+        """Whether all ends with that."""
         self._failing = True
         self._last_error = str(error)
         # A model that keeps failing for the same reason shows its traceback once.
@@ -328,12 +355,19 @@ class ReplicaPool:
             self._last_traceback = error.traceback
             for line in (error.traceback or "").rstrip().splitlines():
                 self._report(f"{replica.name} | {line}")
-        self._report(f"{replica.name} did not start: {error}; trying again in {delay:g} s")
+        if not self._has_loaded and self._on_first_failure(error):
+            return True
+        if self._told != self._last_error:
+            self._told = self._last_error
+            self._report(f"{replica.name} did not start: {error}; {self._remedy}")
+        return False
 
     def _supervisor_ended(self, task: asyncio.Task[None]) -> None:
-        """A supervisor never ends by itself; if one breaks, say so instead of going quiet."""
+        """A supervisor ends by itself with all else only; if one breaks, say so instead of going quiet."""
         with contextlib.suppress(asyncio.CancelledError):
             error = task.exception()
+            if error is None:
+                return
             self._failing = True
             self._last_error = f"{task.get_name()}: {error!r}"
             self._report(f"{self._last_error}; it is not started again")

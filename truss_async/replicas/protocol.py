@@ -20,6 +20,10 @@ class ReplicaLoadError(HarnessError):
         self.traceback = traceback
 
 
+class UnservableError(HarnessError):
+    """What is asked for cannot be served, and neither time nor an edit of the model changes that."""
+
+
 class ReplicaUnreachableError(HarnessError):
     """The model server did not answer: the connection was refused, reset, or broke off in the answer."""
 

@@ -22,6 +22,7 @@ import platformdirs
 from ..errors import HarnessError, SettingsError
 from ..own_folders import own_folder
 from .installers import pip_installer, python_of, uv_installer
+from .protocol import UnservableError
 from .subprocesses import run
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ class VenvCache:
                 if not is_complete(venv):
                     await self._make(venv, needs, base, lock_fd)
         except OSError as error:
-            raise HarnessError(
+            raise UnservableError(
                 f"cannot keep an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
             ) from error
         except SettingsError as error:
-            raise HarnessError(f"{error}, with --cache-dir") from error
+            raise UnservableError(f"{error}, with --cache-dir") from error
         return python_of(venv)
 
     @contextlib.asynccontextmanager
@@ -186,7 +187,7 @@ class VenvCache:
             for line in last if tell else ():
                 self._report(f"  {line}")
             errors = [line for line in last if line.startswith("ERROR:")]
-            raise HarnessError(f"{failure}: {(errors or list(last) or [f'status {status}'])[-1]}")
+            raise UnservableError(f"{failure}: {(errors or list(last) or [f'status {status}'])[-1]}")
 
 
 def _key(steps: Sequence[InstallStep], base: Interpreter) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.client.scripted_platform import ScriptedPlatform, status_answer
+from truss_async.client import HarnessClient
 
 REQUEST_ID = "ab" * 16
 SUBMIT_PATH = "/production/async_predict"
@@ -90,6 +91,50 @@ def test_a_reader_that_goes_away_ends_it_silently(command_line: CommandLine) -> 
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(60) == 141
+
+
+def health(model: str, error: str | None = None) -> dict[str, object]:
+    each = {"model": model, "replicas_ready": 0, "error": error}
+    queue: dict[str, object] = {"error": None, "damaged_requests": {}, "lost_log_pages": 0, "kept_aside": []}
+    return {"status": "ok", **each, "queue": queue, "deployments": {"wxyz9876": each}}
+
+
+def test_submit_tells_why_the_request_waits_once(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    for status in ("QUEUED", "QUEUED", "QUEUED", "SUCCEEDED"):
+        platform.answer("GET", STATUS_PATH, 200, status_answer(status))
+    platform.answer("GET", "/healthz", 200, health("starting"))
+    platform.answer("GET", "/healthz", 200, health("failed", "SyntaxError: invalid syntax"))
+    outcome = command_line.run("submit", "1", "--wait")
+    assert (outcome.code, outcome.stdout) == (0, REQUEST_ID + "\n")
+    assert outcome.stderr.splitlines()[:2] == [
+        f"request {REQUEST_ID} waits: the model is being loaded",
+        f"request {REQUEST_ID} waits: the model does not load: SyntaxError: invalid syntax",
+    ]
+    assert outcome.stderr.count("waits") == 2
+
+
+def test_status_tells_why_the_request_waits(platform: ScriptedPlatform, command_line: CommandLine) -> None:
+    platform.answer("GET", STATUS_PATH, 200, status_answer("QUEUED"))
+    platform.answer("GET", "/healthz", 200, health("failed", "KeyError: 'x'"))
+    outcome = command_line.run("status", REQUEST_ID)
+    assert "waits       the model does not load: KeyError: 'x'\n" in outcome.stdout
+    outcome = command_line.run("status", REQUEST_ID, "--json")
+    assert "waits" not in json.loads(outcome.stdout)
+    assert outcome.stderr == "it waits: the model does not load: KeyError: 'x'\n"
+
+
+def test_ctrl_c_tells_that_the_request_goes_on(
+    platform: ScriptedPlatform, command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HarnessClient, "wait", interrupt)
+    outcome = command_line.run("submit", "1", "--wait")
+    assert (outcome.code, outcome.stdout) == (130, REQUEST_ID + "\n")
+    assert outcome.error_line == f"interrupted: the request goes on; see: truss-async status {REQUEST_ID}"
 
 
 def test_submit_waits_for_success(platform: ScriptedPlatform, command_line: CommandLine) -> None:

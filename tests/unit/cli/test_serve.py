@@ -14,6 +14,8 @@ from tests.unit.client.scripted_platform import ScriptedPlatform
 from truss_async.cli.serve import _example_input
 from truss_async.harness.settings import HarnessSettings
 
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104
+
 
 def listening_url(process: Popen[str]) -> str:
     assert process.stdout is not None
@@ -37,6 +39,30 @@ def test_it_says_where_it_listens_and_what_to_do_next(
     assert (process.returncode, stdout) == (0, "")
     assert f'next: truss-async submit \'{{"text": "hello"}}\' --url {url}' in stderr.splitlines()
     assert "Traceback" not in stderr
+
+
+def test_where_all_may_call_it_names_an_address_that_works_and_warns(
+    platform: ScriptedPlatform, command_line: CommandLine
+) -> None:
+    with command_line.started(
+        "serve", "--model-url", platform.url, "--port", "0", "--host", ALL_ADDRESSES
+    ) as process:
+        assert command_line.run("queue", "--url", listening_url(process)).code == 0
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert "0.0.0.0 can be reached by others, who may call with any key; set one with --api-key" in stderr
+
+
+def test_a_python_that_is_not_there_ends_it_at_once(command_line: CommandLine) -> None:
+    folder = command_line.folder / "truss"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.py").write_text("class Model: ...\n")
+    (folder / "config.yaml").write_text("model_name: x\n")
+    outcome = command_line.run("serve", "truss", "--port", "0", "--python", "/nope")
+    assert (outcome.code, outcome.stdout) == (1, "")
+    assert outcome.error_line == (
+        "there is no Python to run at /nope: give the path of one with --python, or a version such as 3.12"
+    )
 
 
 def test_its_state_stays_in_the_project_and_out_of_version_control(

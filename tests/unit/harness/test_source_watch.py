@@ -47,7 +47,10 @@ def test_files_that_come_and_go_are_edits(truss: Path) -> None:
     assert watch.look() == [truss / "config.yaml", added]
 
 
-def test_an_edit_is_told_with_what_to_do(truss: Path) -> None:
+@pytest.mark.parametrize(
+    ("waits", "meant"), [(False, "the model that is loaded goes on"), (True, "the model is loaded again")]
+)
+def test_an_edit_is_told_with_what_becomes_of_it(truss: Path, waits: bool, meant: str) -> None:
     reports: list[str] = []
 
     async def edit() -> None:
@@ -58,7 +61,9 @@ def test_an_edit_is_told_with_what_to_do(truss: Path) -> None:
             reports.append(line)
             said.set()
 
-        running = asyncio.ensure_future(SourceWatch(truss, clock=clock, report=report).run())
+        running = asyncio.ensure_future(
+            SourceWatch(truss, clock=clock, report=report, retry=lambda: waits).run()
+        )
         (truss / "model" / "model.py").write_text("class Model:\n    x = 1\n")
         try:
             await asyncio.sleep(0)  # until it sleeps
@@ -70,4 +75,4 @@ def test_an_edit_is_told_with_what_to_do(truss: Path) -> None:
 
     asyncio.run(edit())
     (line,) = reports
-    assert line.startswith(f"{truss / 'model' / 'model.py'} changed; the model that is loaded goes on")
+    assert line.startswith(f"{truss / 'model' / 'model.py'} changed; {meant}")

@@ -13,7 +13,7 @@ from truss_async.replicas.pool import ReplicaPool, restart_delay
 from truss_async.replicas.protocol import Replica, ReplicaLoadError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 DEADLINE_SECONDS = 5
 
@@ -21,7 +21,12 @@ DEADLINE_SECONDS = 5
 class Stage:
     """A pool, what it said, and how often it told of capacity."""
 
-    def __init__(self, *replicas: SteeredReplica, concurrency: int = 1) -> None:
+    def __init__(
+        self,
+        *replicas: SteeredReplica,
+        concurrency: int = 1,
+        on_first_failure: Callable[[HarnessError], bool] = lambda _: False,
+    ) -> None:
         self.clock = ManualClock()
         self.reported: list[str] = []
         self.capacity_calls = 0
@@ -32,6 +37,7 @@ class Stage:
             clock=self.clock,
             report=self.reported.append,
             on_capacity=self._count,
+            on_first_failure=on_first_failure,
         )
 
     def _count(self) -> None:
@@ -262,20 +268,77 @@ def test_load_failure_shows_the_traceback_once_and_is_tried_again_until_it_loads
             )
             for round_number, delay in enumerate((1, 2), start=1):
                 replica.fails(broken)
-                await stage.until_reported("did not start", times=round_number)
-                await settle()
+                await stage.until_reported("did not start")
+                while replica.stops < round_number:
+                    await settle()
                 assert (pool.state, pool.last_error) == ("failed", "the model does not load: KeyError: 'x'")
-                assert replica.stops == round_number
                 stage.clock.advance(delay)
             assert stage.reported == [
                 "replica-1 | Traceback",
                 "replica-1 | KeyError: 'x'",
-                "replica-1 did not start: the model does not load: KeyError: 'x'; trying again in 1 s",
-                "replica-1 did not start: the model does not load: KeyError: 'x'; trying again in 2 s",
+                "replica-1 did not start: the model does not load: KeyError: 'x'; it is tried again until it does",
             ]
             replica.loads()
             await stage.until_reported("replica-1 is ready")
             assert (pool.state, pool.last_error) == ("ready", None)
+
+    asyncio.run(main())
+
+
+def test_what_was_edited_is_tried_again_at_once_and_told_again() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica)
+        async with stage.running() as pool:
+            assert not pool.retry()
+            for times in (1, 2):
+                replica.fails(ReplicaLoadError("no", traceback="why"))
+                await stage.until_reported("replica-1 did not start: no", times=times)
+                await settle()
+                assert pool.retry()
+            assert stage.reported.count("replica-1 | why") == 2
+            replica.loads()
+            await stage.until_reported("replica-1 is ready")
+            assert not pool.retry()
+
+    asyncio.run(main())
+
+
+def test_where_all_ends_with_the_first_failure_nothing_is_tried_again() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        ends: list[str] = []
+
+        def end(error: HarnessError) -> bool:
+            ends.append(str(error))
+            return True
+
+        stage = Stage(replica, on_first_failure=end)
+        async with stage.running() as pool:
+            replica.fails(HarnessError("no such Python"))
+            while pool.last_error is None:
+                await settle()
+            await settle()
+            stage.clock.advance(60)
+            await settle()
+            assert (ends, stage.reported, replica.stops) == (["no such Python"], [], 0)
+            assert pool.state == "failed"
+
+    asyncio.run(main())
+
+
+def test_what_has_loaded_once_is_tried_again_whatever_it_meets() -> None:
+    async def main() -> None:
+        replica = SteeredReplica()
+        stage = Stage(replica, on_first_failure=lambda _: True)
+        async with stage.running():
+            replica.loads()
+            await stage.until_reported("is ready")
+            replica.exits("exited")
+            await stage.until_reported("starting it again in 1 s")
+            replica.fails(HarnessError("no"))
+            stage.clock.advance(1)
+            await stage.until_reported("replica-1 did not start: no")
 
     asyncio.run(main())
 
