@@ -5,11 +5,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Several times faster than pip, which gets it where it is not on PATH, and does what it cannot.
-UV     := $(or $(shell command -v uv),$(BIN)/uv)
 NEEDED := --editable ".[demo,gcs,azure,zstd,table]" --group dev
 # The Azure server of the tests: 36,000 files, so kept for all checkouts. Node.js, which it runs on, is a wheel.
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async
+# Several times faster than pip, which gets it where it is not on PATH, once for all checkouts, and does what it cannot.
+UV      := $(or $(shell command -v uv),$(CACHE)/uv/uv)
 AZURITE := $(CACHE)/azurite/3.37.0
 # A headless Chromium and axe-core, for the tests of the pages.
 BROWSER := $(CACHE)/browser/153.0.0
@@ -29,9 +29,11 @@ install: $(STAMP) $(AZURITE) $(BROWSER) ## Set up .venv
 # pip reads dependency groups from 25.1 on.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed; try: make PYTHON=python3.12 install")'
-	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -qq uv && mkdir -p $(@D) $(dir $(UV)) && \
+		cp $(BIN)/uv $(UV).$$$$ && mv $(UV).$$$$ $(UV); } || true
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; \
+		$(UV) venv --quiet --seed --no-python-downloads --python "$$(command -v $(PYTHON))" $(VENV) || $(PYTHON) -m venv $(VENV); }
 	@echo "installing truss-async and what its tests need into $(VENV) (up to a minute, the first time)"
-	@test -x $(UV) || $(BIN)/python -m pip install -qq uv || true
 	@$(UV) pip install --quiet --python $(BIN)/python $(NEEDED) || { echo "pip tries what uv could not"; \
 		$(BIN)/python -m pip install -qq --upgrade "pip>=25.1" && $(BIN)/python -m pip install -qq $(NEEDED); }
 	@touch $@

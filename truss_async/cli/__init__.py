@@ -14,5 +14,7 @@ def main() -> None:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("cyclopts", "rich"):
             raise
-        sys.exit(f"truss-async's commands need {missing}: pip install 'truss-async[cli]'")
+        from .extras import install_line
+
+        sys.exit(f"truss-async's commands need {missing}: {install_line(sys.argv[1:])}")
     sys.exit(run(sys.argv[1:]))

@@ -15,6 +15,7 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 from ..errors import SettingsError, TrussAsyncError, UnsafeObjectKeyError
 from ..printable import printable
 from .app import make_app, select_command
+from .extras import install_line
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 READER_GONE = 141  # and of what a closed pipe has ended
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
         code = _call(tokens)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        explanation = _explain(error)
+        explanation = _explain(error, tokens)
         if explanation is None:
             raise
         if debug:
@@ -64,7 +65,7 @@ def _call(tokens: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> tuple[int, str] | None:
+def _explain(error: BaseException, tokens: Sequence[str]) -> tuple[int, str] | None:
     """The exit code and the line for an error that a user can do something about, if there is anything to say; None for a bug."""
     match error:
         case UnusedCliTokensError():
@@ -84,7 +85,7 @@ def _explain(error: BaseException) -> tuple[int, str] | None:
             cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
             if cause.name is None or cause.name.startswith("truss_async"):
                 return None
-            return 1, f"this command needs {cause.name}: pip install 'truss-async[harness]'"
+            return 1, f"this command needs {cause.name}: {install_line(tokens)}"
         case OSError():
             file = f"{error.filename}: " if error.filename is not None else ""
             return 1, f"{file}{error.strerror or error}"

@@ -86,7 +86,7 @@ class S3Server:
             import boto3
             from botocore.config import Config
         except ImportError:
-            raise MissingExtraError("boto3", extra="s3", purpose="the S3 server") from None
+            raise MissingExtraError("boto3", extra="demo", purpose="the S3 server") from None
         return boto3.session.Session(
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,

@@ -66,7 +66,7 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
         SettingsError: the folder cannot be written, or no certificate can name the host.
     """
     if importlib.util.find_spec("trustme") is None:
-        raise MissingExtraError("trustme", extra="tls", purpose="making a certificate")
+        raise MissingExtraError("trustme", extra="cli", purpose="making a certificate")
     host = host.lower()
     authority_file, server_file = folder / AUTHORITY_NAME, folder / SERVER_NAME
     try:

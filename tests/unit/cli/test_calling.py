@@ -1,20 +1,24 @@
 """Calling the command: help, examples, mistakes, exit codes."""
 
 import operator
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 from functools import reduce
+from importlib.metadata import metadata
 
 import pytest
 
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.cli.parsed_commands import commands
 from truss_async.cli.app import COMMANDS, make_app, select_command
+from truss_async.cli.extras import install_line
 from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.settings import PYTHON_ONLY
+from truss_async.stores.schemes import LIBRARIES
 
 
 def test_the_installed_command_shows_a_help(command_line: CommandLine) -> None:
@@ -220,12 +224,44 @@ def test_an_interruption_is_one_line(command_line: CommandLine) -> None:
     assert (process.returncode, stderr) == (130, "truss-async: interrupted\n")
 
 
-@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
-def test_without_its_libraries_it_says_what_to_install(missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extras"),
+    [
+        ("cyclopts", [], "cli"),
+        ("rich", ["status", "r1"], "cli"),
+        ("cyclopts", ["serve", "x"], "harness"),
+        ("cyclopts", ["demo"], "demo"),
+        ("cyclopts", ["results", "get", "r1", "--store=s3://b"], "cli,s3"),
+        ("cyclopts", ["doctor", "--store", "gs://b"], "harness,gcs"),
+    ],
+)
+def test_without_its_libraries_it_names_the_extra_of_the_command_at_the_first_try(
+    missing: str, arguments: list[str], extras: str
+) -> None:
     code = f"import sys; sys.modules[{missing!r}] = None; from truss_async.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
-    assert done.stderr == f"truss-async's commands need {missing}: pip install 'truss-async[cli]'\n"
+    assert done.stderr == f"truss-async's commands need {missing}: pip install 'truss-async[{extras}]'\n"
+
+
+def test_every_extra_of_a_command_is_one_that_there_is() -> None:
+    declared = set(metadata("truss-async").get_all("Provides-Extra", []))
+    named = {install_line([name, "--store", f"{scheme}://b"]) for name in COMMANDS for scheme in LIBRARIES}
+    extras = {extra for line in named for extra in re.findall(r"\[(.*)\]", line)[0].split(",")}
+    assert extras <= declared
+    assert {"cli", "harness", "demo", "s3", "gcs", "azure"} <= extras
+
+
+def test_what_a_command_alone_lacks_names_its_extra(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "truss_async.cli.cache", raising=False)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.delitem(sys.modules, "truss_async.replicas.kept_environments", raising=False)
+    outcome = command_line.run("cache", "list")
+    assert outcome.error_line == "this command needs psutil: pip install 'truss-async[harness]'"
 
 
 def test_a_command_loads_no_other_command() -> None:
