@@ -24,7 +24,7 @@ def block(name: str) -> str:
 
 @pytest.mark.parametrize("name", re.findall(r"<!-- test: (\w+) -->", README))
 def test_a_block_is_tested(name: str) -> None:
-    assert name in {"model", "decorator", "harness", "receive"}
+    assert name in {"model", "harness", "receive"}
 
 
 def test_the_model_is_short_and_the_harness_block_serves_it(
@@ -38,12 +38,6 @@ def test_the_model_is_short_and_the_harness_block_serves_it(
     assert names["status"].status.value == "SUCCEEDED"
     result = OutputStore.from_url((tmp_path / "outputs").as_uri()).get(names["request"].request_id)
     assert result.data == {"text": "Bonjour, Ada!"}
-
-
-def test_the_decorated_model_loads() -> None:
-    names: dict[str, Any] = {}
-    exec(block("decorator"), names)
-    assert names["Model"]().postprocess({"count": 5}) == {"count": 5, "unit": "characters"}
 
 
 def test_the_receiver_takes_what_is_signed_and_refuses_what_is_not(
