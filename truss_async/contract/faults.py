@@ -71,7 +71,7 @@ class FaultRule(BaseModel):
         default=None,
         strict=True,
         ge=1,
-        description="Strike only the async request that was accepted so manieth.",
+        description="Strike only the async request with this number, counted from 1 in the order of acceptance.",
     )
     attempt: int | None = Field(
         default=None, strict=True, ge=1, description="Strike only this attempt, of inference or of delivery."

@@ -17,7 +17,7 @@ What belongs to whom, in the order of a line's life:
 - ``outputs`` writes whole lines, in the same breath as the ledger's commit. After a kill, the file is cut back to what
   the ledger says of it, so that each ``custom_id`` is in it once.
 - ``batch`` puts them together for one ledger: the object that Python and the command use. ``upkeep`` is what is done with a
-  ledger beside that, and ``blocking`` lends ``run`` and ``map`` to those who have no event loop.
+  ledger beside that, and ``blocking`` gives ``run`` and ``map`` to those who have no event loop.
 
 At least once: a call of which no answer came may have been taken. It is counted, the line is submitted again, and the
 first result of a line wins.

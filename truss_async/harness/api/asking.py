@@ -33,7 +33,7 @@ class Answered:
 
 
 class ModelCalls:
-    """Brings sync calls to replicas as the platform's routing layer does; ``report`` hears of the first repetition."""
+    """Brings sync calls to replicas as the platform's routing layer does; ``report`` is told of the first repetition."""
 
     def __init__(self, *, activity: Activity, repeats: bool, report: Callable[[str], None]) -> None:
         self.activity = activity
