@@ -10,7 +10,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -23,11 +23,14 @@ from ..contract.own_names import allowed_name
 from ..endpoint.certificates import Certificate, given_certificate, own_certificate
 from ..endpoint.forwarding import Forwarder
 from ..endpoint.intake import Arrival, Intake, Keeper
+from ..endpoint.relay import Relay, check_key
 from ..errors import SettingsError
+from ..pasted import as_api_key
 from ..printable import LONGEST_LINE, escaped, printable, shortened
 from ..stores import object_store
 from ..stores.probe import check_writable
-from ..webhooks import WebhookReceiver
+from ..webhooks import Delivery, WebhookReceiver
+from ..webhooks.http_server import Answer, EventStream, Request
 from .options import WEBHOOK_SECRET, AsJson, flag, own_option, print_json
 from .output import output_text
 from .secret_files import WebhookSecretFile, webhook_secrets_of
@@ -61,6 +64,40 @@ class Tls:
 
 
 PLAIN_HTTP = Tls()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Relaying:
+    """Whether results are handed to clients that wait for them, and to whom."""
+
+    relay: Annotated[
+        bool,
+        flag(
+            "relay",
+            "Hand each result to who waits for it: GET /results/REQUEST_ID, over server-sent events; for relay=URL in Python.",
+        ),
+    ] = False
+    relay_key: Annotated[
+        str | None,
+        own_option(
+            "relay_key",
+            "The key that they must send; without one, only programs on this machine are answered.",
+        ),
+    ] = None
+
+    def opened(self, keeper: Keeper, *, host: str) -> Relay | None:
+        """None: nothing is relayed."""
+        key = None if self.relay_key is None else as_api_key(self.relay_key)
+        if not self.relay:
+            if key is not None:
+                raise SettingsError("--relay-key: the key of what? give --relay, too")
+            return None
+        check_key(key, host=host)
+        return Relay(keeper.find, key=key)
+
+
+NOTHING_RELAYED = Relaying()
 
 
 @Parameter(name="*")
@@ -130,6 +167,7 @@ def listen(
         bool, Parameter(name="--print"), flag("listen_print", "Print each output, too, as JSON on a line.")
     ] = False,
     tls: Tls = PLAIN_HTTP,
+    relaying: Relaying = NOTHING_RELAYED,
     as_json: AsJson = False,
 ) -> None:
     """Receive webhooks: verify, keep, and print one line for each. A result is kept before it is acknowledged.
@@ -141,29 +179,46 @@ def listen(
         truss-async listen --webhook-secret whsec_abc --keep results
         truss-async listen --tls --forward http://localhost:8000/webhook
         truss-async listen --print
+        truss-async listen --webhook-secret whsec_abc --relay --relay-key my-key
         truss-async submit 1 --webhook-endpoint http://localhost:8099
     """
     logging.basicConfig(format="truss-async: %(message)s")
     certificate, secrets = tls.certificate(host), checks.secrets()
     arrivals: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
     keeper = _keeper(keep)
+    relay = relaying.opened(keeper, host=host)
     _end_on_signals(arrivals)
     with nullcontext() if forward is None else closing(Forwarder(forward)) as forwarder:
-        intake = Intake(keeper, forwarder=forwarder, report=arrivals.put)
-        receiver = WebhookReceiver(
-            secrets=secrets,
-            host=host,
-            port=port,
-            on_delivery=intake.take,
-            tolerance_seconds=checks.tolerance,
-            allow_hosts=checks.allowed_hosts(),
-            keep=0,
-            tls=certificate.context if certificate else None,
-        )
-        with receiver:
+        intake = Intake(keeper, forwarder=forwarder, report=arrivals.put, relay=relay)
+        answers = _Answers(intake.take, relay.answer if relay else None)
+        receiver = _receiver(checks, answers, host=host, port=port, certificate=certificate)
+        with receiver, closing(relay) if relay else nullcontext():
             _print_start(receiver.url, certificate, is_verified=bool(secrets), as_json=as_json)
             show = partial(_print_arrival, as_json=as_json, with_output=prints_output)
             _show_arrivals(arrivals, exit_after=exit_after, show=show)
+
+
+class _Answers(NamedTuple):
+    """Who answers POSTs, and GETs, if anybody does."""
+
+    post: Callable[[Delivery], int | None]
+    get: Callable[[Request], Answer | EventStream] | None
+
+
+def _receiver(
+    checks: Checks, answers: _Answers, *, host: str, port: int, certificate: Certificate | None
+) -> WebhookReceiver:
+    return WebhookReceiver(
+        secrets=checks.secrets(),
+        host=host,
+        port=port,
+        on_delivery=answers.post,
+        on_get=answers.get,
+        tolerance_seconds=checks.tolerance,
+        allow_hosts=checks.allowed_hosts(),
+        keep=0,
+        tls=certificate.context if certificate else None,
+    )
 
 
 def _end_on_signals(arrivals: "queue.SimpleQueue[Arrival | None]") -> None:

@@ -48,7 +48,9 @@ class AsyncPlatformClient:
     """As ``PlatformClient``, for one event loop; ``run`` and ``map`` need to know where results are.
 
     ``store`` is the output store that the model saves to, or its URL; ``inbox`` the folder of a ``listen --keep``, or the
-    file of ``on_result``, whose receiver the ``webhook_endpoint`` of each request leads to.
+    file of ``on_result``, whose receiver the ``webhook_endpoint`` of each request leads to; ``relay`` the URL of a
+    ``listen --relay``, which hands each result over as it comes, and is the webhook endpoint unless another is given.
+    ``relay_key`` is its ``--relay-key``.
     """
 
     def __init__(
@@ -59,11 +61,14 @@ class AsyncPlatformClient:
         target: str = DEFAULT_TARGET,
         store: OutputStore | str | None = None,
         inbox: Path | str | None = None,
+        relay: str | None = None,
+        relay_key: str | None = None,
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.url, self._target = model_and_target(url, target=target)
         self._store, self._inbox = store, inbox
+        self._relay, self._relay_key = relay, relay_key
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._known_source: ResultSource | None = None
@@ -133,8 +138,8 @@ class AsyncPlatformClient:
         """
         from .batch.streaming import result_of
 
-        source = self._source()
-        accepted = await self.submit(model_input=model_input, **fields)
+        source = await self._source()
+        accepted = await self.submit(model_input=model_input, **{**self._defaults, **fields})
         result = await result_of(accepted.request_id, self, source, clock=self._clock)
         if result.errors:
             first = result.errors[0]
@@ -162,16 +167,28 @@ class AsyncPlatformClient:
         """
         from .batch.streaming import Stream
 
+        source, fields = await self._source(), {**self._defaults, **fields}
         bodies = (request_body(None, {"model_input": each, **fields}) async for each in _each(inputs))
-        stream = Stream(self, self._source(), max_open=max_open, attempts=attempts, clock=self._clock)
+        stream = Stream(self, source, max_open=max_open, attempts=attempts, clock=self._clock)
         async for number, result in stream.results(bodies):
             yield number, result
 
-    def _source(self) -> ResultSource:
-        if self._known_source is None:
-            from .batch.sources import source_of
+    @property
+    def _defaults(self) -> dict[str, Any]:
+        """Fields of each request that are not given: the relay receives webhooks at every path."""
+        return {} if self._relay is None else {"webhook_endpoint": self._relay}
 
-            self._known_source = source_of(store=self._store, inbox=self._inbox)
+    async def _source(self) -> ResultSource:
+        from .batch.relay import RelaySource
+        from .batch.sources import source_of
+
+        if self._known_source is None:
+            relay = None
+            if self._relay is not None:
+                relay = RelaySource(self._relay, key=self._relay_key, clock=self._clock)
+            self._known_source = source_of(store=self._store, inbox=self._inbox, relay=relay)
+        if isinstance(self._known_source, RelaySource):
+            await self._known_source.check()
         return self._known_source
 
     async def _send(self, call: Call[T], *, timeout_seconds: float | None = None) -> T:

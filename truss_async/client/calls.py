@@ -140,7 +140,7 @@ def model_and_target(url: str, *, target: str = DEFAULT_TARGET) -> tuple[str, Ta
     Raises:
         SettingsError: it is no URL, or names another target than the one that is given.
     """
-    found = _ENDPOINT.fullmatch(_checked_url(url))
+    found = _ENDPOINT.fullmatch(checked_url(url))
     if found is None:
         raise _no_url(url)
     named = found["target"] or ("" if found["operation"] else target)
@@ -149,7 +149,7 @@ def model_and_target(url: str, *, target: str = DEFAULT_TARGET) -> tuple[str, Ta
     return found["model"], Target(named, is_chain=_CHAIN.match(url) is not None)
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

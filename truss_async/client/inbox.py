@@ -40,6 +40,16 @@ class Inbox:
         """The same, to show."""
         return str(self.path_of(request_id))
 
+    def find(self, request_id: str) -> bytes | None:
+        """The body that was kept; None when there is none."""
+        path = self.path_of(request_id)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OutputStoreError(f"cannot read {path}: {error.strerror}") from None
+
     def keep(self, request_id: str, body: bytes) -> bool:
         """Write the body so that it survives a crash; False when that request's result was there already."""
         path = self.path_of(request_id)

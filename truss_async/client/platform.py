@@ -67,7 +67,7 @@ class PlatformClient:
 
     ``run`` and ``map`` need to know where results are: ``store`` is the output store that the model saves to, or its URL;
     ``inbox`` the folder of a ``listen --keep``, or the file of ``on_result``, whose receiver the ``webhook_endpoint`` of
-    each request leads to. They work on an event loop in a thread of its own; ``AsyncPlatformClient`` is the same for those who
+    each request leads to; ``relay`` and ``relay_key`` the URL and the key of a ``listen --relay``. They work on an event loop in a thread of its own; ``AsyncPlatformClient`` is the same for those who
     have one.
     """
 
@@ -79,6 +79,8 @@ class PlatformClient:
         target: str = DEFAULT_TARGET,
         store: OutputStore | str | None = None,
         inbox: Path | str | None = None,
+        relay: str | None = None,
+        relay_key: str | None = None,
         timeout_seconds: float = 30,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -96,6 +98,8 @@ class PlatformClient:
             "target": target,
             "store": store,
             "inbox": inbox,
+            "relay": relay,
+            "relay_key": relay_key,
             "timeout_seconds": timeout_seconds,
             "clock": clock,
         }

@@ -27,6 +27,14 @@ class StoreInbox:
         """Where the result of that request is, or would be."""
         return f"{self._objects.url}/{default_keys(plain_name(request_id)).result}"
 
+    def find(self, request_id: str) -> bytes | None:
+        """The body that was stored; None when there is none; OutputStoreError when it cannot be read."""
+        try:
+            with self._objects.open(default_keys(plain_name(request_id)).result) as body:
+                return body.read()
+        except ObjectNotFoundError:
+            return None
+
     def keep(self, request_id: str, body: bytes) -> bool:
         """Store the body; False when that request's result was there already; OutputStoreError when it cannot be."""
         key = default_keys(plain_name(request_id)).result

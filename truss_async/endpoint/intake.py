@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ..webhooks import Delivery
     from .forwarding import Forwarded, Forwarder
+    from .relay import Relay
 
 
 class Keeper(Protocol):
@@ -17,6 +18,9 @@ class Keeper(Protocol):
 
     def keep(self, request_id: str, body: bytes) -> bool:
         """Store it; False when that request's result was there already."""
+
+    def find(self, request_id: str) -> bytes | None:
+        """What was stored of that request; None when there is nothing. OutputStoreError when nobody can tell."""
 
     def location_of(self, request_id: str) -> str:
         """Where it is, to show."""
@@ -42,16 +46,23 @@ class Arrival:
 
 
 class Intake:
-    """Keeps each result, then forwards it if there is a forwarder; ``report`` is called before the answer.
+    """Keeps each result, then hands it to who waits at the ``relay``, and forwards it, if there is such; ``report`` is
+    called before the answer.
 
     What comes again is forwarded again: it comes because the application has not acknowledged it. Safe to share
     between threads.
     """
 
     def __init__(
-        self, keeper: Keeper, *, forwarder: Forwarder | None, report: Callable[[Arrival], None]
+        self,
+        keeper: Keeper,
+        *,
+        forwarder: Forwarder | None,
+        report: Callable[[Arrival], None],
+        relay: Relay | None = None,
     ) -> None:
         self._keeper = keeper
+        self._relay = relay
         self._forwarder = forwarder
         self._report = report
         self._unacknowledged: set[str] = set()
@@ -64,6 +75,8 @@ class Intake:
             return None
         request_id = delivery.result.request_id
         is_new = self._keeper.keep(request_id, delivery.body)
+        if self._relay is not None:
+            self._relay.hand_over(request_id, delivery.body)
         forwarded = None
         if self._forwarder is not None:
             forwarded = self._forwarder.forward(delivery.body, delivery.headers)

@@ -9,11 +9,11 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ..clock import SYSTEM_CLOCK
 from ..workers import Caught, log, start_worker
@@ -34,6 +34,12 @@ ANSWER_SECONDS: Final = 10.0
 # How long the rest of a refused request is read, so that its sender gets to read the answer.
 LINGER_SECONDS: Final = 2.0
 MAX_CONNECTIONS: Final = 512
+_OF_A_STREAM: Final = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store"),
+    ("X-Accel-Buffering", "no"),  # so that proxies pass each event on at once
+    ("Connection", "close"),
+)
 _TOO_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -54,8 +60,20 @@ class Answer:
     content: Mapping[str, Any]
 
 
+class EventStream(Protocol):
+    """Server-sent events: each piece is sent as soon as it is there, until there are no more, or nobody reads them."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Nobody reads any more; called once, whatever was read."""
+
+
 class HttpServer:
     """Hands every POST to ``handle``, from one thread for each connection. Port 0 picks a free one.
+
+    And every GET to ``handle_get``, if there is one. It ends the streams that it has answered with before ``stop``, which
+    waits for them.
 
     With ``tls``, which holds the certificate, it speaks HTTPS. A request that has not arrived ``request_seconds`` after
     its first byte is answered 408.
@@ -68,11 +86,13 @@ class HttpServer:
         *,
         handle: Callable[[Request], Answer],
         max_body_bytes: int,
+        handle_get: Callable[[Request], Answer | EventStream] | None = None,
         tls: ssl.SSLContext | None = None,
         idle_seconds: float = IDLE_SECONDS,
         request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._sockets = _SocketServer(host, port, handle=handle, max_body_bytes=max_body_bytes, tls=tls)
+        self._sockets.handle_get = handle_get
         self._sockets.idle_seconds, self._sockets.request_seconds = idle_seconds, request_seconds
         shown = f"[{host}]" if ":" in host else host
         scheme = "http" if tls is None else "https"
@@ -111,6 +131,7 @@ class _SocketServer(ThreadingHTTPServer):
     request_queue_size = 128
     idle_seconds: float
     request_seconds: float
+    handle_get: Callable[[Request], Answer | EventStream] | None = None
 
     def __init__(
         self,
@@ -239,17 +260,52 @@ class _Handler(BaseHTTPRequestHandler):
         except BadRequestError as error:
             self.send_error(error.status_code, str(error))
             return
-        headers: dict[str, str] = {}
-        for name, value in self.headers.items():
-            key = name.lower()
-            headers[key] = f"{headers[key]},{value}" if key in headers else value
-        request = Request(path=self.path, headers=headers, body=body)
+        request = Request(path=self.path, headers=self._joined_headers(), body=body)
         answer = Answer(500, {"error": "the receiver failed; send it again"})
         with Caught() as caught:  # the handler is the user's
             answer = self.server.handle_post(request)
         if caught.error is not None:
             log("a webhook could not be handled", caught.error)
         self._answer(answer)
+
+    def do_GET(self) -> None:
+        handle_get = self.server.handle_get
+        if handle_get is None:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED)
+            return
+        self.close_connection = True  # a body that may follow stays unread
+        answer: Answer | EventStream = Answer(500, {"error": "the receiver failed"})
+        with Caught() as caught:
+            answer = handle_get(Request(path=self.path, headers=self._joined_headers(), body=b""))
+        if caught.error is not None:
+            log("a GET could not be handled", caught.error)
+        if isinstance(answer, Answer):
+            self._answer(answer)
+            return
+        try:
+            self._stream(answer)
+        finally:
+            answer.close()
+
+    def _joined_headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            key = name.lower()
+            headers[key] = f"{headers[key]},{value}" if key in headers else value
+        return headers
+
+    def _stream(self, stream: EventStream) -> None:
+        self.connection.settimeout(ANSWER_SECONDS)
+        self.send_response(HTTPStatus.OK)
+        for name, value in _OF_A_STREAM:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
+        for piece in stream:
+            # Who takes long for all of it is not yet gone.
+            for start in range(0, len(piece), self.wbufsize):
+                self.wfile.write(piece[start : start + self.wbufsize])
+                self.wfile.flush()
 
     def _read_body(self) -> bytes:
         limit = self.server.max_body_bytes

@@ -15,7 +15,7 @@ from ..contract.limits import MAX_BODY_BYTES, WEBHOOK_AGE_TOLERANCE_SECONDS
 from ..contract.own_names import OwnNames, refusal_of_a_page
 from ..errors import WebhookReceiverError, WebhookVerificationError
 from .handlers import call_plainly, check_handler
-from .http_server import Answer, HttpServer, Request
+from .http_server import Answer, EventStream, HttpServer, Request
 from .secrets import as_secrets
 from .verification import check_age, check_signature, parse_result
 
@@ -76,7 +76,8 @@ class WebhookReceiver:
     ``secrets`` nothing is verified; pages in a browser are refused all the same, and so is whoever calls this machine by
     a name that a stranger could have registered, unless it is one of ``allow_hosts``; ``*.example.com`` is all below it.
     ``respond_with`` scripts the first answers, to play a receiver that fails:
-    ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered.
+    ``[503, None]`` answers 503, then as usual. ``keep`` bounds how many deliveries are remembered. ``on_get`` answers each
+    GET, with server-sent events, say; without it they are refused.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class WebhookReceiver:
         host: str = "127.0.0.1",
         port: int = 0,
         on_delivery: Callable[[Delivery], int | None] | None = None,
+        on_get: Callable[[Request], Answer | EventStream] | None = None,
         respond_with: Iterable[int | None] = (),
         tolerance_seconds: float = WEBHOOK_AGE_TOLERANCE_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -98,6 +100,7 @@ class WebhookReceiver:
         if on_delivery is not None:
             check_handler(on_delivery)
         self._on_delivery = on_delivery
+        self._on_get = on_get
         self._scripted = deque(respond_with)
         self._tolerance_seconds = tolerance_seconds
         self._own_names = OwnNames(allow_hosts, bound=host)
@@ -117,6 +120,7 @@ class WebhookReceiver:
                 self._port,
                 handle=self._receive,
                 max_body_bytes=self._max_body_bytes,
+                handle_get=self._on_get,
                 tls=self._tls,
             )
         except (OSError, OverflowError) as error:

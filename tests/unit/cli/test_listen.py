@@ -335,3 +335,33 @@ def test_a_key_without_its_certificate_is_a_mistake(command_line: CommandLine) -
         2,
         "--tls-key: the key of which certificate? give --tls-cert, too",
     )
+
+
+def test_a_result_is_relayed_to_who_has_the_key(command_line: CommandLine) -> None:
+    arguments = ["--webhook-secret", SECRET, "--relay", "--relay-key", "the-key", "--exit-after", "1"]
+    with listening(command_line, *arguments) as receiver:
+        host = urlsplit(receiver.url).netloc
+        waiting = http.client.HTTPConnection(host, timeout=30)
+        waiting.request("GET", f"/results/{REQUEST_ID}", headers={"Authorization": "Api-Key the-key"})
+        answer = waiting.getresponse()
+        assert (answer.status, answer.readline()) == (200, b"retry: 1000\n")
+        body = make_body()
+        assert post(receiver.url, body) == 200
+        assert b"event: result\ndata: " + body + b"\n\n" in answer.read()
+        waiting.close()
+        assert receiver.end() == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--relay-key", "k"], "give --relay, too"),
+        (["--relay", "--host", "0.0.0.0"], "set a key with --relay-key"),  # noqa: S104
+    ],
+)
+def test_a_relay_that_others_could_read_and_a_key_of_nothing_are_refused(
+    command_line: CommandLine, arguments: list[str], said: str
+) -> None:
+    done = command_line.run("listen", "--port", "0", *arguments)
+    assert done.code == 2
+    assert said in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +69,7 @@ class Flow:
     """One run, on one event loop: from what waits in the journal until nothing waits and nothing is open.
 
     ``note`` is what hinders it at the moment, "" for nothing; ``rate_limited`` counts submissions that were answered 429.
+    ``on_open`` is told of each request that is open from now on.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Flow:
         self.pace = Pace(limit=options.rate)
         self.queue = QueueWatch(self, is_awake=not options.wakes)
         self.last_settled_at = clock.monotonic()
+        self.on_open: Callable[[OpenRequest], object] = lambda _: None
         self._journal = journal
         self._changed = asyncio.Event()
         self._admission = asyncio.Lock()
@@ -104,7 +106,7 @@ class Flow:
     def restore(self, requests: Iterable[OpenRequest]) -> None:
         """What an earlier run left open."""
         for request in requests:
-            self.open.add(request)
+            self._opened(request)
 
     def stop(self) -> None:
         """Submit nothing more; ``run`` returns once the calls on their way are answered, or soon."""
@@ -232,9 +234,13 @@ class Flow:
 
     async def _accepted(self, taken: Taken, request_id: str) -> None:
         if await self._journal.accepted(taken, request_id):
-            self.open.add(
+            self._opened(
                 OpenRequest(taken.number, taken.custom_id, taken.submission, request_id, taken.attempts + 1)
             )
+
+    def _opened(self, request: OpenRequest) -> None:
+        self.open.add(request)
+        self.on_open(request)
 
     async def _not_accepted(self, taken: Taken, error: ApiError) -> None:
         now = self.clock.monotonic()

@@ -22,6 +22,7 @@ from ..inbox import Inbox
 if TYPE_CHECKING:
     from ...contract import AsyncPredictResult
     from ...stores import OutputStore
+    from .relay import RelaySource
 
 T = TypeVar("T")
 
@@ -175,7 +176,9 @@ def inbox_source(location: str) -> ResultSource:
     )
 
 
-def source_of(*, store: OutputStore | str | None, inbox: Path | str | None) -> ResultSource:
+def source_of(
+    *, store: OutputStore | str | None, inbox: Path | str | None, relay: RelaySource | None = None
+) -> ResultSource:
     """The one source that a client was given.
 
     Raises:
@@ -183,12 +186,15 @@ def source_of(*, store: OutputStore | str | None, inbox: Path | str | None) -> R
     """
     from ...stores import OutputStore
 
-    if store is not None and inbox is not None:
-        raise SettingsError("results come from one place: give store or inbox, not both")
+    if sum(each is not None for each in (store, inbox, relay)) > 1:
+        raise SettingsError("results come from one place: give one of store, inbox and relay")
+    if relay is not None:
+        return relay
     if store is not None:
         return StoreSource(OutputStore.from_url(store) if isinstance(store, str) else store)
     if inbox is not None:
         return inbox_source(str(inbox))
     raise SettingsError(
-        "where are the results? give the client store=… (the model has the plugin) or inbox=… (of listen --keep)"
+        "where are the results? give the client store=… (the model has the plugin), inbox=… (of listen --keep) or relay=… "
+        "(of listen --relay)"
     )

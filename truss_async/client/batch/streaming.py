@@ -10,6 +10,7 @@ from ...contract import AsyncPredictResult, ErrorDetail
 from .flow import Flow, FlowOptions, Patience
 from .journal import MemoryJournal
 from .open_requests import OpenRequest
+from .relay import RelaySource
 
 if TYPE_CHECKING:
     from ...clock import Clock
@@ -40,6 +41,8 @@ class Stream:
         self._journal = MemoryJournal(self._note_end)
         options = FlowOptions(max_open=max_open, attempts=attempts)
         self._flow = Flow(client, self._journal, source, options=options, clock=clock)
+        if isinstance(source, RelaySource):
+            source.feed(self._flow)
 
     async def results(self, bodies: AsyncIterator[str]) -> AsyncIterator[tuple[int, AsyncPredictResult]]:
         """Number and result, in the order of arrival."""
@@ -87,6 +90,8 @@ async def result_of(
     journal.add_open(0)
     options = FlowOptions(max_open=1, attempts=1, patience=_ONE_AT_A_TIME)
     flow = Flow(client, journal, source, options=options, clock=clock)
+    if isinstance(source, RelaySource):
+        source.feed(flow)
     flow.restore([OpenRequest(0, "0", 0, request_id, attempts=1)])
     await flow.run()
     return _as_result(ends[0], request_id, clock)

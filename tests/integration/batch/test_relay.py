@@ -1,0 +1,179 @@
+"""``relay=URL``: results for a caller without a public address, from a real harness through a real listen."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from truss_async import Harness, HarnessSettings
+from truss_async.client import AsyncPlatformClient, Inbox, PlatformClient
+from truss_async.client.batch.streaming import result_of
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.contract import AsyncPredictResult
+from truss_async.endpoint.intake import Intake
+from truss_async.endpoint.relay import RESULTS, Relay
+from truss_async.errors import (
+    ApiError,
+    ApiKeyRefusedError,
+    RequestFailedError,
+    SettingsError,
+    UnansweredError,
+)
+from truss_async.webhooks import WebhookReceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from truss_async.webhooks.http_server import Answer, EventStream, Request
+
+KEY = "relay-key"
+SECRET = "whsec_" + "a1B2" * 9
+
+
+class Model:
+    """Answers what it was given; fails where it is told to."""
+
+    def predict(self, model_input: Any) -> Any:
+        if model_input == "fail":
+            raise ValueError("as asked")
+        return {"got": model_input}
+
+
+class RelayHere:
+    """listen --relay in this process, which can end and start again on its port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inbox = Inbox(folder)
+        self.is_asked = threading.Event()
+        self._running = ExitStack()
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        self.relay = Relay(self.inbox.find, key=KEY)
+        intake = Intake(self.inbox, forwarder=None, report=lambda _: None, relay=self.relay)
+        receiver = WebhookReceiver(
+            secrets=(SECRET,), port=self.port, on_delivery=intake.take, on_get=self._answer
+        )
+        self._running.enter_context(receiver)
+        self._running.enter_context(closing(self.relay))
+        self.url = receiver.url
+        self.port = int(receiver.url.rpartition(":")[2])
+
+    def _answer(self, request: Request) -> Answer | EventStream:
+        answer = self.relay.answer(request)
+        if request.path != RESULTS:
+            self.is_asked.set()
+        return answer
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture(scope="module")
+def harness() -> Iterator[Harness]:
+    settings = HarnessSettings(model=Model, port=0, webhook_secrets=(SECRET,), replicas=1)
+    with Harness(settings, report=lambda _: None, log=lambda _: None) as harness:
+        yield harness
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[RelayHere]:
+    relay = RelayHere(tmp_path / "inbox")
+    yield relay
+    relay.stop()
+
+
+def client_of(harness: Harness, relay: RelayHere, **options: Any) -> AsyncPlatformClient:
+    return AsyncPlatformClient(
+        harness.url, api_key="any", **{"relay": relay.url, "relay_key": KEY, **options}
+    )
+
+
+@pytest.mark.asyncio
+async def test_a_result_is_there_as_soon_as_its_webhook(harness: Harness, relay: RelayHere) -> None:
+    async with client_of(harness, relay) as client:
+        result = await asyncio.wait_for(client.run({"a": "é\n"}), 20)
+        assert result.data == {"got": {"a": "é\n"}}
+        with pytest.raises(RequestFailedError, match="MODEL_PREDICT_ERROR"):
+            await client.run("fail", inference_retry_config={"max_attempts": 1})
+        found = {number: result.data async for number, result in client.map(range(100), max_open=80)}
+    assert found == {number: {"got": number} for number in range(100)}
+
+
+def test_without_a_loop_it_is_the_same(harness: Harness, relay: RelayHere) -> None:
+    with PlatformClient(harness.url, api_key="any", relay=relay.url, relay_key=KEY) as client:
+        assert client.run(1).data == {"got": 1}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("comes", ["while it is down", "after it is back"])
+async def test_a_relay_that_was_started_again_has_what_it_has_kept(
+    harness: Harness, relay: RelayHere, comes: str
+) -> None:
+    async with client_of(harness, relay) as client:
+        await client.run(0)  # it knows the relay by now
+        relay.is_asked.clear()
+        harness.pause()
+        running = asyncio.ensure_future(client.run(1))
+        assert await asyncio.to_thread(relay.is_asked.wait, 20)
+        await asyncio.to_thread(relay.stop)
+        request_id = harness.requests[-1].request_id
+        if comes == "while it is down":
+            result = AsyncPredictResult(request_id=request_id, time=SYSTEM_CLOCK.now(), data={"got": 1})
+            relay.inbox.keep(request_id, result.as_received())
+        await asyncio.to_thread(relay.start)
+        if comes == "after it is back":
+            harness.resume()
+        assert (await asyncio.wait_for(running, 30)).data == {"got": 1}
+        harness.resume()
+
+
+@pytest.mark.asyncio
+async def test_one_that_takes_long_keeps_no_other_from_its_result(
+    harness: Harness, relay: RelayHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one seat, which whoever waits has for a turn."""
+    monkeypatch.setattr("truss_async.client.batch.relay._TURN_SECONDS", 0.05)
+    async with client_of(harness, relay) as client:
+        source = await client._source()
+        source._seats = asyncio.Semaphore(1)  # type: ignore[attr-defined]
+        accepted = await client.submit(model_input=1)  # its result goes nowhere
+        lost = asyncio.ensure_future(result_of(accepted.request_id, client, source, clock=client._clock))
+        assert (await asyncio.wait_for(client.run(2), 20)).data == {"got": 2}
+        lost.cancel()
+        await asyncio.wait([lost])
+
+
+@pytest.mark.asyncio
+async def test_a_wrong_key_is_told_before_anything_is_submitted(harness: Harness, relay: RelayHere) -> None:
+    before = len(harness.requests)
+    async with client_of(harness, relay, relay_key="other") as client:
+        with pytest.raises(ApiKeyRefusedError, match="refuses the key"):
+            await client.run(1)
+    assert len(harness.requests) == before
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_relay_is_told_before_anything_is_submitted(harness: Harness) -> None:
+    before = len(harness.requests)
+    with WebhookReceiver() as plain:
+        async with AsyncPlatformClient(harness.url, api_key="any", relay=plain.url) as client:
+            with pytest.raises(ApiError, match=r"is no relay .*listen --relay"):
+                await client.run(1)
+    async with AsyncPlatformClient(harness.url, api_key="any", relay="http://127.0.0.1:9") as client:
+        with pytest.raises(UnansweredError, match="no answer from the relay"):
+            await client.run(1)
+    assert len(harness.requests) == before
+
+
+@pytest.mark.asyncio
+async def test_results_come_from_one_place(harness: Harness, relay: RelayHere, tmp_path: Path) -> None:
+    async with client_of(harness, relay, inbox=tmp_path) as client:
+        with pytest.raises(SettingsError, match="one of store, inbox and relay"):
+            await client.run(1)
