@@ -4,6 +4,15 @@ from .async_platform import AsyncPlatformClient
 from .harness import HarnessClient
 from .inbox import Inbox
 from .platform import PlatformClient
+from .reconcile import Reconciled, reconcile
 from .store_inbox import StoreInbox
 
-__all__ = ["AsyncPlatformClient", "HarnessClient", "Inbox", "PlatformClient", "StoreInbox"]
+__all__ = [
+    "AsyncPlatformClient",
+    "HarnessClient",
+    "Inbox",
+    "PlatformClient",
+    "Reconciled",
+    "StoreInbox",
+    "reconcile",
+]

@@ -35,6 +35,12 @@ class StoreInbox:
         except ObjectNotFoundError:
             return None
 
+    def set_aside(self, request_id: str) -> None:
+        """Nothing: a store remembers results alone."""
+
+    def acknowledge(self, request_id: str) -> None:
+        """Nothing, either."""
+
     def keep(self, request_id: str, body: bytes) -> bool:
         """Store the body; False when that request's result was there already; OutputStoreError when it cannot be."""
         key = default_keys(plain_name(request_id)).result

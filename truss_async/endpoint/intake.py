@@ -22,6 +22,12 @@ class Keeper(Protocol):
     def find(self, request_id: str) -> bytes | None:
         """What was stored of that request; None when there is nothing. OutputStoreError when nobody can tell."""
 
+    def set_aside(self, request_id: str) -> None:
+        """Remember that the application has not acknowledged it, as far as that can be remembered."""
+
+    def acknowledge(self, request_id: str) -> None:
+        """It has now."""
+
     def location_of(self, request_id: str) -> str:
         """Where it is, to show."""
 
@@ -80,6 +86,8 @@ class Intake:
         forwarded = None
         if self._forwarder is not None:
             forwarded = self._forwarder.forward(delivery.body, delivery.headers)
+            note = self._keeper.acknowledge if forwarded.accepted else self._keeper.set_aside
+            note(request_id)
         is_done = self._note(request_id, is_new=is_new, is_accepted=forwarded is None or forwarded.accepted)
         kept_in = self._keeper.location_of(request_id)
         self._report(Arrival(delivery, kept_in, is_new, forwarded, is_done))

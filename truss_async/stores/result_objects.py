@@ -31,20 +31,25 @@ class ResultInfo:
 def parse_result(body: bytes, *, request_id: str, url: str) -> AsyncPredictResult:
     """The result in the object at the URL, compressed or not.
 
-    InvalidResultError, which quotes none of it, when it holds none.
+    InvalidResultError, which quotes none of it, when it holds none, or that of another request.
     """
+    result = parse_any_result(body, url=url)
+    if result.request_id != request_id:
+        raise InvalidResultError(f"{url} holds the result of another request")
+    return result
+
+
+def parse_any_result(body: bytes, *, url: str) -> AsyncPredictResult:
+    """The same, whichever request it is of."""
     text = _decompressed(body, url)
     try:
-        result = AsyncPredictResult.model_validate_json(text)
+        return AsyncPredictResult.model_validate_json(text)
     except ValidationError as error:
         # Not chained, and only the first fault's kind: the rest quotes the model output.
         reason = error.errors(include_input=False, include_context=False, include_url=False)[0]["type"]
         raise InvalidResultError(
             f"{url} is not an async predict result ({reason}); it is cut off or was not written by this package"
         ) from None
-    if result.request_id != request_id:
-        raise InvalidResultError(f"{url} holds the result of another request")
-    return result
 
 
 def parse_output(body: bytes, *, url: str) -> Any:

@@ -20,6 +20,7 @@ ALIKE = {
         "max_time_in_queue_seconds",
     ),
     *("cancel_on_interrupt", "no_progress", "wake", "out"),
+    *("inbox", "since", "to"),
     *(
         "output_url",
         "output_key",

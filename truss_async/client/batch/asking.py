@@ -23,14 +23,17 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 _SHARE: Final = 0.8
 
 
+def status_pace() -> Pace:
+    """Of status calls: from what the platform once allowed to what it allows now, less a share for others."""
+    return Pace(limit=STATUS_CALLS_PER_SECOND * _SHARE, start=OLDER_STATUS_CALLS_PER_SECOND * _SHARE)
+
+
 class Asker:
     """The oldest first, and only of what younger ones have overtaken; or when nothing comes at all."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._pace = Pace(
-            limit=STATUS_CALLS_PER_SECOND * _SHARE, start=OLDER_STATUS_CALLS_PER_SECOND * _SHARE
-        )
+        self._pace = status_pace()
         self._quiet_until = 0.0
         self._quiet_asks = 0
 
