@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from ...workers import start_worker
+from .said_by_sqlite import said_by_sqlite
 from .writer import is_damage
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class _Check:
             if self._is_stopped:
                 return None
             self._connection = connection
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        with said_by_sqlite():
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         return None if found == "ok" else f"malformed: {found}"
 
     def stop(self) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .said_by_sqlite import said_by_sqlite
+
 _HEADER: Final = struct.Struct("=16xI28x")  # SQLite's WalIndexHdr, of which there are two; mxFrame
 _BACKFILLED: Final = struct.Struct("=I")  # WalCkptInfo.nBackfill
 
@@ -66,7 +68,7 @@ def _readable_pages(path: Path) -> int:
     """As many as SQLite finds whole, from the first. It is opened for reading, so the database stays as it is."""
     address = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as connection:
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error), said_by_sqlite():
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         found = _extent(path)
     return 0 if found is None else found.pages

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .background_check import damage_in
 from .lost_log import lost_pages
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
+from .said_by_sqlite import said_by_sqlite
 from .salvage import check, salvage
 from .schema import SCHEMA_VERSION, bring_up_to_date, check_tables, let_it_shrink
 from .writer import DatabaseWriter, is_damage
@@ -196,18 +197,20 @@ class MendedDatabase:
                 let_it_shrink(connection)
             then(connection)
 
-        return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
+        with said_by_sqlite():
+            return DatabaseWriter(self._path, prepare, synchronous=self._synchronous)
 
     def _salvage(self, error: Exception) -> tuple[str, int]:
         """Return what to say of it, and how many requests are lost."""
         aside = _aside(self._path)
-        salvaged = salvage(
-            self._path,
-            aside,
-            now=self.now,
-            version=SCHEMA_VERSION,
-            prepare=lambda connection: bring_up_to_date(connection, self._path),
-        )
+        with said_by_sqlite():
+            salvaged = salvage(
+                self._path,
+                aside,
+                now=self.now,
+                version=SCHEMA_VERSION,
+                prepare=lambda connection: bring_up_to_date(connection, self._path),
+            )
         lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
         told = (
             f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"

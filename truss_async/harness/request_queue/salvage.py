@@ -179,7 +179,7 @@ def _rows(damaged: sqlite3.Connection, table: str, *, beyond: int) -> Iterator[s
             yield row
             first = row["seq"]
         return
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         pass
     for row in _forward(damaged, f"{_ROWS[table]} WHERE seq > {first} ORDER BY seq DESC"):
         yield row
@@ -195,5 +195,5 @@ def _both_ways(damaged: sqlite3.Connection, query: str) -> Sequence[sqlite3.Row]
 
 def _forward(damaged: sqlite3.Connection, query: str) -> Iterator[sqlite3.Row]:
     """As many as can be read."""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
         yield from damaged.execute(query)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
+from .said_by_sqlite import no_text
 
 T = TypeVar("T")
 
@@ -171,9 +172,11 @@ class DatabaseWriter:
             if _file_at(self._path) != self._file:
                 raise sqlite3.OperationalError(_VANISHED)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if isinstance(error, UnicodeDecodeError):
+                raise no_text(error) from error
             raise
 
 
@@ -258,7 +261,7 @@ class WriteAheadLog:
         """Whether it was done; not with a full disk, say, or beside somebody who writes."""
         try:
             return not self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return False
 
 

@@ -129,6 +129,34 @@ def check_what_is_left(folder: Path) -> None:
         assert len(whole) == REQUESTS or opened.reports
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_name_in_the_schema_that_is_no_text_is_damage_as_any_other(
+    killed: Path, tmp_path: Path, is_open: bool
+) -> None:
+    folder = tmp_path / "names"
+    shutil.copytree(killed, folder)
+    opened = Opened(folder)
+    with opened.driver as driver:
+        if not is_open:
+            driver.run(lambda queue: queue.close())
+        file = folder / "queue.sqlite3"
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(
+                "UPDATE sqlite_master SET sql = CAST(replace(CAST(sql AS BLOB), 'KEY, body', x'4b4559ce2020626f6479') AS TEXT)"
+                " WHERE name = 'model_inputs'"
+            )
+            version = connection.execute("PRAGMA schema_version").fetchone()[0]
+            connection.execute(f"PRAGMA schema_version = {version + 1}")
+        if is_open:
+            driver.enqueue("new")
+            assert "a name in it is no text" in opened.reports[0]
+            assert "new" in opened.claim_all()
+        else:
+            check_what_is_left(folder)
+
+
 def test_a_log_that_was_cut_off_is_told_of_with_where_what_is_left_is_kept(
     killed: Path, tmp_path: Path
 ) -> None:
