@@ -1,4 +1,4 @@
-"""Files that are compressed, by the ends of their names."""
+"""Files that are compressed, or Parquet, by the ends of their names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import MissingExtraError
+from .parquet_lines import PARQUET, parquet_lines
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -23,8 +24,8 @@ _MODULES: Final = {
 
 
 def is_packed(location: str) -> bool:
-    """Whether the name says that the file is compressed."""
-    return location.endswith(tuple(_MODULES))
+    """Whether the name says that the file holds its lines in another form."""
+    return location.endswith((*_MODULES, PARQUET))
 
 
 @contextmanager
@@ -36,6 +37,10 @@ def packed(file: BinaryIO, location: str, mode: str) -> Iterator[BinaryIO]:
         MissingExtraError: the library for it is not installed.
     """
     suffix = PurePosixPath(location).suffix
+    if suffix == PARQUET:
+        with parquet_lines(file, mode) as lines:
+            yield lines
+        return
     if suffix not in _MODULES:
         yield file
         return

@@ -20,10 +20,10 @@ class BatchSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        description="JSONL file of inputs, packed (.gz, .zst) or not, a URL, or - for standard input."
+        description="JSONL file of inputs, packed (.gz, .zst) or not, Parquet, a URL, or - for standard input."
     )
     out: str = Field(
-        description="JSONL file of results, in the output format of OpenAI's Batch API; .gz, .zst or a URL, too."
+        description="JSONL file of results, in the output format of OpenAI's Batch API; .gz, .zst, .parquet or a URL, too."
     )
     errors: str | None = Field(
         default=None,

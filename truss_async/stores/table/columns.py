@@ -126,12 +126,12 @@ def record_batch(rows: Iterable[Row]) -> RecordBatch:
     )
 
 
-def arrow() -> Any:
+def arrow(*, purpose: str = "a table of results") -> Any:
     """The library; MissingExtraError with the line to install it when it is not there."""
     try:
         import pyarrow
     except ImportError as error:
-        raise MissingExtraError("pyarrow", extra="table", purpose="a table of results") from error
+        raise MissingExtraError("pyarrow", extra="table", purpose=purpose) from error
     return pyarrow
 
 
