@@ -34,7 +34,8 @@ def main() -> None:
             saver.save(f"page-{number}", {"text": f"Hello, page {number}!"})
         OutputStore(outputs).compact("s3://my-bucket/outputs/table")
         subprocess.run([sys.executable, "-c", recipe], cwd=folder, check=True, timeout=600)
-        counted = parquet.read_table("my-bucket/counted", filesystem=S3FileSystem())
+        bucket = S3FileSystem(endpoint_override=server.endpoint_url)
+        counted = parquet.read_table("my-bucket/counted", filesystem=bucket)
     words = counted["words"].to_pylist()
     if words != [3] * PAGES:
         raise SystemExit(f"not what was to be written: {words}")
