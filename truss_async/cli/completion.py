@@ -23,8 +23,10 @@ def completion(
 ) -> None:
     """Print the script with which a shell completes commands, options and their values.
 
+    Without --install, put what is printed where your shell looks for such scripts, or source it.
+
     Example:
-        truss-async completion bash > ~/.local/share/bash-completion/completions/truss-async
+        truss-async completion bash
         truss-async completion zsh --install
     """
     from cyclopts.completion.detect import ShellDetectionError
