@@ -63,7 +63,7 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
     [
         ("srve", 2, "unknown command 'srve'; did you mean 'serve'?"),
         ("frobnicate", 2, "unknown command 'frobnicate'; there are: init, doctor, serve, demo"),
-        ("serve", 2, "give a truss folder, a chain or a model URL"),
+        ("serve", 2, "give a truss folder, a chain, a model URL or a stub"),
         ("serve x --model-url http://127.0.0.1:1", 2, "give a truss folder or a model URL, not both"),
         ("serve x --prt 5", 2, "Unknown option: --prt. Did you mean --port?"),
         ("serve x --port many", 2, 'Invalid value for --port: unable to convert "many" into int.'),
@@ -99,7 +99,11 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("status ''", 2, "the request id is empty"),
         ("cancel", 2, "parameter REQUEST_ID requires an argument"),
         ("results gt", 2, "unknown command 'gt'; did you mean 'get'?"),
-        ("results frobnicate", 2, "unknown command 'frobnicate'; there are: get, wait, list, open, rm"),
+        (
+            "results frobnicate",
+            2,
+            "unknown command 'frobnicate'; there are: export, compact, get, wait, list, open, rm",
+        ),
         ("results get", 2, "REQUEST_ID requires an argument"),
         ("results get r1", 2, "--store requires an argument"),
         (

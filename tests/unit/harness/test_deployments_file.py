@@ -89,7 +89,7 @@ def test_chains_and_trusses_are_served_side_by_side() -> None:
         ),
         ("[[deployment]]\nmodel_id = 1", "deployment 1: model_id: Input should be a valid string"),
         ("[[deployment]]\nmodel_id = 'a b'", "deployment 1: model_id: String should match pattern"),
-        ("[[deployment]]", "deployment 1: give a truss folder or a model URL"),
+        ("[[deployment]]", "deployment 1: give a truss folder, a model URL or a stub"),
         ("[[deployment]]\nmodel = 'x'", "deployment 1: model can be given in Python only"),
         ("[[deployment]]\ntruss_dir = 'x'\nmodel_url = 'http://y'", "not both"),
     ],
