@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench docs ray batch-million drift clean
+.PHONY: help install demo serve test test-wheel coverage check format bench docs screenshots ray batch-million drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -85,6 +85,10 @@ docs: $(STAMP) $(MERMAID) ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "open site/index.html"
 
+screenshots: install ## Take pictures of every page into screenshots/, and those of the documentation
+	@$(BIN)/python -m tests.integration.page.screenshots screenshots docs/assets/pages
+	@echo "look at screenshots/"
+
 bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
 
@@ -99,6 +103,6 @@ drift: install ## Say what has moved at the platform: the newest baseten and tru
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"
 
 clean: ## Remove what was made: .venv, caches, state, demo output
-	rm -rf $(VENV) .truss-async demo-output dist site docs/assets/mermaid.min.js .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .truss-async demo-output dist site screenshots docs/assets/mermaid.min.js .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	rm -rf example_truss/packages
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,19 +17,36 @@ DEFAULT_LIMIT = 20
 WATCH_SECONDS = 2.0
 
 StatusName = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED", "WEBHOOK_FAILED"]
+WebhookStatusName = Literal["PENDING", "SUCCEEDED", "FAILED", "CANCELED", "NO_WEBHOOK_PROVIDED"]
 """As they are on the wire, in the help as well."""
+
+_Status = Annotated[
+    StatusName | None,
+    Parameter(
+        help="Only those of this status, such as FAILED.",
+        env_var=variable("requests_status"),
+        show_choices=True,
+    ),
+]
+_WebhookStatus = Annotated[
+    WebhookStatusName | None,
+    Parameter(
+        help="Only those whose webhook stands so, such as FAILED.",
+        env_var=variable("requests_webhook_status"),
+        show_choices=True,
+    ),
+]
+_Priority = Annotated[
+    Literal[0, 1, 2] | None,
+    Parameter(help="Only those of this priority.", env_var=variable("requests_priority")),
+]
 
 
 def requests(
     *,
-    status: Annotated[
-        StatusName | None,
-        Parameter(
-            help="Only those of this status, such as FAILED.",
-            env_var=variable("requests_status"),
-            show_choices=True,
-        ),
-    ] = None,
+    status: _Status = None,
+    webhook_status: _WebhookStatus = None,
+    priority: _Priority = None,
     deployment: Annotated[
         str | None,
         Parameter(help="Only those of this deployment id.", env_var=variable("requests_deployment")),
@@ -66,6 +83,8 @@ def requests(
         while True:
             found = client.requests(
                 status=status,
+                webhook_status=webhook_status,
+                priority=priority,
                 deployment=deployment,
                 since=since,
                 limit=limit,

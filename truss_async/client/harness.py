@@ -59,6 +59,8 @@ class HarnessClient(PlatformClient):
         self,
         *,
         status: str | None = None,
+        webhook_status: str | None = None,
+        priority: int | None = None,
         deployment: str | None = None,
         since: str | None = None,
         limit: int | None = None,
@@ -68,7 +70,15 @@ class HarnessClient(PlatformClient):
 
         ``since`` is so long ago (``30m``), or a moment; ``after`` is the ``next`` of the page before.
         """
-        asked = {"status": status, "deployment": deployment, "since": since, "limit": limit, "after": after}
+        asked = {
+            "status": status,
+            "webhook_status": webhook_status,
+            "priority": priority,
+            "deployment": deployment,
+            "since": since,
+            "limit": limit,
+            "after": after,
+        }
         return self._call("GET", f"/_harness/requests{_query(asked)}", RequestList)
 
     def request_view(self, request_id: str) -> RequestView:

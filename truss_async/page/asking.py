@@ -11,8 +11,10 @@ from ..contract import AsyncPredictAccepted, CancelAnswer
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
     ClockReading,
+    DeliveryAttemptRecord,
     DeliveryAttempts,
     Health,
+    KeptResults,
     NewWebhookSecret,
     QueueState,
     RequestList,
@@ -110,6 +112,16 @@ class HarnessCalls:
         """Submit a request again, as a new one."""
         path = f"/_harness/requests/{quote(request_id, safe='')}/again"
         return await self._call(AsyncPredictAccepted, "POST", path)
+
+    async def failed_results(self, *, limit: int) -> KeptResults:
+        """The latest results that are kept and were not delivered."""
+        query = urlencode({"delivery": "failed", "limit": limit})
+        return await self._call(KeptResults, "GET", "/_harness/kept_results", query=query)
+
+    async def redeliver(self, request_id: str) -> DeliveryAttemptRecord:
+        """Send a kept result again."""
+        path = f"/_harness/requests/{quote(request_id, safe='')}/redeliver"
+        return await self._call(DeliveryAttemptRecord, "POST", path)
 
     async def add_fault(self, rule: Mapping[str, Any]) -> SetFault:
         """Set a fault."""

@@ -48,8 +48,8 @@ class History:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="PageHistory")
 
     async def ticks(self) -> AsyncIterator[bool]:
-        """Every second, whether anything changed since the last; the first says nothing of the kind."""
-        changes = self._changes
+        """Every second, whether anything changed since the last; the first says so, for a page is older than its stream."""
+        changes: int | None = None
         while self._task is not None and not self._task.done():
             self.look()
             await self._ticked.wait()

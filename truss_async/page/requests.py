@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from ..contract.statuses import RequestStatus
+from ..contract.statuses import RequestStatus, WebhookStatus
 from .commands import commands_for
 from .saved import saved_output
 from .site import PAGES, Form, Site, acting, given, showing
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PATH: Final = f"{PAGES}/requests"
 ROWS: Final = 100
-FILTERS: Final[tuple[str, ...]] = ("status", "deployment", "since")
+FILTERS: Final[tuple[str, ...]] = ("status", "webhook_status", "priority", "deployment", "since")
+PRIORITIES: Final = ("0", "1", "2")
 AGES: Final = (("", "any age"), ("5m", "last 5 minutes"), ("1h", "last hour"), ("1d", "last day"))
 
 
@@ -29,6 +30,7 @@ def routes(site: Site) -> list[Route]:
         showing(site, PATH, listed),
         acting(site, f"{PATH}/cancel", cancel),
         acting(site, f"{PATH}/again", again),
+        acting(site, f"{PATH}/redeliver", redeliver),
         showing(site, f"{PATH}/{{request_id}}", one),
     ]
 
@@ -56,6 +58,8 @@ async def listed(site: Site, request: Request) -> Response:
         statuses=[(each.value, _url({**chosen, "status": each.value})) for each in RequestStatus],
         any_status=_url({name: value for name, value in chosen.items() if name != "status"}),
         ages=AGES,
+        webhook_statuses=[each.value for each in WebhookStatus],
+        priorities=PRIORITIES,
         total=sum(found.counts.values()),
     )
 
@@ -92,6 +96,14 @@ async def again(site: Site, request: Request, form: Form) -> Response:
     old = form.get("request_id", "")
     new = (await site.calls.submit_again(old)).request_id
     return site.go(request, f"{PATH}/{new}", f"Request {old[:8]} was submitted again: this is the new one.")
+
+
+async def redeliver(site: Site, request: Request, form: Form) -> Response:
+    """Send the result of a request again."""
+    sent = await site.calls.redeliver(form.get("request_id", ""))
+    return site.back(
+        request, form, f"The result was sent again: {sent.error or f'answered {sent.status_code}'}."
+    )
 
 
 async def cancel(site: Site, request: Request, form: Form) -> Response:

@@ -8,10 +8,11 @@ class PageSettings:
     """``api_key`` is asked for once, None: anybody may look. With ``read_only``, the reason, nothing can be changed.
 
     ``shows_payloads``: model inputs and outputs are shown.
-    ``is_virtual``: the clock stands until it is moved.
+    ``keeps_results``: they can be sent again. ``is_virtual``: the clock stands until it is moved.
     """
 
     api_key: str | None = None
     read_only: str | None = None
     shows_payloads: bool = False
+    keeps_results: bool = False
     is_virtual: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..errors import ApiError
 from .site import PAGES, Form, Site, acting, showing
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PATH: Final = f"{PAGES}/webhooks"
 SHOWN_DELIVERIES: Final = 100
 JUDGED_DELIVERIES: Final = 1000
+MAX_REDELIVERED: Final = 100
 
 
 @dataclass
@@ -46,10 +49,18 @@ def routes(site: Site) -> list[Route]:
     """The page, and its actions."""
     return [
         showing(site, PATH, webhooks),
+        acting(site, f"{PATH}/redeliver", redeliver_failed),
         acting(site, f"{PATH}/secrets/create", create_secret),
         acting(site, f"{PATH}/secrets/rotate", rotate_secret),
         acting(site, f"{PATH}/secrets/remove", remove_secret),
     ]
+
+
+async def _redelivered(site: Site, request_id: str) -> bool:
+    try:
+        return is_good(await site.calls.redeliver(request_id))
+    except ApiError:  # erased in the meantime
+        return False
 
 
 def is_good(sent: DeliveryAttemptRecord) -> bool:
@@ -73,6 +84,15 @@ async def webhooks(site: Site, request: Request) -> Response:
     return await _page(site, request)
 
 
+async def redeliver_failed(site: Site, request: Request, form: Form) -> Response:
+    """Send the results again that no endpoint has taken."""
+    kept = (await site.calls.failed_results(limit=MAX_REDELIVERED)).results
+    sent = await asyncio.gather(
+        *(_redelivered(site, each.request_id) for each in kept if each.webhook_endpoint)
+    )
+    return site.back(request, form, f"{len(sent)} results were sent again, and {sum(sent)} were taken.")
+
+
 async def create_secret(site: Site, request: Request, form: Form) -> Response:
     """Show a new secret, this once."""
     return await _page(site, request, created=(await site.calls.create_secret()).secret)
@@ -90,6 +110,12 @@ async def remove_secret(site: Site, request: Request, form: Form) -> Response:
     return site.back(request, form, "The secret signs nothing any more.")
 
 
+async def _undelivered(site: Site) -> int:
+    if not site.settings.keeps_results:
+        return 0
+    return len((await site.calls.failed_results(limit=MAX_REDELIVERED)).results)
+
+
 async def _page(site: Site, request: Request, *, created: str | None = None) -> Response:
     deliveries = (await site.calls.deliveries(limit=JUDGED_DELIVERIES)).deliveries
     return await site.page(
@@ -100,6 +126,7 @@ async def _page(site: Site, request: Request, *, created: str | None = None) -> 
         here=PATH,
         deliveries=deliveries[:SHOWN_DELIVERIES],
         endpoints=endpoints_of(deliveries),
+        undelivered=await _undelivered(site),
         secrets=(await site.calls.secrets()).secrets,
         created=created,
     )

@@ -131,7 +131,6 @@ def test_an_open_page_follows_what_happens_and_keeps_the_focus(
     page = opened(REQUESTS)
     page.keyboard.press("j")
     expect(page.locator(f"#r-{failed}")).to_be_focused()
-    page.wait_for_function("document.body.hasAttribute('sse-connect')")
     handle = harness.submit(1)
     handle.wait()
     expect(page.locator(f"#r-{handle.request_id}")).to_be_visible()

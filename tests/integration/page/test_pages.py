@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.page.conftest import Model
+from tests.integration.page.conftest import SECRET, Model
 from tests.integration.page.visitor import Visitor
 from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
@@ -290,6 +291,25 @@ def test_inputs_and_outputs_are_shown_to_who_asked_for_them_alone(
             text = visitor.look(f"{REQUESTS}/{request_id}")
             assert ("in-4711" in text, "out-4711" in text) == (shows, shows)
             assert "truss-async submit" in text
+
+
+def test_what_was_not_delivered_is_sent_again_one_by_one_or_all(serve: Callable[..., Harness]) -> None:
+    harness = serve(keep_results=timedelta(hours=1), virtual_clock=True)
+    with WebhookReceiver(secrets=(SECRET,)) as receiver:
+        receiver.answer_next(*[500] * 4)
+        ids = [over(harness.submit(number, webhook_endpoint=receiver.url)) for number in range(2)]
+        with Visitor(harness) as visitor:
+            text = visitor.look(f"{REQUESTS}?webhook_status=FAILED&priority=0")
+            assert all(each in text for each in ids)
+            visitor.look(f"{REQUESTS}/{ids[0]}")
+            assert "The result was sent again: answered 200" in visitor.send(
+                f"{REQUESTS}/redeliver", request_id=ids[0]
+            )
+            text = visitor.look(f"{REQUESTS}?webhook_status=FAILED")
+            assert [each in text for each in ids] == [False, True]
+            visitor.look("/_harness/page/webhooks")
+            sent = visitor.send("/_harness/page/webhooks/redeliver")
+            assert "1 results were sent again, and 1 were taken" in sent
 
 
 def test_a_stream_tells_of_changes_and_is_let_go_when_the_harness_ends(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
 
-from ...contract import AsyncPredictAccepted, RequestStatus
+from ...contract import AsyncPredictAccepted, RequestStatus, WebhookStatus
 from ...contract.harness_calls import (
     DeploymentQueue,
     Dispatch,
@@ -42,14 +42,19 @@ if TYPE_CHECKING:
     from ..request_queue import NewRequest
     from .calls import ApiParts, IncomingCall
 
+Status = TypeVar("Status", RequestStatus, WebhookStatus)
+
 _MOST_DIGITS = 18
+_PRIORITIES = ("0", "1", "2")
 
 
 async def requests(parts: ApiParts, call: IncomingCall) -> RequestList:
     """Requests, the latest first, page by page, and how many there are of each status."""
     asked = call.request
     wanted = Wanted(
-        status=_status(asked),
+        status=_status(asked, "status", RequestStatus),
+        webhook_status=_status(asked, "webhook_status", WebhookStatus),
+        priority=_priority(asked),
         deployment_id=asked.query_params.get("deployment"),
         since=asked_since(asked, now=parts.clock.time_of_day(parts.clock.now())),
         limit=_number(asked, "limit", most=MAX_LISTED) or DEFAULT_LISTED,
@@ -164,14 +169,23 @@ async def meant(parts: ApiParts, given: str) -> str:
         raise bad_request(str(error)) from None
 
 
-def _status(asked: Request) -> RequestStatus | None:
-    text = asked.query_params.get("status")
+def _status(asked: Request, name: str, kind: type[Status]) -> Status | None:
+    text = asked.query_params.get(name)
     if text is None:
         return None
     try:
-        return RequestStatus(text)
+        return kind(text)
     except ValueError:
-        raise bad_request(f"status: give one of {', '.join(each.value for each in RequestStatus)}") from None
+        raise bad_request(f"{name}: give one of {', '.join(each.value for each in kind)}") from None
+
+
+def _priority(asked: Request) -> int | None:
+    text = asked.query_params.get("priority")
+    if text is None:
+        return None
+    if text not in _PRIORITIES:
+        raise bad_request(f"priority: give one of {', '.join(_PRIORITIES)}")
+    return int(text)
 
 
 def asked_since(asked: Request, *, now: datetime) -> datetime | None:

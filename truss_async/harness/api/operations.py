@@ -30,7 +30,7 @@ from ...contract.harness_calls import (
     Submission,
     WebhookSecretList,
 )
-from ...contract.statuses import QueueStatus, RequestStatus
+from ...contract.statuses import QueueStatus, RequestStatus, WebhookStatus
 from . import async_calls, inspection_calls, own_calls, redelivery_calls, sync_calls
 from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import CHAINLET, TARGETS, Kind
@@ -44,6 +44,8 @@ _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": own_calls.MAX_DELI
 _AFTER: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 _STATUS: Schema = {"type": "string", "enum": [each.value for each in RequestStatus]}
 _FAILED: Schema = {"type": "string", "enum": [redelivery_calls.FAILED]}
+_WEBHOOK_STATUS: Schema = {"type": "string", "enum": [each.value for each in WebhookStatus]}
+_PRIORITY: Schema = {"type": "string", "enum": ["0", "1", "2"]}
 MAX_OWN_BODY_BYTES = 1_000_000
 _MODEL_FAILS = (404, 429, 502, 503, 504, 529)
 
@@ -80,7 +82,9 @@ _OWN = (
     Operation("GET", "/_harness/openapi.json", _openapi, _OBJECT),
     Operation(
         "GET", "/_harness/requests", inspection_calls.requests, RequestList, refusals=(400,),
-        query={"status": _STATUS, "deployment": _TEXT, "since": _TEXT, "limit": _LIMIT, "after": _AFTER},
+        query={
+            "status": _STATUS, "webhook_status": _WEBHOOK_STATUS, "priority": _PRIORITY, "deployment": _TEXT, "since": _TEXT, "limit": _LIMIT, "after": _AFTER,
+        },
     ),
     Operation("GET", "/_harness/requests/{request_id}/view", inspection_calls.view, RequestView, refusals=(400, 404)),
     Operation(

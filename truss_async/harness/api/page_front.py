@@ -80,6 +80,7 @@ def page_settings(settings: HarnessSettings) -> PageSettings:
         api_key=settings.api_key,
         read_only=read_only,
         shows_payloads=settings.page_payloads,
+        keeps_results=settings.keep_results is not None,
         is_virtual=settings.virtual_clock,
     )
 

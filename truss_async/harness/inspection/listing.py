@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ...contract import RequestStatus
+from ...contract import RequestStatus, WebhookStatus
 from ...contract.harness_calls import RequestList, RequestSummary
 from ...contract.limits import STATUS_KEPT_SECONDS
 from ...errors import HarnessError
@@ -32,6 +32,8 @@ class Wanted:
     """Which requests a list is of. ``since`` is as people call the moment; ``after`` is the ``next`` of another page."""
 
     status: RequestStatus | None = None
+    webhook_status: WebhookStatus | None = None
+    priority: int | None = None
     deployment_id: str | None = None
     since: datetime | None = None
     limit: int = DEFAULT_LISTED
@@ -49,6 +51,8 @@ async def list_requests(queue: RequestQueue, wanted: Wanted, *, clock: Clock) ->
     which = RequestFilter(
         over_after=now - STATUS_KEPT,
         status=wanted.status,
+        webhook_status=wanted.webhook_status,
+        priority=wanted.priority,
         deployment_id=wanted.deployment_id,
         since=None if wanted.since is None else wanted.since - ahead,
     )

@@ -168,6 +168,8 @@ class RequestFilter:
 
     over_after: datetime
     status: RequestStatus | None = None
+    webhook_status: WebhookStatus | None = None
+    priority: int | None = None
     deployment_id: str | None = None
     since: datetime | None = None
 

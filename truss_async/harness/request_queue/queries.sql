@@ -439,6 +439,7 @@ SELECT
 FROM requests
 WHERE seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
   AND (:deployment_id IS NULL OR deployment_id = :deployment_id) AND (:status IS NULL OR status = :status)
+  AND (:webhook_status IS NULL OR webhook_status = :webhook_status) AND (:priority IS NULL OR priority = :priority)
 ORDER BY seq DESC LIMIT :limit;
 
 -- name: starting_with

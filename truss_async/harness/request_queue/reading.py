@@ -43,6 +43,8 @@ class DatabaseReader:
             "over_after": micros(which.over_after),
             "since": 0 if which.since is None else micros(which.since),
             "deployment_id": which.deployment_id,
+            "webhook_status": None if which.webhook_status is None else which.webhook_status.value,
+            "priority": which.priority,
             "status": None,
             "limit": limit,
         }

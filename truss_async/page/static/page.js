@@ -81,6 +81,7 @@
   charts.hidden = false;
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
+  const rem = parseFloat(style.fontSize);
   const wide = charts.dataset.span === "24h";
   const spanSeconds = wide ? 86400 : 900;
   const most = wide ? 5760 : 900;
@@ -94,7 +95,7 @@
     const columns = figure.dataset.columns.split(" ");
     const data = [history.at.slice(), ...columns.map((name) => history[name].slice())];
     const lines = [colour("--busy"), columns[1] === "failed" ? colour("--bad") : colour("--warn")];
-    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `${Math.round(0.7 * rem)}px system-ui` };
     const box = one(".plot", figure);
     const plot = new uPlot({
       width: box.clientWidth,
@@ -105,7 +106,7 @@
         x: { range: () => [Date.now() / 1000 - spanSeconds, Date.now() / 1000] },
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: 54, values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
+      axes: [{ ...axis, space: 70 }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
       series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { show: history.at.length < 2 ? true : undefined, size: 3 } }))],
     }, data, box);
     const tell = () => {

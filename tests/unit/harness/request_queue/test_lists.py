@@ -12,7 +12,7 @@ import pytest
 from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from tests.unit.harness.request_queue.storages import SqliteStorage
-from truss_async.contract import RequestStatus
+from truss_async.contract import RequestStatus, WebhookStatus
 from truss_async.harness.request_queue import EndedRequest, FoundRequest, RequestFilter
 
 MINUTE = timedelta(minutes=1)
@@ -228,3 +228,11 @@ def test_how_a_webhook_was_signed_is_kept(queue: QueueDriver) -> None:
     queue.run(lambda _: deliver())
     (recorded,) = queue.run(lambda q: q.deliveries("a"))
     assert recorded.attempt.signature == "too old"
+
+
+def test_requests_are_found_by_their_webhook_and_their_priority(queue: QueueDriver) -> None:
+    queue.enqueue("a", priority=1, webhook=None)
+    queue.enqueue("b", priority=2)
+    assert ids(found(queue, priority=1)) == ["a"]
+    assert ids(found(queue, webhook_status=WebhookStatus.PENDING)) == ["b"]
+    assert ids(found(queue, webhook_status=WebhookStatus.PENDING, priority=1)) == []

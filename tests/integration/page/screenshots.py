@@ -1,0 +1,142 @@
+"""Pictures of every page, light and dark, at three widths: of a harness that is empty, one that is busy, one that is broken.
+
+``python -m tests.integration.page.screenshots FOLDER [FOLDER-OF-THE-DOCS]`` (``make screenshots``). The second gets, small, the
+pictures that the documentation shows.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from playwright.sync_api import Browser
+
+from tests.integration.harness.model_server import Answer, ModelServer
+from tests.integration.page.browser import chromium
+from tests.integration.page.conftest import SECRET
+from truss_async.contract import InferenceRetryConfig
+from truss_async.harness.harness import Harness
+from truss_async.harness.settings import HarnessSettings
+from truss_async.replicas.logs import ReplicaLogLine
+from truss_async.webhooks.receiver import WebhookReceiver
+
+WIDTHS = (320, 1280, 2560)
+HEIGHTS = {320: 900, 1280: 860, 2560: 1300}
+ONCE = InferenceRetryConfig(max_attempts=1)
+PAGES = {
+    "overview": "/_harness/",
+    "requests": "/_harness/page/requests",
+    "webhooks": "/_harness/page/webhooks",
+    "results": "/_harness/page/results",
+    "faults": "/_harness/page/faults",
+}
+SHOWN_BY_DOCS = ("busy-overview-light-1280", "busy-requests-light-1280", "busy-request-dark-1280")
+COLOURS = 64
+TRACEBACK = """CUDA out of memory. Tried to allocate 2.00 GiB
+Traceback (most recent call last):
+  File "/app/model/model.py", line 41, in predict
+    return self._pipeline(**model_input)
+torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"""
+
+
+def answer(model_input: object) -> Answer:
+    """Every seventh document is too much for this model."""
+    if isinstance(model_input, dict) and model_input.get("page", 0) % 7 == 3:
+        return Answer(500, json.dumps({"error": TRACEBACK}).encode())
+    return Answer(body=json.dumps({"text": "…"}).encode())
+
+
+@contextmanager
+def harness(state: str, folder: Path) -> Iterator[Harness]:
+    """Empty, busy or broken."""
+    with ExitStack() as running:
+        model = running.enter_context(ModelServer(answer))
+        receiver = running.enter_context(WebhookReceiver(secrets=(SECRET,)))
+        settings = HarnessSettings(
+            model_url="http://127.0.0.1:9" if state == "broken" else model.url,
+            model_id="ocr",
+            port=0,
+            state_dir=folder / state,
+            webhook_secrets=(SECRET,),
+            keep_results=timedelta(hours=1),
+            quiet=True,
+            page_payloads=True,
+        )
+        made = running.enter_context(Harness(settings, report=lambda line: None))
+        if state != "empty":
+            fill(made, receiver, state)
+        yield made
+
+
+def fill(harness: Harness, receiver: WebhookReceiver, state: str) -> None:
+    """Requests of every kind."""
+    if state == "broken":
+        for page in range(30):
+            harness.submit({"page": page}, webhook_endpoint=receiver.url, max_time_in_queue_seconds=10)
+        return
+    receiver.answer_next(*[500, 503, None] * 3)
+    handles = [
+        harness.submit(
+            {"page": page}, webhook_endpoint=receiver.url, priority=page % 3, inference_retry_config=ONCE
+        )
+        for page in range(60)
+    ]
+    for handle in handles:
+        handle.wait()
+    for handle in handles:
+        line = f"page rendered in {len(handle.request_id)} ms"
+        harness._lines.keep(
+            ReplicaLogLine("replica-1", line, request_id=handle.request_id), at=harness.clock.now()
+        )
+    harness.pause()
+    for page in range(4):
+        harness.submit({"page": page}, webhook_endpoint=receiver.url)
+    harness.submit({"page": 9}).cancel()
+
+
+def take(browser: Browser, harness: Harness, state: str, folder: Path) -> None:
+    """Pictures of all its pages."""
+    for theme in ("light", "dark"):
+        for width in WIDTHS:
+            context = browser.new_context(
+                base_url=harness.url,
+                locale="en-US",
+                color_scheme="dark" if theme == "dark" else "light",
+                viewport={"width": width, "height": HEIGHTS[width]},
+            )
+            page = context.new_page()
+            for name, path in PAGES.items():
+                page.goto(path)
+                if name == "overview":
+                    page.locator(".latest:not(:empty)").nth(3).wait_for()
+                page.screenshot(path=folder / f"{state}-{name}-{theme}-{width}.png")
+            page.goto(f"{PAGES['requests']}{'?status=FAILED' if state == 'busy' else ''}")
+            if page.locator("table a.row-link").count():
+                page.locator("table a.row-link").first.click()
+                page.wait_for_url("**/requests/*")
+                page.screenshot(path=folder / f"{state}-request-{theme}-{width}.png")
+            context.close()
+
+
+def main(folder: Path, docs: Path | None = None) -> None:
+    """Take all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as states, chromium() as browser:
+        for state in ("empty", "busy", "broken"):
+            with harness(state, Path(states)) as made:
+                take(browser, made, state, folder)
+    if docs is None:
+        return
+    docs.mkdir(parents=True, exist_ok=True)
+    for name in SHOWN_BY_DOCS:
+        with Image.open(folder / f"{name}.png") as picture:
+            small = picture.convert("RGB").quantize(COLOURS)
+            small.save(docs / f"{'-'.join(name.split('-')[:2])}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
