@@ -19,6 +19,7 @@ WORDS = {
     "TRUSS_DIR": "truss",
     "--store": "memory://x",
     "--out": "out.jsonl",
+    "--into": "memory://table",
 }
 """What may be given where a command needs something; what a new command needs belongs here."""
 

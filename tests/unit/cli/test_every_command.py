@@ -18,8 +18,8 @@ from truss_async.cli.running import run
 
 ALL = list(commands())
 CALLING = [each for each in ALL if "--url" in each.options]
-WITHOUT_JSON = {"serve", "demo", "batch export"}
-"""They print no facts: a log, a story for people, a file."""
+WITHOUT_JSON = {"serve", "demo", "batch export", "completion"}
+"""They print no facts: a log, a story for people, a file, a script."""
 NOT_AT_ONCE = {"batch run", "batch retry"}
 """What calls until it succeeds, or is told to end; or needs a batch first. They have tests of their own."""
 
