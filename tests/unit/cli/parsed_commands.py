@@ -16,6 +16,7 @@ WORDS = {
     "ACTION": "list",
     "URL": "http://127.0.0.1:1",
     "LEDGER": "batch.ledger",
+    "IDS": "ids.txt",
     "TRUSS_DIR": "truss",
     "--store": "memory://x",
     "--out": "out.jsonl",
@@ -44,7 +45,7 @@ class Command:
         words = list(self.path)
         for each in self.arguments:
             name = each.name if each.names else ""
-            if name in WORDS and (each.required or name in ("INPUT", "--store")):
+            if name in WORDS and (each.required or name in ("INPUT", "--store", "REQUEST_ID")):
                 words += [name, WORDS[name]] if name.startswith("--") else [WORDS[name]]
         return words
 
@@ -70,3 +71,4 @@ def _below(path: tuple[str, ...]) -> Iterator[Command]:
 def write_files(folder: Path) -> None:
     """The files that the words name."""
     (folder / "faults.toml").write_text('[[fault]]\nkind = "model_500"\n')
+    (folder / "ids.txt").write_text(f"{'ab' * 16}\n")
