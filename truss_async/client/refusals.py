@@ -15,7 +15,8 @@ _LONGEST_QUOTE = 300
 def explain_silence(url: str, error: Exception) -> str:
     """What to do when no answer came from there."""
     reason = one_line(str(error)) or type(error).__name__
-    if "refused" in reason.lower() and is_loopback(urlsplit(url).hostname or ""):
+    is_refused = any(words in reason.lower() for words in ("refused", "connect call failed"))
+    if is_refused and is_loopback(urlsplit(url).hostname or ""):
         return f"nothing listens on {url}; start it with: truss-async serve TRUSS_DIR"
     return f"cannot reach {url}: {reason}; check the URL and the network"
 

@@ -20,8 +20,8 @@ ALL = list(commands())
 CALLING = [each for each in ALL if "--url" in each.options]
 WITHOUT_JSON = {"serve", "demo", "batch export", "completion"}
 """They print no facts: a log, a story for people, a file, a script."""
-NOT_AT_ONCE = {"batch run", "batch retry"}
-"""What calls until it succeeds, or is told to end; or needs a batch first. They have tests of their own."""
+NOT_AT_ONCE = {"batch run", "batch retry", "redeliver"}
+"""What calls until it succeeds, or is told to end; or needs a batch, or a result, first. They have tests of their own."""
 
 each_command = pytest.mark.parametrize("command", ALL, ids=str)
 each_caller = pytest.mark.parametrize(
