@@ -259,6 +259,9 @@ def test_real_time_cannot_be_moved() -> None:
 BY_THE_TIME_OF_DAY = {
     "stores/azure_store.py": "the moment in a URL, which the service looks at",
     "clock.py": "the two, compared",
+    "cli/cache.py": "when files were used last",
+    "doctor/machine.py": "the time of day itself is looked at",
+    "stores/table/turn.py": "by which processes on several machines tell whether one of them still lives",
 }
 
 

@@ -48,6 +48,9 @@ class LoopThread:
             target=self._run_loop, args=(begin, begun), name=self._name, daemon=True
         )
         self._thread.start()
+        # Python handles a signal that the system gave to another thread, such as Ctrl-C, when the main thread goes on.
+        while not begun.done():
+            futures.wait([begun], timeout=_LOOK_SECONDS)
         begun.result()
 
     def stop(self) -> None:

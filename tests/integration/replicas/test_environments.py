@@ -49,9 +49,8 @@ def test_given_interpreter_that_lacks_something_is_refused_by_name(stage: Stage)
 
 def test_given_interpreter_that_is_none_is_refused(stage: Stage) -> None:
     for python in (stage.folder / "nothing", "/bin/echo"):
-        (replica,) = stage.replicas(stage.truss(ECHO), python=python)
         with pytest.raises(HarnessError, match=f"{python}"):
-            stage.run(replica.start())
+            stage.started(stage.truss(ECHO), python=python)
 
 
 def test_given_interpreter_is_used_with_what_it_has(stage: Stage) -> None:

@@ -271,4 +271,12 @@ def test_importing_the_client_loads_no_http_library() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert client.__all__ == ["AsyncPlatformClient", "HarnessClient", "Inbox", "PlatformClient", "StoreInbox"]
+    assert client.__all__ == [
+        "AsyncPlatformClient",
+        "HarnessClient",
+        "Inbox",
+        "PlatformClient",
+        "Reconciled",
+        "StoreInbox",
+        "reconcile",
+    ]

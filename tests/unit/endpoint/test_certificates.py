@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_no_cut_off_key_and_the_earlier_certificate_whole(fol
 
 def test_a_missing_package_is_named_with_its_pip_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trustme", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'truss-async\[tls\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'truss-async\[cli\]'"):
         own_certificate(folder, host="localhost")
 
 

@@ -60,6 +60,7 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     assert chain.chainlets == {
         "Halver": {"replicas": 4},
         "LanguageModel": {"model_url": "http://127.0.0.1:9000"},
+        "Painter": {"latency_seconds": "2s", "stub": {"image": "s3://bucket/a.png"}},
     }
 
 

@@ -19,6 +19,8 @@ ENDPOINTS: Final = ("chat_completions", "completions", "embeddings", "messages",
 class ModelDefinitionError(TypeError):
     """The model does not have the shape that the Truss server asks for."""
 
+    __module__ = "builtins"  # a traceback names it without one, as the server does
+
 
 class Takes(Enum):
     """What a hook wants to be called with."""

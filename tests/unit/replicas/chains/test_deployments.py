@@ -74,7 +74,7 @@ def test_a_stub_stands_in_for_a_chainlet_and_has_its_truss(tmp_path: Path) -> No
         ),
         ({"Half": {"wiring": None}}, "the chainlet Half cannot have a wiring of its own"),
         ({"Half": {"replicas": 0}}, "the chainlet Half: replicas: "),
-        ({"Half": {"replicsa": 1}}, "the chainlet Half: unknown key replicsa; there are: "),
+        ({"Half": {"replicsa": 1}}, "the chainlet Half: unknown key replicsa; did you mean 'replicas'\\?"),
     ],
 )
 def test_what_no_chainlet_can_have_is_refused(chainlets: dict[str, dict[str, object]], told: str) -> None:
