@@ -295,8 +295,25 @@ async def wait_for_event(event: asyncio.Event, *, clock: Clock, seconds: float |
     if seconds is None:
         await event.wait()
         return True
-    with contextlib.suppress(TimeoutError):
-        await within(seconds, event.wait(), clock=clock)
+    if sys.version_info >= (3, 11):
+        with contextlib.suppress(TimeoutError):
+            await within(seconds, event.wait(), clock=clock)
+        return event.is_set()
+    # Python 3.10 cannot tell that a task was cancelled by somebody in the moment when its time was up, too.
+    due: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def fall_due() -> None:
+        if not due.done():
+            due.set_result(False)
+
+    call_off = clock.call_later(seconds, fall_due)
+    waiting: asyncio.Future[bool] = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([due, waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        call_off()
+        waiting.cancel()
+        due.cancel()
     return event.is_set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -38,7 +39,9 @@ class Model(AsyncOutputModel):
 
 @pytest.fixture
 def traced() -> Iterator[None]:
-    # What measures coverage, or debugs, keeps some memory for each thread.
+    # What measures coverage, or debugs, keeps some memory for each thread; and pytest keeps all that is logged, which is
+    # more where the machine is slow.
+    logging.disable()
     trace, trace_of_threads = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
     threading.settrace(None)
@@ -47,6 +50,7 @@ def traced() -> Iterator[None]:
     tracemalloc.stop()
     sys.settrace(trace)
     threading.settrace(trace_of_threads)
+    logging.disable(logging.NOTSET)
 
 
 def serve(model: Any, make_request: MakeRequest, numbers: Iterable[int]) -> None:

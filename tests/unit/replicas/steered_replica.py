@@ -60,5 +60,5 @@ class SteeredReplica:
 
 async def settle() -> None:
     """Let every task that can go on do so."""
-    for _ in range(10):
+    for _ in range(40):
         await ManualClock().sleep(0)

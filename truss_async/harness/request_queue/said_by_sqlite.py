@@ -16,10 +16,15 @@ def said_by_sqlite() -> Iterator[None]:
     """
     try:
         yield
-    except UnicodeDecodeError as error:
-        raise no_text(error) from error
+    except (UnicodeDecodeError, sqlite3.DatabaseError) as error:
+        if (damage := of_no_text(error)) is not None:
+            raise damage from error
+        raise
 
 
-def no_text(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
-    """The damage that it stands for."""
-    return sqlite3.DatabaseError(f"malformed: a name in it is no text ({error.reason})")
+def of_no_text(error: BaseException) -> sqlite3.DatabaseError | None:
+    """The damage that the error stands for, if it is one of these; Python 3.10 says nothing at all then."""
+    is_speechless = type(error) is sqlite3.DatabaseError and not str(error)
+    if is_speechless or isinstance(error, UnicodeDecodeError):
+        return sqlite3.DatabaseError("malformed: a name in it is no text")
+    return None

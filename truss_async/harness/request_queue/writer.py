@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .protocol import DamagedQueueError, RequestQueueError, VanishedQueueError
-from .said_by_sqlite import no_text
+from .said_by_sqlite import of_no_text
 
 T = TypeVar("T")
 
@@ -175,8 +175,8 @@ class DatabaseWriter:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if isinstance(error, UnicodeDecodeError):
-                raise no_text(error) from error
+            if (damage := of_no_text(error)) is not None:
+                raise damage from error
             raise
 
 
