@@ -118,7 +118,15 @@ def watched(
     """A harness with so many queued requests, who calls it, and the heartbeat of its event loop; it is idle by then."""
     folder.mkdir(mode=0o700)
     make_queue(folder / "queue.sqlite3", count=count, now=datetime.now(timezone.utc))
-    options = {"model": never_answer, "port": 0, "state_dir": folder, "virtual_clock": True, **settings}
+    options = {
+        "model": never_answer,
+        "model_id": "local",
+        "adopt": True,
+        "port": 0,
+        "state_dir": folder,
+        "virtual_clock": True,
+        **settings,
+    }
     heartbeat = Heartbeat()
     with Harness(HarnessSettings(**options), stories=False, report=print) as harness:
         harness.wait_ready(timeout_seconds=60)
