@@ -8,9 +8,13 @@ from typing import ClassVar
 
 
 class RawServer:
-    """Reads a request to its end, sends ``answer`` and closes."""
+    """Reads a request to its end, sends ``answer`` and closes.
 
-    GOOD: ClassVar = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    An answer that is whole has to say that it closes: else the next call may be sent on the connection that is just
+    being closed, and nobody can tell whether it was heard.
+    """
+
+    GOOD: ClassVar = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
     def __init__(self) -> None:
         self.answer = self.GOOD

@@ -137,7 +137,8 @@ def test_an_answer_that_breaks_off_breaks_off_for_the_caller_too(
 def test_odd_answers_that_are_whole_pass(
     http_: httpx.Client, raw: RawServer, answer: bytes, status: int, body: bytes
 ) -> None:
-    raw.answer = answer
+    head, end, rest = answer.rpartition(b"\r\n\r\n")
+    raw.answer = head + b"\r\nConnection: close" + end + rest
     for _ in range(3):
         told = http_.post("/production/predict", json={})
         assert (told.status_code, told.content) == (status, body)
