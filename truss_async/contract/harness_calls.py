@@ -70,7 +70,10 @@ class RequestRecord(AsyncRequestStatus):
 
 
 class DeliveryAttemptRecord(Told):
-    """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came."""
+    """One POST of a result to its webhook endpoint; ``status_code`` is None when no answer came.
+
+    ``request_headers`` are those that it was sent with, of the latest attempts since the start; a login is masked.
+    """
 
     request_id: str
     attempt: int
@@ -80,6 +83,7 @@ class DeliveryAttemptRecord(Told):
     status_code: int | None
     error: str | None
     signature: SignatureVerdict | None = None
+    request_headers: dict[str, str] | None = None
 
 
 class RedeliveryTarget(BaseModel):

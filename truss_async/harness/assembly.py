@@ -289,6 +289,7 @@ def _make_api(
                 activity=shared.activity, repeats=given.settings.sync_retries, report=given.report
             ),
             secrets=secrets,
+            sent=shared.delivery.sent,
             faults=given.faults,
             clock=given.clock,
             on_expiry=housekeeping.note_expiry,

@@ -27,6 +27,7 @@ from .decisions import is_delivered, next_delivery_delay
 from .delivery_slots import MAX_IN_FLIGHT, DeliverySlots
 from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
+from .sent_headers import LOGIN, SentHeaders
 from .webhook_targets import REFUSED, PrivateTargetError, as_given
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class UnsendableError(Exception):
 class Delivery:
     """Delivers what is due, each endpoint at its own pace; ``signing`` tells the webhook secrets of the moment.
 
-    ``tls`` is how HTTPS endpoints are verified; True: as the system does.
+    ``tls`` is how HTTPS endpoints are verified; True: as the system does. ``sent`` keeps the headers of what was sent lately.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Delivery:
         self._activity = activity
         self._metrics = metrics
         self._report = report
+        self.sent = SentHeaders()
         self._faulty = FaultyDelivery(faults, activity=activity, timeout_seconds=policy.timeout_seconds)
         self._is_short = False
         self._awake = asyncio.Event()
@@ -231,7 +233,8 @@ class Delivery:
         if secrets := tampering.secrets(active):
             headers[SIGNATURE] = signature_header(body, secrets)
         if url.login is not None:
-            headers["Authorization"] = f"Basic {b64encode(url.login).decode()}"
+            headers[LOGIN] = f"Basic {b64encode(url.login).decode()}"
+        self.sent.keep(due.request_id, due.attempts_made + 1, headers)
         status_code, problem = None, None
         try:
             seconds = self._policy.timeout_seconds

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..contract import ArtifactReference
+from ..contract.content_types import extension_of
 from ..stores import safe_artifact_name
-from .content_types import extension_of
 from .file_parts import FilePart
 from .places import Place
 

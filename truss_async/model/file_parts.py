@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..contract.content_types import LONGEST_SIGNATURE, UNKNOWN, content_type_of_bytes, content_type_of_name
 from . import open_files
-from .content_types import LONGEST_SIGNATURE, UNKNOWN, content_type_of_bytes, content_type_of_name
 from .images import image_file, is_image
 from .places import UnfitPartError
 

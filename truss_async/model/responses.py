@@ -34,7 +34,7 @@ def kind_of(output: Any) -> Kind:
 
 def response_content(response: Any) -> Any:
     """What a response says, as an output: parsed JSON, text, or a file."""
-    from .content_types import UNKNOWN
+    from ..contract.content_types import UNKNOWN
     from .file_parts import FilePart  # when the first response is saved: a cold start counts
 
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()

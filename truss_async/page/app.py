@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 
-from . import access, faults, live, overview, requests, results, static_files, webhooks
+from . import access, artifacts, faults, live, overview, requests, results, static_files, webhooks
 from .site import Site, failed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+        "default-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -42,7 +42,7 @@ class Page:
         async def lost(request: Request, _: Exception) -> Response:
             return failed(site, request, 404, f"there is no page {request.url.path}")
 
-        parts = (overview, requests, webhooks, results, faults, live, access)
+        parts = (overview, requests, artifacts, webhooks, results, faults, live, access)
         self._app = Guarded(
             Starlette(
                 routes=[*(route for part in parts for route in part.routes(site)), *static_files.routes()],
@@ -75,7 +75,7 @@ class Guarded:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a file of a model's is held to less
                 headers.setdefault("Cache-Control", "no-store")
                 if packs and headers.get("content-type", "").startswith(_HTML):
                     start = message

@@ -15,6 +15,7 @@ from ..contract.harness_calls import (
     DeliveryAttempts,
     Health,
     KeptResults,
+    LogLines,
     NewWebhookSecret,
     QueueState,
     RequestList,
@@ -57,6 +58,10 @@ class HarnessCalls:
     async def queue(self) -> QueueState:
         """What waits and runs of each deployment."""
         return await self._call(QueueState, "GET", "/_harness/queue")
+
+    async def latest_line(self) -> int:
+        """The number of the latest line that a replica wrote."""
+        return (await self._call(LogLines, "GET", "/_harness/logs", query="limit=1")).next
 
     async def clock(self) -> ClockReading:
         """What its clock shows."""

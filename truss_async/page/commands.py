@@ -6,6 +6,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ..printable import without_logins
+
 if TYPE_CHECKING:
     from ..contract.harness_calls import RequestView, Submission
 
@@ -73,4 +75,4 @@ def _body(view: RequestView, submitted: Submission | None) -> dict[str, Any]:
     endpoint = view.deliveries[0].webhook_endpoint if view.deliveries else None
     if submitted is not None:
         endpoint = submitted.webhook_endpoint
-    return body if endpoint is None else {**body, "webhook_endpoint": endpoint}
+    return body if endpoint is None else {**body, "webhook_endpoint": without_logins(endpoint)}

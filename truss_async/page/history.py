@@ -93,6 +93,13 @@ class History:
     async def _shown(self, reading: Reading) -> Iterable[object]:
         """What pages show of it: when this changes, they do."""
         try:
-            return reading, await self._calls.queue(), await self._calls.health(), await self._calls.faults()
+            lines = await self._calls.latest_line()
+            return (
+                reading,
+                lines,
+                await self._calls.queue(),
+                await self._calls.health(),
+                await self._calls.faults(),
+            )
         except ApiError as error:
             return (str(error),)

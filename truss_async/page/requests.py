@@ -82,6 +82,7 @@ async def one(site: Site, request: Request) -> Response:
         submitted=submitted,
         model_input=_readable(submitted.model_input) if submitted is not None else None,
         saved=saved,
+        follows="follow" in request.query_params,
         commands=commands_for(
             view,
             submitted if site.settings.shows_payloads else None,

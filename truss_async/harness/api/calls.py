@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..metrics import Metrics
     from ..redelivery import Redelivery
     from ..request_queue import RequestQueue
+    from ..sent_headers import SentHeaders
     from ..webhook_secrets import WebhookSecrets
     from .asking import ModelCalls
     from .browsers import Browsers
@@ -50,6 +51,7 @@ class ApiParts:
     limiters: CallLimiters
     model_calls: ModelCalls
     secrets: WebhookSecrets
+    sent: SentHeaders
     faults: Faults
     clock: Clock
     on_expiry: Callable[[datetime], None]

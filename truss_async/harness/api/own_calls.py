@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ...contract.faults import SetFault
     from ..request_queue import RecordedDelivery
     from ..request_queue import RequestRecord as Recorded
+    from ..sent_headers import SentHeaders
     from ..webhook_secrets import WebhookSecret, WebhookSecrets
     from .calls import ApiParts, IncomingCall
 
@@ -186,16 +187,17 @@ def asked_limit(request: Request) -> int:
 
 
 def _told(parts: ApiParts, recorded: list[RecordedDelivery]) -> list[DeliveryAttemptRecord]:
-    return [at_time_of_day(delivery_of(item), clock=parts.clock) for item in recorded]
+    return [at_time_of_day(delivery_of(item, sent=parts.sent), clock=parts.clock) for item in recorded]
 
 
-def delivery_of(recorded: RecordedDelivery) -> DeliveryAttemptRecord:
+def delivery_of(recorded: RecordedDelivery, *, sent: SentHeaders) -> DeliveryAttemptRecord:
     """A delivery attempt as it is told, in the time of the harness's clock."""
     return DeliveryAttemptRecord(
         request_id=recorded.request_id,
         attempt=recorded.number,
         webhook_endpoint=recorded.webhook_endpoint,
         **asdict(recorded.attempt),
+        request_headers=sent.of(recorded.request_id, recorded.number),
     )
 
 

@@ -59,4 +59,4 @@ async def redeliver(parts: ApiParts, call: IncomingCall) -> DeliveryAttemptRecor
         raise unknown(str(error)) from None
     except NoTargetError as error:
         raise bad_request(str(error)) from None
-    return at_time_of_day(delivery_of(made), clock=parts.clock)
+    return at_time_of_day(delivery_of(made, sent=parts.sent), clock=parts.clock)

@@ -44,6 +44,22 @@
     if (held) event.detail.shouldSwap = false;
   });
 
+  // A log that is followed shows its end.
+  const follow = () => {
+    for (const log of all("[data-follows]")) log.scrollTop = log.scrollHeight;
+  };
+  document.addEventListener("htmx:afterSwap", follow);
+  follow();
+
+  // What was opened stays open.
+  let opened = [];
+  document.addEventListener("htmx:beforeSwap", () => {
+    opened = all("#live details[open][id]").map((each) => each.id);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  });
+
   // Copying.
   const offer = () => {
     for (const button of all("button[data-copies]")) button.hidden = !navigator.clipboard;

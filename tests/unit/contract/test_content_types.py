@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from truss_async.model.content_types import content_type_of_bytes, content_type_of_name, extension_of
+from truss_async.contract.content_types import content_type_of_bytes, content_type_of_name, extension_of
 
 KINDS = [
     (b"\x89PNG\r\n\x1a\n....", "image/png", ".png"),
