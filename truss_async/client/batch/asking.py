@@ -29,7 +29,7 @@ def status_pace() -> Pace:
 
 
 class Asker:
-    """The oldest first, and only of what younger ones have overtaken; or when nothing comes at all."""
+    """The oldest first, and only of what younger ones have overtaken, or what came to nobody; or when nothing comes at all."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -55,7 +55,7 @@ class Asker:
         if request is None:
             return _IDLE_SECONDS
         is_known = request.failed_attempt is not None or request.over_since is not None
-        if not (request.is_hole or is_known or is_silent):
+        if not (request.is_hole or is_known or is_silent or flow.open.is_unwatched(request)):
             request.is_hole = True
             flow.open.ask_again(request, at=now + patience.hole)
             return 0.0
@@ -81,6 +81,8 @@ class Asker:
         now = flow.clock.monotonic()
         means = meaning(status)
         if means is None:
+            if flow.open.is_unwatched(request):
+                flow.open.still_comes()
             pause = flow.options.patience.hole * _PAUSE_FACTOR ** min(request.asks, 10)
             flow.open.ask_again(request, at=now + min(pause, _LONGEST_PAUSE_SECONDS))
         else:

@@ -152,7 +152,7 @@ class Batch:
                 client, journal, source, options=self._options(opened), clock=self._clock
             )
             self._ledger = opened.ledger
-            flow.restore(_left_open(opened.ledger))
+            flow.restore(_left_open(opened.ledger), is_unwatched=receiver is not None)
             if receiver is not None:
                 receiver.start(flow.take_pushed)
                 await journal.remember(_RECEIVER, f"{receiver.port} {receiver.key}")

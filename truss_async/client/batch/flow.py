@@ -103,10 +103,12 @@ class Flow:
         self._failed_with: BaseException | None = None
         self._over = asyncio.Event()
 
-    def restore(self, requests: Iterable[OpenRequest]) -> None:
-        """What an earlier run left open."""
+    def restore(self, requests: Iterable[OpenRequest], *, is_unwatched: bool = False) -> None:
+        """What an earlier run left open; ``is_unwatched``: results that came since then have found nobody."""
         for request in requests:
             self._opened(request)
+        if is_unwatched:
+            self.open.mark_unwatched()
 
     def stop(self) -> None:
         """Submit nothing more; ``run`` returns once the calls on their way are answered, or soon."""

@@ -61,6 +61,7 @@ class OpenRequests:
         self._looks = AgeQueue()
         self._asks = AgeQueue()
         self.youngest_settled = -1
+        self._unwatched = -1
 
     def __len__(self) -> int:
         return len(self._by_age)
@@ -87,6 +88,18 @@ class OpenRequests:
         """It has come to its end by itself: what is older should have come by now."""
         self.youngest_settled = max(self.youngest_settled, request.age)
 
+    def mark_unwatched(self) -> None:
+        """Results of those that are open now may have come while nobody was there to take them."""
+        self._unwatched = max(self._by_age, default=-1)
+
+    def is_unwatched(self, request: OpenRequest) -> bool:
+        """Whether its result may have come to nobody."""
+        return request.age <= self._unwatched
+
+    def still_comes(self) -> None:
+        """The oldest of those still waits, so the others do, which come after it."""
+        self._unwatched = -1
+
     def to_look_for(self, now: float, *, most: int) -> list[OpenRequest]:
         """The oldest that are due to be looked for; each is due again only when it was put off."""
         found: list[OpenRequest] = []
@@ -104,12 +117,12 @@ class OpenRequests:
         self._looks.add(request.age, at=now + pause)
 
     def to_ask_about(self, now: float, *, is_silent: bool) -> OpenRequest | None:
-        """The oldest that is due and was overtaken by younger ones; or the oldest, when nothing comes at all."""
+        """The oldest that is due and was overtaken by younger ones, or unwatched; or the oldest, when nothing comes at all."""
         while (age := self._asks.take(now)) is not None:
             request = self._by_age.get(age)
             if request is None:
                 continue
-            if age < self.youngest_settled or is_silent:
+            if age < self.youngest_settled or age <= self._unwatched or is_silent:
                 return request
             self._asks.add(age)
             return None

@@ -51,6 +51,20 @@ def test_when_nothing_comes_the_oldest_is_asked_about() -> None:
     assert requests.to_ask_about(0, is_silent=True) is by_age[1]
 
 
+def test_what_came_to_nobody_is_asked_about_at_once_until_one_still_waits() -> None:
+    requests, by_age = opened(1, 2, 3)
+    requests.mark_unwatched()
+    by_age[4] = OpenRequest(4, "4", 4, "r4", attempts=1)
+    requests.add(by_age[4])
+    assert [requests.is_unwatched(each) for each in by_age.values()] == [True, True, True, False]
+    assert requests.to_ask_about(0, is_silent=False) is by_age[1]
+    assert requests.to_ask_about(0, is_silent=False) is by_age[2]
+    requests.still_comes()
+    assert requests.to_ask_about(0, is_silent=False) is None
+    requests.settled(by_age[4])
+    assert requests.to_ask_about(0, is_silent=False) is by_age[3]
+
+
 def test_a_request_has_one_end() -> None:
     requests, by_age = opened(1)
     assert requests.find("r1") is by_age[1]
