@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-NEEDED := --editable ".[demo,gcs,azure,zstd,table]" --group dev
+NEEDED := --editable ".[demo,gcs,azure,zstd,table,postgres]" --group dev
 # The Azure server of the tests: 36,000 files, so kept for all checkouts. Node.js, which it runs on, is a wheel.
 CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/truss-async
 # Several times faster than pip, which gets it where it is not on PATH, once for all checkouts, and does what it cannot.

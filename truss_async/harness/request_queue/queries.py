@@ -1,4 +1,4 @@
-"""The named queries of queries.sql."""
+"""The named queries of a queries.sql."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.resources import files
 
 
 @cache
-def queries() -> dict[str, str]:
-    """Every query by its name."""
-    text = files(__package__).joinpath("queries.sql").read_text("utf-8")
+def queries(package: str = __package__ or "") -> dict[str, str]:
+    """Every query of that package by its name."""
+    text = files(package).joinpath("queries.sql").read_text("utf-8")
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
     return {name: _without_comments(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

@@ -45,12 +45,12 @@ def claimed_request(row: Row, *, damage: str | None = None) -> ClaimedRequest:
     )
 
 
-def waiting_retry(row: sqlite3.Row) -> WaitingRetry:
+def waiting_retry(row: Row) -> WaitingRetry:
     """A request between two inference attempts."""
     return WaitingRetry(
         str(row["request_id"]),
         number(row["priority"]),
-        _moment(row["next_attempt_at"]),
+        moment(row["next_attempt_at"]),
         number(row["interruptions"]),
     )
 
@@ -73,7 +73,7 @@ def number(found: object) -> int:
     return found if isinstance(found, int) else 0
 
 
-def request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> RequestRecord:
+def request_record(row: Row, deliveries: Iterable[Row]) -> RequestRecord:
     """All columns of a request, and the attempts to deliver it.
 
     Raises:
@@ -85,7 +85,7 @@ def request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> Reque
         raise sqlite3.DatabaseError(f"request {row['request_id']} cannot be read: {error}") from error
 
 
-def _request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> RequestRecord:
+def _request_record(row: Row, deliveries: Iterable[Row]) -> RequestRecord:
     accepted = _accepted(row)
     return RequestRecord(
         status=AsyncRequestStatus(
@@ -101,20 +101,20 @@ def _request_record(row: sqlite3.Row, deliveries: Iterable[sqlite3.Row]) -> Requ
         ),
         priority=row["priority"],
         attempts=row["attempts"],
-        started_at=_moment(row["started_at"]),
-        finished_at=_moment(row["finished_at"]),
-        over_at=_moment(row["over_at"]),
+        started_at=moment(row["started_at"]),
+        finished_at=moment(row["finished_at"]),
+        over_at=moment(row["over_at"]),
         deliveries=[_delivery_attempt(sent) for sent in deliveries],
     )
 
 
-def recorded_delivery(row: sqlite3.Row) -> RecordedDelivery:
+def recorded_delivery(row: Row) -> RecordedDelivery:
     """A delivery attempt, and the request it was of."""
     endpoint = row["sent_to"] or _accepted(row).webhook_endpoint or ""
     return RecordedDelivery(row["request_id"], endpoint, row["attempt"], _delivery_attempt(row))
 
 
-def ended_request(row: sqlite3.Row) -> EndedRequest:
+def ended_request(row: Row) -> EndedRequest:
     """A request that has just ended."""
     errors = row["errors"]
     return EndedRequest(
@@ -123,15 +123,15 @@ def ended_request(row: sqlite3.Row) -> EndedRequest:
         status=RequestStatus(row["status"]),
         webhook_status=WebhookStatus(row["webhook_status"]),
         created_at=_known_moment(row["created_at"]),
-        started_at=_moment(row["started_at"]),
-        finished_at=_moment(row["finished_at"]),
+        started_at=moment(row["started_at"]),
+        finished_at=moment(row["finished_at"]),
         over_at=_known_moment(row["over_at"]),
         size_bytes=row["size_bytes"],
         error_code=_errors(errors)[0].code if errors != "[]" else None,
     )
 
 
-def found_request(row: sqlite3.Row) -> FoundRequest:
+def found_request(row: Row) -> FoundRequest:
     """A request in a list."""
     return FoundRequest(
         order=row["seq"],
@@ -144,8 +144,8 @@ def found_request(row: sqlite3.Row) -> FoundRequest:
         errors=_errors(row["errors"]),
         created_at=_known_moment(row["created_at"]),
         status_at=_known_moment(row["status_at"]),
-        started_at=_moment(row["started_at"]),
-        finished_at=_moment(row["finished_at"]),
+        started_at=moment(row["started_at"]),
+        finished_at=moment(row["finished_at"]),
     )
 
 
@@ -163,14 +163,14 @@ def kept_result(row: Row) -> KeptResult:
     )
 
 
-def queue_counts(row: sqlite3.Row) -> QueueCounts:
+def queue_counts(row: Row) -> QueueCounts:
     """How many requests there are."""
     return QueueCounts(row["queued"], row["in_progress"])
 
 
-def next_moment(row: sqlite3.Row) -> datetime | None:
+def next_moment(row: Row) -> datetime | None:
     """When something comes next."""
-    return _moment(row["at"])
+    return moment(row["at"])
 
 
 def errors_json(errors: list[ErrorDetail]) -> str:
@@ -188,7 +188,7 @@ def _known_moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _moment(micros: object) -> datetime | None:
+def moment(micros: object) -> datetime | None:
     """The moment that is kept so, if there is one."""
     if not isinstance(micros, int):
         return None
@@ -205,7 +205,7 @@ def _accepted(row: Row) -> AcceptedRequest:
         raise sqlite3.DatabaseError(f"request {row['request_id']} cannot be read: {error}") from error
 
 
-def _delivery_attempt(row: sqlite3.Row) -> DeliveryAttempt:
+def _delivery_attempt(row: Row) -> DeliveryAttempt:
     return DeliveryAttempt(
         _known_moment(row["sent_at"]), row["latency_ms"], row["status_code"], row["error"], row["signature"]
     )

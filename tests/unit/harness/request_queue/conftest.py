@@ -11,13 +11,23 @@ from truss_async.harness.stories import Journal
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return STORAGES[request.param](tmp_path)
+@pytest.fixture(params=["sqlite", "sqlite with a journal", "postgres"])
+def kept_by(request: pytest.FixtureRequest) -> str:
+    """The name of a storage, and whether a journal watches; to the journal all storages are the same."""
+    return str(request.param)
 
 
-@pytest.fixture(params=["alone", "with a journal"])
-def queue(request: pytest.FixtureRequest, storage: Storage) -> Iterator[QueueDriver]:
-    journal = Journal() if request.param == "with a journal" else None
+@pytest.fixture
+def storage(kept_by: str, tmp_path: Path) -> Storage:
+    return STORAGES[kept_by.split()[0]](tmp_path)
+
+
+@pytest.fixture
+def journal(kept_by: str) -> Journal | None:
+    return Journal() if kept_by.endswith("journal") else None
+
+
+@pytest.fixture
+def queue(storage: Storage, journal: Journal | None) -> Iterator[QueueDriver]:
     with QueueDriver(storage, now=START, journal=journal) as driver:
         yield driver

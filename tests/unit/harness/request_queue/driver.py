@@ -1,6 +1,7 @@
 """Drives a real queue from plain test functions, and makes requests for it."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,8 +47,12 @@ class QueueDriver:
         self.journal = journal
         self._time = Time(now)
         self._others: list[QueueDriver] = []
-        self.queue = self._open()  # which may fail, and is to leave nothing open then
+        storage.time_is(now)
         self._loop = asyncio.new_event_loop()
+        with contextlib.ExitStack() as opening:
+            opening.callback(self._loop.close)
+            self.queue = self._open()  # which may fail, and is to leave nothing open then
+            opening.pop_all()
 
     def another(self) -> "QueueDriver":
         other = QueueDriver.__new__(QueueDriver)
@@ -73,6 +78,7 @@ class QueueDriver:
     @now.setter
     def now(self, moment: datetime) -> None:
         self._time.now = moment
+        self.storage.time_is(moment)
 
     def run(self, call: Callable[[RequestQueue], Awaitable[T]]) -> T:
         async def awaited() -> T:
@@ -85,7 +91,8 @@ class QueueDriver:
         self.queue = self._open()
 
     def _open(self) -> RequestQueue:
-        queue = self.storage.open(now=self.now, lease_seconds=self.lease_seconds)
+        opening = self.storage.open(now=self.now, lease_seconds=self.lease_seconds)
+        queue: RequestQueue = self._loop.run_until_complete(opening)
         if self.journal is None:
             return queue
         return JournalingQueue(queue, self.journal, now=lambda: self.now)

@@ -293,7 +293,7 @@ def test_a_page_that_is_found_damaged_while_the_queue_is_at_work_costs_what_was_
     for page in range(pages + 2, len(content) // 4096, 6):
         content[page * 4096 : page * 4096 + 100] = bytes(100)
     file.write_bytes(content)
-    driver.queue = driver.storage.open(now=START)
+    driver.queue = driver._open()
     found = opened.claim_all()
     whole = [name for name, each in found.items() if each.damage is None]
     assert len(whole) > REQUESTS / 3
@@ -315,7 +315,7 @@ def damaged_and_large(opened: Opened, file: Path, monkeypatch: pytest.MonkeyPatc
     page = content.index(model_input(3)) // 4096 * 4096
     content[page : page + 4096] = bytes(4096)
     file.write_bytes(content)
-    driver.queue = driver.storage.open(now=START)
+    driver.queue = driver._open()
     assert not opened.reports
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.harness.request_queue.driver import BROKEN, QueueDriver
-from tests.unit.harness.request_queue.storages import SqliteStorage
+from tests.unit.harness.request_queue.storages import STORAGES, SqliteStorage, Storage
 from truss_async.harness.request_queue import AT_ONCE, DamagedQueueError, DueDelivery, KeptResult
-from truss_async.harness.stories import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +21,18 @@ MOMENT = timedelta(microseconds=1)
 
 
 @pytest.fixture
+def storage(kept_by: str, tmp_path: Path) -> Storage:
+    return STORAGES[kept_by.split()[0]](tmp_path, keep_results=HOUR)
+
+
+@pytest.fixture
 def file(tmp_path: Path) -> SqliteStorage:
     return SqliteStorage(tmp_path / "queue.sqlite3", keep_results=HOUR)
 
 
-@pytest.fixture(params=["alone", "with a journal"])
-def queue(request: pytest.FixtureRequest, file: SqliteStorage) -> Iterator[QueueDriver]:
-    journal = Journal() if request.param == "with a journal" else None
-    with QueueDriver(file, now=START, journal=journal) as driver:
+@pytest.fixture
+def in_file(file: SqliteStorage) -> Iterator[QueueDriver]:
+    with QueueDriver(file, now=START) as driver:
         yield driver
 
 
@@ -90,8 +93,8 @@ def test_what_was_never_inferred_is_not_kept(queue: QueueDriver) -> None:
     assert kept(queue, "a") is None
 
 
-def test_without_the_option_nothing_is_kept(tmp_path: Path) -> None:
-    with QueueDriver(SqliteStorage(tmp_path / "other.sqlite3"), now=START) as queue:
+def test_without_the_option_nothing_is_kept(storage: Storage) -> None:
+    with QueueDriver(storage.without_options(), now=START) as queue:
         ends(queue, "a")
         assert kept(queue, "a") is None
         assert queue.run(lambda q: q.next_erasure()) is None
@@ -157,42 +160,46 @@ def test_a_webhook_that_had_failed_has_succeeded_once_its_own_endpoint_has_ackno
 
 @pytest.mark.parametrize("is_killed", [True, False])
 def test_a_restart_keeps_what_is_kept_and_its_time_also_without_the_option(
-    queue: QueueDriver, file: SqliteStorage, *, is_killed: bool
+    queue: QueueDriver, storage: Storage, *, is_killed: bool
 ) -> None:
     ends(queue, "a")
     if is_killed:
-        file.kill()
-    with QueueDriver(SqliteStorage(file.path), now=START) as later:
+        storage.kill()
+    with QueueDriver(storage.without_options(), now=START) as later:
         if not is_killed:
             queue.run(lambda q: q.close())
         assert kept(later, "a") is not None
         assert later.run(lambda q: q.next_erasure()) == START + HOUR
-        assert later.run(lambda q: q.erase_kept(now=START + HOUR - MOMENT)) == 0
-        assert later.run(lambda q: q.erase_kept(now=START + HOUR)) == 1
+        later.now = START + HOUR - MOMENT
+        assert later.run(lambda q: q.erase_kept(now=later.now)) == 0
+        later.now = START + HOUR
+        assert later.run(lambda q: q.erase_kept(now=later.now)) == 1
         assert later.run(lambda q: q.next_erasure()) is None
-        assert later.run(lambda q: q.erase_kept(now=START + 2 * HOUR, limit=AT_ONCE)) == 0
+        assert later.run(lambda q: q.erase_kept(now=later.now, limit=AT_ONCE)) == 0
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_what_was_kept_leaves_no_trace_in_the_files(
-    queue: QueueDriver, file: SqliteStorage, size: int
+    in_file: QueueDriver, file: SqliteStorage, size: int
 ) -> None:
-    queue.enqueue("a")
-    queue.claim()
-    queue.finish("a", data=b'"' + b"OUTPUT-9c1d" * size + b'"')
-    queue.claim_deliveries()
-    queue.deliver("a")
-    assert kept(queue, "a") is not None
-    queue.run(lambda q: q.erase_kept(now=START + HOUR))
-    queue.reopen()
+    in_file.enqueue("a")
+    in_file.claim()
+    in_file.finish("a", data=b'"' + b"OUTPUT-9c1d" * size + b'"')
+    in_file.claim_deliveries()
+    in_file.deliver("a")
+    assert kept(in_file, "a") is not None
+    in_file.run(lambda q: q.erase_kept(now=START + HOUR))
+    in_file.reopen()
     files = sorted(file.path.parent.iterdir())
     assert not [each.name for each in files if b"OUTPUT-9c1d" in each.read_bytes()]
 
 
-def test_a_kept_result_that_the_disk_has_damaged_is_not_sent(queue: QueueDriver, file: SqliteStorage) -> None:
-    ends(queue, "a")
-    ends(queue, "b")
+def test_a_kept_result_that_the_disk_has_damaged_is_not_sent(
+    in_file: QueueDriver, file: SqliteStorage
+) -> None:
+    ends(in_file, "a")
+    ends(in_file, "b")
     file.execute("UPDATE kept_results SET model_output = x'22' WHERE request_id = 'a'")
     with pytest.raises(DamagedQueueError, match="kept result of a was damaged"):
-        kept(queue, "a")
-    assert kept(queue, "b") is not None
+        kept(in_file, "a")
+    assert kept(in_file, "b") is not None

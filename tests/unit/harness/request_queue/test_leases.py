@@ -53,9 +53,8 @@ OF_DELIVERY: dict[str, Callable[[QueueDriver], bool]] = {
 }
 
 
-@pytest.fixture(params=["alone", "with a journal"])
-def one(request: pytest.FixtureRequest, storage: Storage) -> Iterator[QueueDriver]:
-    journal = Journal() if request.param == "with a journal" else None
+@pytest.fixture
+def one(storage: Storage, journal: Journal | None) -> Iterator[QueueDriver]:
     with QueueDriver(storage, now=START, lease_seconds=LEASE.total_seconds(), journal=journal) as driver:
         yield driver
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
-from tests.unit.harness.request_queue.storages import SqliteStorage
+from tests.unit.harness.request_queue.storages import STORAGES, SqliteStorage
 from truss_async.contract import RequestStatus, WebhookStatus
 from truss_async.harness.request_queue import EndedRequest, FoundRequest, RequestFilter
 
@@ -124,12 +124,14 @@ def test_counts_are_kept_as_requests_come_change_and_are_forgotten(queue: QueueD
     assert queue.run(lambda q: q.open_by_deployment()) == {DEPLOYMENT: 1, "d2": 1}
 
 
-def test_reading_does_not_wait_for_who_writes(queue: QueueDriver, storage: SqliteStorage) -> None:
-    queue.enqueue("a")
-    with closing(sqlite3.connect(storage.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert ids(found(queue)) == ["a"]
-        other.execute("ROLLBACK")
+def test_reading_does_not_wait_for_who_writes(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path / "queue.sqlite3")
+    with QueueDriver(storage, now=START) as queue:
+        queue.enqueue("a")
+        with closing(sqlite3.connect(storage.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert ids(found(queue)) == ["a"]
+            other.execute("ROLLBACK")
 
 
 class Told:
@@ -145,10 +147,10 @@ class Told:
         return ended
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Iterator[Told]:
+@pytest.fixture(params=STORAGES)
+def told(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Told]:
     over: list[EndedRequest] = []
-    storage = SqliteStorage(tmp_path / "queue.sqlite3", is_kept=False, on_over=over.append)
+    storage = STORAGES[request.param](tmp_path, on_over=over.append)
     with QueueDriver(storage, now=START) as driver:
         told = Told(driver)
         told.over = over

@@ -382,8 +382,10 @@ def test_everything_that_was_done_is_there_after_a_kill(queue: QueueDriver) -> N
 
 
 def test_many_at_once_all_take_effect(queue: QueueDriver) -> None:
+    count = 2000 if queue.storage.keeps_order else 200  # the latter is many times as many as its connections
+
     async def flood(q: RequestQueue) -> None:
-        await asyncio.gather(*(q.cancel("unknown", now=queue.now) for _ in range(2000)))
+        await asyncio.gather(*(q.cancel("unknown", now=queue.now) for _ in range(count)))
 
     queue.run(flood)
     queue.enqueue("a")

@@ -1,0 +1,63 @@
+"""The tables in the database: made, or brought up to date, by one owner while the others wait."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg import sql
+
+from ..protocol import RequestQueueError
+from ..queries import queries
+
+if TYPE_CHECKING:
+    from typing_extensions import LiteralString
+
+SCHEMA_VERSION: Final = 1
+_LOCK: Final = 0x7472757373  # any number, the same for all
+
+
+@cache
+def statements() -> dict[str, sql.SQL]:
+    """The named queries, with psycopg's marks in the place of ours."""
+    made = {}
+    for name, text in queries(__package__ or "").items():
+        marked: LiteralString = re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", text)
+        made[name] = sql.SQL(marked)
+    return made
+
+
+async def bring_up_to_date(address: str, schema: str) -> None:
+    """Make the schema and its tables, if they are not there.
+
+    Raises:
+        psycopg.Error: the database cannot be reached, or does not allow it.
+        RequestQueueError: a newer version wrote it.
+    """
+    async with await psycopg.AsyncConnection.connect(address, connect_timeout=5) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        found = await _version(connection, schema)
+        if found > SCHEMA_VERSION:
+            raise RequestQueueError(
+                f"the schema {schema} was written by a newer version of truss-async (version {found}, this one reads "
+                f"up to {SCHEMA_VERSION}); use that version, or another --schema"
+            )
+        if found == SCHEMA_VERSION:
+            return
+        name = sql.Identifier(schema)
+        await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
+        await connection.execute(queries(__package__ or "")["schema"].encode())
+        await connection.execute("CREATE TABLE version (number integer NOT NULL)")
+        await connection.execute("INSERT INTO version VALUES (%s)", [SCHEMA_VERSION])
+
+
+async def _version(connection: psycopg.AsyncConnection, schema: str) -> int:
+    table = sql.Identifier(schema, "version")
+    found = await connection.execute("SELECT to_regclass(%s)", [table.as_string(connection)])
+    if (await found.fetchone()) in (None, (None,)):
+        return 0
+    row = await (await connection.execute(sql.SQL("SELECT number FROM {}").format(table))).fetchone()
+    return 0 if row is None else int(row[0])
