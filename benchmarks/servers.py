@@ -4,7 +4,6 @@ A server says where it listens in its first line, and ends with SIGTERM.
 """
 
 import asyncio
-import gc
 import json
 import signal
 import socket
@@ -28,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from truss_async import Harness, HarnessSettings
+from truss_async.harness.harness import spare_the_collector
 
 CONCURRENCY = 32
 TRUSS_CONCURRENCY = 16
@@ -120,7 +120,7 @@ def serve_harness(model: Any, **settings: Any) -> None:
         HarnessSettings(model=model, predict_concurrency=CONCURRENCY, port=0, limits="none", **settings),
         stories=False,
     ) as harness:
-        gc.freeze()  # as the command serve does
+        spare_the_collector()  # as the command serve does
         print(f"listening on {harness.url}", flush=True)
         ended.wait()
 

@@ -18,7 +18,7 @@ from tests.outputs import saver_of
 from truss_async.contract import AsyncPredictResult
 from truss_async.contract.limits import MAX_ASYNC_BODY_BYTES, MAX_BODY_BYTES
 from truss_async.errors import TrussAsyncError
-from truss_async.harness.api.bodies import check_declared_size, parse_async_request
+from truss_async.harness.api.bodies import check_size, declared_size, parse_async_request
 from truss_async.harness.api.refusals import CallRefusedError
 from truss_async.harness.decisions import ModelAnswer, Succeeded, judge_answer
 from truss_async.stores import OutputStore, object_store
@@ -49,7 +49,7 @@ def submit(depth: int) -> None:
 def declare(limit: int) -> Try:
     def declared(size: int) -> None:
         headers = [(b"content-length", str(size).encode())]
-        check_declared_size(Request({"type": "http", "headers": headers}), limit=limit)
+        check_size(declared_size(Request({"type": "http", "headers": headers})), limit=limit)
 
     return declared
 

@@ -351,6 +351,7 @@ def _attend(clock: ManualClock, activity: Activity) -> Callable[[], None]:
 def _serve_http(parts: AsyncExitStack, api: ASGIApp, listening: socket.socket) -> asyncio.Task[None]:
     config = uvicorn.Config(
         api,
+        interface="asgi3",
         http=GuardedHttp,
         ws="none",
         lifespan="off",

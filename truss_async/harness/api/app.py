@@ -13,7 +13,7 @@ from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from ...replicas.protocol import ReplicaUnreachableError
 from .access import carries, check_authorization
-from .bodies import check_declared_size
+from .bodies import check_size, declared_size
 from .call_log import logged
 from .calls import IncomingCall
 from .guarded_http import CUT
@@ -69,13 +69,12 @@ class Api:
             await _cut(scope, receive)
 
     def _understood(self, request: Request, request_id: str) -> IncomingCall:
-        check_declared_size(
-            request, limit=limits.MAX_BODY_BYTES
-        )  # the platform's edge, which knows no operation
+        size = declared_size(request)
+        check_size(size, limit=limits.MAX_BODY_BYTES)  # the platform's edge, which knows no operation
         path = request.scope["raw_path"].decode("latin-1")
         found = find_call(request.method, request.headers.get("host", ""), path)
         operation = found.operation
-        check_declared_size(request, limit=operation.max_body_bytes)
+        check_size(size, limit=operation.max_body_bytes)
         if self._parts.browsers is not None:
             self._parts.browsers.check(request.method, request.headers.raw, is_own=operation.is_own)
         authorization = request.headers.get("authorization")

@@ -59,7 +59,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
 
 async def accept(parts: ApiParts, deployment: Deployment, new: NewRequest) -> AsyncPredictAccepted:
     """Queue it, if there is room; it is durable then."""
-    async with parts.limiters.open_requests.place_for_one():
+    async with parts.limiters.open_requests:
         await parts.queue.enqueue(new)
     deployment.note_queued()
     parts.on_expiry(new.expires_at)

@@ -31,13 +31,12 @@ def declared_size(request: Request) -> int | None:
     return int(declared) if declared.isascii() and declared.isdigit() else None
 
 
-def check_declared_size(request: Request, *, limit: int) -> None:
+def check_size(declared: int | None, *, limit: int) -> None:
     """Let a call pass whose body, as far as its headers tell, is small enough.
 
     Raises:
         CallRefusedError: 413.
     """
-    declared = declared_size(request)
     if declared is not None and declared > limit:
         raise too_large(declared, limit)
 
@@ -56,7 +55,7 @@ class IncomingBody:
     """
 
     def __init__(self, request: Request, *, limit: int) -> None:
-        check_declared_size(request, limit=limit)
+        check_size(declared_size(request), limit=limit)
         self._request = request
         self._limit = limit
         self._over = asyncio.Event()
@@ -97,7 +96,7 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     Raises:
         CallRefusedError: 413, when it is larger; the size reported is the declared one, or what had come by then.
     """
-    check_declared_size(request, limit=limit)
+    check_size(declared_size(request), limit=limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

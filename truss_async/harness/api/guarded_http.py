@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -50,7 +51,6 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._held_back = 0
-        self._head_bytes = 0
         self._refusal: CallRefusedError | None = None
         self._is_refused = False
         self._is_in_head = False
@@ -81,20 +81,16 @@ class GuardedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._is_in_head = True
         cast("Scope", self.scope)["extensions"] = {CUT: self.transport.close}
-        self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
             self._give_up(_LONG_URL)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
-            self._give_up(_LARGE_HEAD)
-
     def on_headers_complete(self) -> None:
+        # Of one read at most: what is longer without an end is refused where it is held back.
+        if len(self.headers) > MAX_HEADERS or sum(map(len, chain(*self.headers))) > MAX_HEAD_BYTES:
+            self._give_up(_LARGE_HEAD)
         self._held_back = 0
         self._is_in_head = False
         self._late.cancel()

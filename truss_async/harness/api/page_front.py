@@ -11,6 +11,8 @@ from .inside_calls import call_api
 from .refusals import CallRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from ...page import Page, PageSettings
@@ -31,14 +33,13 @@ class PageFront:
         self._browsers = browsers
         self._made: Page | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"]
         if path == HOME or path.startswith(_BELOW):
-            await self._guarded(self._page)(scope, receive, send)
-        elif path in _LED_THERE and scope["method"] in ("GET", "HEAD") and _is_browser(scope):
-            await self._guarded(RedirectResponse(HOME, status_code=302))(scope, receive, send)
-        else:
-            await self._api(scope, receive, send)
+            return self._guarded(self._page)(scope, receive, send)
+        if path in _LED_THERE and scope["method"] in ("GET", "HEAD") and _is_browser(scope):
+            return self._guarded(RedirectResponse(HOME, status_code=302))(scope, receive, send)
+        return self._api(scope, receive, send)
 
     async def close(self) -> None:
         """Let open pages go."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -74,7 +73,10 @@ class RateLimiter:
 
 
 class OpenRequests:
-    """Holds the requests that are queued or in progress to a limit; counts them only when it may be reached."""
+    """Holds the requests that are queued or in progress to a limit; counts them only when it may be reached.
+
+    ``async with`` it, a request that is being made durable has a place.
+    """
 
     def __init__(self, limit: int | None, *, count: Callable[[], Awaitable[int]]) -> None:
         self._limit = limit
@@ -83,9 +85,8 @@ class OpenRequests:
         self._entering = 0
         self._counting = asyncio.Lock()
 
-    @asynccontextmanager
-    async def place_for_one(self) -> AsyncIterator[None]:
-        """A place for a request that is being made durable.
+    async def __aenter__(self) -> None:
+        """Take a place.
 
         Raises:
             CallRefusedError: 429, there is none.
@@ -93,10 +94,9 @@ class OpenRequests:
         if self._limit is not None:
             await self._reserve(self._limit)
         self._entering += 1
-        try:
-            yield
-        finally:
-            self._entering -= 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._entering -= 1
 
     async def _reserve(self, limit: int) -> None:
         if self._at_most >= limit:

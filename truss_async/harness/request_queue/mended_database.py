@@ -121,7 +121,8 @@ class MendedDatabase:
         return sorted(self._path.parent.glob(f"{self._path.stem}-damaged-*"))
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        await self._mended()
+        if self._mending is not None:
+            await self._mended()
         if self._unmendable is not None:
             raise self._unmendable
         writer = self._writer

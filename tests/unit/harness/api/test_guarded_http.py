@@ -136,6 +136,12 @@ def test_calls_on_one_connection_are_counted_apart(address: tuple[str, int]) -> 
     assert answer.count(b"HTTP/1.1 200 OK") == 10
 
 
+def test_large_headers_are_refused_when_they_come_with_the_call_before_too(address: tuple[str, int]) -> None:
+    answer = answer_to(address, GET + b"\r\n" + GET + b"X: " + b"y" * MAX_HEAD_BYTES + b"\r\n" + CLOSE)
+    assert answer.count(b"HTTP/1.1 200 OK") <= 1
+    assert b" 200 OK" not in answer.partition(b"\r\n\r\n")[2]
+
+
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [(b"", b""), (b"GET / HT", b"408"), (GET, b"408"), (GET + b"\r\n" + GET, b"408")],

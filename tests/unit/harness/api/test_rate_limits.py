@@ -72,7 +72,7 @@ class Queue:
 
 
 async def enter(places: OpenRequests, queue: Queue) -> None:
-    async with places.place_for_one():
+    async with places:
         await asyncio.sleep(0)
         queue.size += 1
 
