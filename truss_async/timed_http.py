@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -59,7 +60,9 @@ class TimedHttp:
         trust_env: bool,
         verify: ssl.SSLContext | bool = True,
         headers: Mapping[str, str] | None = None,
+        check_address: Callable[[str], None] | None = None,
     ) -> None:
+        """With ``check_address``, it is asked of each IP address that a host has, and may raise OSError; no proxy is used then."""
         try:
             import httpx
         except ImportError:
@@ -67,6 +70,7 @@ class TimedHttp:
         self._httpx = httpx
         self._timeout_seconds = timeout_seconds
         self._options: dict[str, Any] = {"trust_env": trust_env, "verify": verify, "headers": headers}
+        self._check_address = check_address
         self._client: httpx.AsyncClient | None = None
         in_forked_process(self._leave_parent)
 
@@ -116,15 +120,46 @@ class TimedHttp:
         if self._client is None:
             # How many there are at once is the caller's business: waiting for a free connection would count as time.
             limits = self._httpx.Limits(max_connections=None, max_keepalive_connections=20)
-            self._client = self._httpx.AsyncClient(
-                timeout=self._timeout_seconds, limits=limits, **self._options
-            )
+            options = {**self._options, "limits": limits}
+            if self._check_address is not None:
+                transport = _guarded_transport(self._check_address, verify=options["verify"], limits=limits)
+                options |= {"transport": transport, "trust_env": False}
+            self._client = self._httpx.AsyncClient(timeout=self._timeout_seconds, **options)
         return self._client
 
     def _leave_parent(self) -> None:
         if self._client is not None:
             _INHERITED.append(self._client)
             self._client = None
+
+
+def _guarded_transport(
+    check_address: Callable[[str], None], *, verify: ssl.SSLContext | bool, limits: httpx.Limits
+) -> httpx.AsyncBaseTransport:
+    """Connects to the very address that was checked, whatever its name leads to the next moment."""
+    import httpx
+
+    class Guarded(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            host = request.url.host
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, request.url.port, type=socket.SOCK_STREAM
+            )
+            addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+            for address in addresses:
+                check_address(address)
+            if host not in addresses:
+                request.extensions["sni_hostname"] = host
+            while True:
+                address = addresses.pop(0)
+                request.url = request.url.copy_with(host=f"[{address}]" if ":" in address else address)
+                try:
+                    return await super().handle_async_request(request)
+                except httpx.ConnectError:
+                    if not addresses:
+                        raise
+
+    return Guarded(verify=verify, limits=limits, trust_env=False)
 
 
 def reason_of(error: BaseException) -> str:

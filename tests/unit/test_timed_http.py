@@ -179,3 +179,39 @@ def test_whatever_the_url_is_there_is_an_answer_or_a_reason(text: str, start: st
     with closing(http(20)) as client, pytest.raises(NoAnswerError) as caught:
         client.send("POST", url if "://" not in text else start)
     assert str(caught.value)
+
+
+def answers_with_its_host(connection: socket.socket, _: threading.Event) -> None:
+    asked = connection.recv(65536).decode()
+    host = next(line for line in asked.split("\r\n") if line.lower().startswith("host:"))
+    connection.sendall(
+        f"HTTP/1.1 200 OK\r\nContent-Length: {len(host)}\r\nConnection: close\r\n\r\n{host}".encode()
+    )
+
+
+def test_the_address_that_is_checked_is_the_one_that_is_called_under_the_name() -> None:
+    asked: list[str] = []
+    with (
+        serving(answers_with_its_host) as url,
+        closing(
+            TimedHttp(purpose="a test", timeout_seconds=20, trust_env=True, check_address=asked.append)
+        ) as http,
+    ):
+        named = url.replace("127.0.0.1", "localhost")
+        answer = http.send("GET", named)
+    assert answer.body.decode().lower() == f"host: {named[7:-1]}"
+    assert "127.0.0.1" in asked
+
+
+def test_an_address_that_is_refused_is_never_called() -> None:
+    def refuse(address: str) -> None:
+        raise OSError(13, f"{address} is not for you")
+
+    with (
+        closing(
+            TimedHttp(purpose="a test", timeout_seconds=20, trust_env=True, check_address=refuse)
+        ) as http,
+        pytest.raises(NoAnswerError, match=r"127\.0\.0\.1 is not for you") as refused,
+    ):
+        http.send("GET", "http://127.0.0.1:9/")
+    assert not refused.value.was_reached

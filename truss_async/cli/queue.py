@@ -1,10 +1,12 @@
 """``truss-async queue``: what waits, and whether it goes on."""
 
+from typing import Annotated, Literal
+
 from cyclopts import App
 
-from ..contract.harness_calls import QueueState
+from ..contract.harness_calls import BulkAction, QueueState
 from .connection import HARNESS_HERE, Connection
-from .options import AsJson, print_json
+from .options import AsJson, own_option, print_json
 
 queue = App(name="queue", help_epilogue="Example:\n    truss-async queue\n    truss-async queue pause")
 
@@ -41,6 +43,38 @@ def resume_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = Fal
     """
     with connection.to_harness() as client:
         _print(client.resume_queue(), as_json=as_json)
+
+
+@queue.command(name="cancel")
+def cancel_queued(
+    *,
+    deployment: Annotated[
+        str | None, own_option("queue_cancel_deployment", "Only those of this deployment id.")
+    ] = None,
+    priority: Annotated[
+        Literal[0, 1, 2] | None, own_option("queue_cancel_priority", "Only those of this priority.")
+    ] = None,
+    since: Annotated[
+        str | None, own_option("queue_cancel_since", "Only what was accepted since: 30m, 12h, 7d ago.")
+    ] = None,
+    connection: Connection = HARNESS_HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel every request that is queued, or those of a filter; at most 10,000 at once. What has begun goes on.
+
+    Example:
+        truss-async queue cancel
+        truss-async queue cancel --priority 2 --since 1h
+    """
+    asked = BulkAction(action="cancel", deployment=deployment, priority=priority, since=since)
+    with connection.to_harness() as client:
+        done = client.act_on_all(asked)
+    if as_json:
+        print_json(done.model_dump_json())
+        return
+    print(f"canceled {done.done:,} of {done.found:,} that were queued")
+    if done.has_more:
+        print("there are more: run it again")
 
 
 def _print(state: QueueState, *, as_json: bool) -> None:

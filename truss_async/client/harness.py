@@ -8,6 +8,8 @@ from urllib.parse import quote, urlencode
 from ..contract import AsyncPredictAccepted
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
+    BulkAction,
+    BulkDone,
     ClockAdvance,
     ClockReading,
     DeliveryAttemptRecord,
@@ -93,6 +95,13 @@ class HarnessClient(PlatformClient):
         """Submit a request again, as long as the harness keeps its input; return the id of the new one."""
         path = f"/_harness/requests/{_quoted(request_id)}/again"
         return self._call("POST", path, AsyncPredictAccepted).request_id
+
+    def act_on_all(self, action: BulkAction) -> BulkDone:
+        """Cancel all queued requests that a filter lets through, or submit all failed ones again; or count them.
+
+        At most 10,000 in one call. What has begun meanwhile is not cancelled, and whose input is not kept is not submitted.
+        """
+        return self._call("POST", "/_harness/bulk", BulkDone, content=action.model_dump_json())
 
     def full_id(self, given: str) -> str:
         """The id of the one request whose id begins so; a whole id, and what is known here of none, stays as it is.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from .faults import Strike
 from .requests import InferenceRetryConfig
@@ -194,6 +194,37 @@ class Submission(Told):
     priority: int
     max_time_in_queue_seconds: int
     inference_retry_config: InferenceRetryConfig
+
+
+class BulkAction(BaseModel):
+    """What is to happen to all requests that the filter lets through, the latest first.
+
+    ``cancel`` is of those that are queued, ``again`` submits those that failed as new ones. ``accepted_until`` leaves
+    out what came later; with ``counts_only``, nothing happens but that they are counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["cancel", "again"]
+    webhook_status: WebhookStatus | None = None
+    priority: Literal[0, 1, 2] | None = None
+    deployment: str | None = None
+    since: str | None = None
+    accepted_until: AwareDatetime | None = None
+    counts_only: bool = False
+
+
+class BulkDone(Told):
+    """How many were found at that moment, and of how many it was done.
+
+    ``has_more``: no more are looked at in one call. ``problem``: why it ended early.
+    """
+
+    at: datetime
+    found: int
+    done: int
+    has_more: bool
+    problem: str | None
 
 
 class DeploymentQueue(Told):

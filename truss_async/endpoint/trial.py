@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,12 +72,20 @@ class Row:
 class EndpointTrial:
     """Sends every case to one endpoint. ``secrets`` are those that it holds, newest first.
 
+    ``check_address`` raises OSError for an IP address that nothing may be sent to.
+
     Raises:
         SettingsError: the URL, the secrets or the file of certificate authorities are of no use.
     """
 
     def __init__(
-        self, url: str, *, secrets: Sequence[str], ca_file: Path | None = None, clock: Clock = SYSTEM_CLOCK
+        self,
+        url: str,
+        *,
+        secrets: Sequence[str],
+        ca_file: Path | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        check_address: Callable[[str], None] | None = None,
     ) -> None:
         secrets = as_secrets(secrets)
         if not secrets:
@@ -93,6 +101,7 @@ class EndpointTrial:
             timeout_seconds=DELIVERY_TIMEOUT_SECONDS,
             verify=_trusting(ca_file),
             trust_env=not is_loopback(urlsplit(url).hostname or ""),
+            check_address=check_address,
         )
 
     def run(self) -> Iterator[Row]:

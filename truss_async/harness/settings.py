@@ -174,6 +174,9 @@ class HarnessSettings(DeploymentSettings):
         default=True, description="Serve pages for people at /_harness/, where a browser that opens / is led."
     )
     page_payloads: bool = Field(default=False, description="Show model inputs and outputs on the pages, too.")
+    batch_dir: Path | None = Field(
+        default=None, description="Folder of batch ledgers that the pages show, such as results.jsonl.ledger."
+    )
     page_readonly: bool = Field(default=False, description="Let nothing be changed on the pages.")
 
     @property

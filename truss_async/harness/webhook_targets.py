@@ -83,7 +83,7 @@ def check_target(url: WebhookUrl) -> None:
         PrivateTargetError: it does not.
     """
     with contextlib.suppress(ValueError):  # a name
-        _check_address(url.host)
+        check_address(url.host)
     if is_loopback(url.host):
         raise PrivateTargetError
 
@@ -126,11 +126,16 @@ def webhook_session(*, is_guarded: bool, files: int) -> aiohttp.ClientSession:
 
 def _guarded_socket(target: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol, _, address = target
-    _check_address(address[0])
+    check_address(address[0])
     return socket.socket(family, kind, protocol)
 
 
-def _check_address(text: str) -> None:
+def check_address(text: str) -> None:
+    """Let pass an IP address that is public, and not this machine's.
+
+    Raises:
+        PrivateTargetError: it is none of these.
+    """
     address = ip_address(text.partition("%")[0])
     if not is_public(address) or _is_of_this_machine(address):
         raise PrivateTargetError

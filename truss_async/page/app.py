@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 
-from . import access, artifacts, faults, live, overview, requests, results, static_files, webhooks
+from . import (
+    access,
+    artifacts,
+    batches,
+    bulk,
+    checks,
+    downloads,
+    faults,
+    live,
+    overview,
+    requests,
+    results,
+    static_files,
+    webhooks,
+)
 from .site import Site, failed
 
 if TYPE_CHECKING:
@@ -42,7 +56,9 @@ class Page:
         async def lost(request: Request, _: Exception) -> Response:
             return failed(site, request, 404, f"there is no page {request.url.path}")
 
-        parts = (overview, requests, artifacts, webhooks, results, faults, live, access)
+        parts = (
+            overview, bulk, requests, artifacts, webhooks, checks, results, batches, downloads, faults, live, access,
+        )  # fmt: skip
         self._app = Guarded(
             Starlette(
                 routes=[*(route for part in parts for route in part.routes(site)), *static_files.routes()],

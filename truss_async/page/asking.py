@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from ..contract import AsyncPredictAccepted, CancelAnswer
 from ..contract.faults import SetFault, SetFaults
 from ..contract.harness_calls import (
+    BulkAction,
+    BulkDone,
     ClockReading,
     DeliveryAttemptRecord,
     DeliveryAttempts,
@@ -118,9 +120,14 @@ class HarnessCalls:
         path = f"/_harness/requests/{quote(request_id, safe='')}/again"
         return await self._call(AsyncPredictAccepted, "POST", path)
 
-    async def failed_results(self, *, limit: int) -> KeptResults:
-        """The latest results that are kept and were not delivered."""
-        query = urlencode({"delivery": "failed", "limit": limit})
+    async def act_on_all(self, action: BulkAction) -> BulkDone:
+        """Cancel, or submit again, all that a filter lets through; or count them."""
+        return await self._call(BulkDone, "POST", "/_harness/bulk", action.model_dump(mode="json"))
+
+    async def failed_results(self, *, limit: int, since: str | None = None) -> KeptResults:
+        """The latest results that are kept and were not delivered, of requests that were over since."""
+        asked = {"delivery": "failed", "limit": str(limit), **({"since": since} if since else {})}
+        query = urlencode(asked)
         return await self._call(KeptResults, "GET", "/_harness/kept_results", query=query)
 
     async def redeliver(self, request_id: str) -> DeliveryAttemptRecord:

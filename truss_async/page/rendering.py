@@ -19,7 +19,7 @@ _ANSI: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1
 _SHAPES: Final = {
     "QUEUED": "○", "IN_PROGRESS": "◐", "PENDING": "◐", "starting": "◐", "SUCCEEDED": "●", "ready": "●",
     "FAILED": "✕", "WEBHOOK_FAILED": "✕", "failed": "✕", "EXPIRED": "◇", "CANCELED": "□",
-    "NO_WEBHOOK_PROVIDED": "–", "scaled_to_zero": "○",
+    "yes": "●", "not tried": "–", "NO_WEBHOOK_PROVIDED": "–", "scaled_to_zero": "○",
 }  # fmt: skip
 _UNITS: Final[tuple[tuple[int, str], ...]] = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 

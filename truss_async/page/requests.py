@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from ..contract.statuses import RequestStatus, WebhookStatus
+from . import bulk
 from .commands import commands_for
 from .saved import saved_output
 from .site import PAGES, Form, Site, acting, given, showing
@@ -51,6 +52,7 @@ async def listed(site: Site, request: Request) -> Response:
         title="Requests",
         found=found,
         chosen={name: chosen.get(name, "") for name in FILTERS},
+        all_of=_all_of(chosen, found.counts),
         is_filtered=bool(chosen),
         is_first="after" not in asked,
         older=_url({**chosen, "after": found.next}) if found.next else None,
@@ -111,6 +113,17 @@ async def cancel(site: Site, request: Request, form: Form) -> Response:
     """Withdraw a queued request."""
     answer = await site.calls.cancel(form.get("request_id", ""))
     return site.back(request, form, answer.message)
+
+
+def _all_of(chosen: dict[str, str], counts: dict[str, int]) -> list[tuple[str, str]]:
+    """What can be done with the whole filter, and where it is asked for."""
+    labels = {"cancel": "Cancel all that are queued…", "again": "Submit all that failed again…"}
+    kept = {name: value for name, value in chosen.items() if name in bulk.FILTERS}
+    return [
+        (labels[action], f"{bulk.PATH}?{urlencode({**kept, 'action': action})}")
+        for action, status in bulk.STATUS.items()
+        if counts.get(status) and chosen.get("status", status) == status
+    ]
 
 
 def _readable(value: object) -> str:

@@ -65,9 +65,16 @@ def store_of(url: str, request: RequestRecord) -> OutputStore:
 def saved_output(url: str, request: RequestRecord) -> Saved:
     """Read it; to be called in a thread."""
     try:
-        store = store_of(url, request)
-        result = store.get(request.request_id)
-        artifacts = store.artifacts(request.request_id)
+        return saved_in(store_of(url, request), request.request_id)
+    except TrussAsyncError as error:
+        return Saved(problem=str(error))
+
+
+def saved_in(store: OutputStore, request_id: str) -> Saved:
+    """The same, by the id alone."""
+    try:
+        result = store.get(request_id)
+        artifacts = store.artifacts(request_id)
     except RequestFailedError as failure:
         return Saved(problem=f"An error is saved: {failure}")
     except TrussAsyncError as error:

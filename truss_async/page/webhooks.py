@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ApiError
 from .site import PAGES, Form, Site, acting, showing
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PATH: Final = f"{PAGES}/webhooks"
 SHOWN_DELIVERIES: Final = 100
 JUDGED_DELIVERIES: Final = 1000
-MAX_REDELIVERED: Final = 100
+MAX_REDELIVERED: Final = 1000
+AT_ONCE: Final = 50
+AGES: Final = (("", "any time"), ("5m", "5 minutes"), ("1h", "an hour"), ("1d", "a day"))
 
 
 @dataclass
@@ -81,27 +83,30 @@ def endpoints_of(deliveries: Iterable[DeliveryAttemptRecord]) -> list[EndpointHe
 
 async def webhooks(site: Site, request: Request) -> Response:
     """The page."""
-    return await _page(site, request)
+    return await webhooks_page(site, request)
 
 
 async def redeliver_failed(site: Site, request: Request, form: Form) -> Response:
     """Send the results again that no endpoint has taken."""
-    kept = (await site.calls.failed_results(limit=MAX_REDELIVERED)).results
-    sent = await asyncio.gather(
-        *(_redelivered(site, each.request_id) for each in kept if each.webhook_endpoint)
-    )
-    return site.back(request, form, f"{len(sent)} results were sent again, and {sum(sent)} were taken.")
+    kept = (await site.calls.failed_results(limit=MAX_REDELIVERED, since=form.get("since"))).results
+    ids = [each.request_id for each in kept if each.webhook_endpoint]
+    taken = 0
+    for start in range(0, len(ids), AT_ONCE):
+        taken += sum(
+            await asyncio.gather(*(_redelivered(site, each) for each in ids[start : start + AT_ONCE]))
+        )
+    return site.back(request, form, f"{len(ids)} results were sent again, and {taken} were taken.")
 
 
 async def create_secret(site: Site, request: Request, form: Form) -> Response:
     """Show a new secret, this once."""
-    return await _page(site, request, created=(await site.calls.create_secret()).secret)
+    return await webhooks_page(site, request, created=(await site.calls.create_secret()).secret)
 
 
 async def rotate_secret(site: Site, request: Request, form: Form) -> Response:
     """Show what takes the place of a secret, this once."""
     made = await site.calls.rotate_secret(form.get("id", ""))
-    return await _page(site, request, created=made.secret)
+    return await webhooks_page(site, request, created=made.secret)
 
 
 async def remove_secret(site: Site, request: Request, form: Form) -> Response:
@@ -116,8 +121,10 @@ async def _undelivered(site: Site) -> int:
     return len((await site.calls.failed_results(limit=MAX_REDELIVERED)).results)
 
 
-async def _page(site: Site, request: Request, *, created: str | None = None) -> Response:
+async def webhooks_page(site: Site, request: Request, **came: Any) -> Response:
+    """The page, with what came of an action: a secret that was ``created``, a ``trial``, a ``verdict``, or a ``problem``."""
     deliveries = (await site.calls.deliveries(limit=JUDGED_DELIVERIES)).deliveries
+    facts: dict[str, Any] = {"created": None, "trial": None, "verdict": None, "problem": None, "url": ""}
     return await site.page(
         request,
         "webhooks.html",
@@ -127,6 +134,7 @@ async def _page(site: Site, request: Request, *, created: str | None = None) -> 
         deliveries=deliveries[:SHOWN_DELIVERIES],
         endpoints=endpoints_of(deliveries),
         undelivered=await _undelivered(site),
+        ages=AGES,
         secrets=(await site.calls.secrets()).secrets,
-        created=created,
+        **{**facts, **came},
     )

@@ -94,14 +94,22 @@ async def submission(parts: ApiParts, call: IncomingCall) -> Submission:
 
 async def submit_again(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     """Submit a request again, as a new one."""
-    kept = await _kept(parts, call)
+    return await resubmit(parts, await _kept(parts, call), request_id=call.request_id)
+
+
+async def resubmit(parts: ApiParts, kept: NewRequest, *, request_id: str) -> AsyncPredictAccepted:
+    """Submit what was accepted once, as a new request of that id.
+
+    Raises:
+        CallRefusedError: its deployment is not served any more, or there is no room.
+    """
     deployment = next((each for each in parts.deployments if each.id == kept.deployment_id), None)
     if deployment is None:
         raise unknown(f"the deployment {kept.deployment_id} of that request is not served")
     parts.limiters.submits.check()
     now = parts.clock.now()
     expires_at = now + (kept.expires_at - kept.created_at)
-    new = replace(kept, request_id=call.request_id, created_at=now, expires_at=expires_at)
+    new = replace(kept, request_id=request_id, created_at=now, expires_at=expires_at)
     return await accept(parts, deployment, new)
 
 
@@ -195,8 +203,15 @@ def asked_since(asked: Request, *, now: datetime) -> datetime | None:
         CallRefusedError: 400, that is no moment.
     """
     text = asked.query_params.get("since")
-    if text is None:
-        return None
+    return None if text is None else since_of(text, now=now)
+
+
+def since_of(text: str, *, now: datetime) -> datetime:
+    """The moment that is called so.
+
+    Raises:
+        CallRefusedError: 400, it is none.
+    """
     try:
         return moment(text, now=now)
     except ValueError as error:

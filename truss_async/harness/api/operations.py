@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse
 from ...contract import AsyncPredictAccepted, AsyncPredictRequest, AsyncRequestStatus, CancelAnswer, limits
 from ...contract.faults import FaultRule, SetFault, SetFaults
 from ...contract.harness_calls import (
+    BulkAction,
+    BulkDone,
     ClockAdvance,
     ClockReading,
     DeliveryAttemptRecord,
@@ -31,7 +33,7 @@ from ...contract.harness_calls import (
     WebhookSecretList,
 )
 from ...contract.statuses import QueueStatus, RequestStatus, WebhookStatus
-from . import async_calls, inspection_calls, own_calls, redelivery_calls, sync_calls
+from . import async_calls, bulk_calls, inspection_calls, own_calls, redelivery_calls, sync_calls
 from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import CHAINLET, TARGETS, Kind
 
@@ -95,6 +97,7 @@ _OWN = (
     Operation(
         "POST", "/_harness/dispatch", inspection_calls.dispatch, QueueState, body=Dispatch, max_body_bytes=MAX_OWN_BODY_BYTES
     ),
+    Operation("POST", "/_harness/bulk", bulk_calls.bulk, BulkDone, body=BulkAction, max_body_bytes=MAX_OWN_BODY_BYTES),
     Operation(
         "GET", "/_harness/requests/{request_id}/submission", inspection_calls.submission, Submission, refusals=(400, 404)
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import RedirectResponse
 
 from ...contract.webhook_urls import is_loopback
+from ..webhook_targets import check_address
 from .inside_calls import call_api
 from .refusals import CallRefusedError
 
@@ -83,6 +84,8 @@ def page_settings(settings: HarnessSettings) -> PageSettings:
         shows_payloads=settings.page_payloads,
         keeps_results=settings.keep_results is not None,
         is_virtual=settings.virtual_clock,
+        batch_dir=settings.batch_dir,
+        check_address=check_address if settings.guards_webhooks else None,
     )
 
 
