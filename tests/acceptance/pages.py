@@ -1,12 +1,17 @@
 """A page of the documentation, followed as a reader follows it: each block pasted where it belongs, in the page's order.
 
 - ``sh`` is typed into one terminal. ``<!-- terminal: listening on -->`` above a block opens another one for it, and the
-  reader goes on once that has been printed there.
-- A block with a title is saved as the file of that name; other Python is run.
+  reader goes on once that has been printed there. ``<!-- tried: listening on -->``: each line of the block is a command of
+  that kind, left by Ctrl-C before the next line is typed.
+- A block with a title is saved as the file of that name; other Python is run; ``yaml``, ``json`` and ``toml`` are parsed.
 - ``text`` is what the block above it prints; ``…`` stands for anything.
 - ``<!-- not run: why -->`` stands above what would need an account, say.
+- ``<!-- test: NAME -->`` stands above what a test of its own runs, in the module that ``OWN_TESTS`` of test_site.py names.
+- ``<!-- given: COMMAND -->``, on a line of its own, is what the reader has done before: made a truss, say. With
+  ``<!-- given, listening on: COMMAND -->`` it runs beside the page in a terminal of its own.
 """
 
+import json
 import os
 import re
 import signal
@@ -14,51 +19,83 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.acceptance.serving import START_SECONDS
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>terminal|not run): (?P<said>[^\n]+) -->\n)?"
+    r"^<!-- given(?:, (?P<until>[^:\n]+))?: (?P<given>[^\n]+) -->$"
+    r"|(?:^<!-- (?P<mark>terminal|tried|not run): (?P<said>[^\n]+) -->\n)?"
+    r"(?:^<!-- test: (?P<test>\w+) -->\n)?"
     r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_PORTS = {"8090": "TRUSS_ASYNC_PORT", "8099": "TRUSS_ASYNC_LISTEN_PORT"}
+_PORTS = {"8090": "TRUSS_ASYNC_PORT", "8099": "TRUSS_ASYNC_LISTEN_PORT", "8000": None}
 """The ports that pages name, and the variables that give the commands others."""
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "yaml": yaml.safe_load,
+    "json": json.loads,
+    "toml": tomllib.loads,
+}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a page, with what its comment says of it."""
+    """One block of a page, with what the comments above it say of it."""
 
     language: str
     title: str | None
     mark: str | None
     said: str | None
     text: str
+    test: str | None = None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the reader does it, rather than a test of its own, or nobody."""
+        return self.mark != "not run" and (self.test is None or self.mark is not None)
 
 
 def blocks(page: str) -> list[Block]:
-    """The page's blocks, in order."""
-    return [
-        Block(each["language"], each["title"], each["mark"], each["said"], each["text"])
-        for each in _BLOCK.finditer(page)
-    ]
+    """The page's blocks, in order; what is given is a block, too, of ``sh``."""
+    return [_block(each) for each in _BLOCK.finditer(page)]
+
+
+def _block(found: re.Match[str]) -> Block:
+    if found["given"] is not None:
+        mark = None if found["until"] is None else "terminal"
+        return Block("sh", None, mark, found["until"], found["given"] + "\n")
+    return Block(
+        found["language"], found["title"], found["mark"], found["said"], found["text"], found["test"]
+    )
 
 
 class Reader:
     """Follows a page in a folder of its own; leaving the block closes the terminals."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, environment: Mapping[str, str] | None = None) -> None:
+        """``environment`` is the reader's own besides: the credentials of a bucket, say."""
         self._folder = folder
         self._printed = ""
+        self._is_printed = False
         self._free = {port: str(_free_port()) for port in _PORTS}
-        variables = {name: self._free[port] for port, name in _PORTS.items()}
+        variables = {name: self._free[port] for port, name in _PORTS.items() if name is not None}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         url = f"http://127.0.0.1:{self._free['8090']}"
-        self._environment = {**os.environ, **variables, "PATH": path, "TRUSS_ASYNC_URL": url, "NO_COLOR": "1"}
+        self._environment = {
+            **os.environ, **variables, "PATH": path, "TRUSS_ASYNC_URL": url, "NO_COLOR": "1", **(environment or {}),
+        }  # fmt: skip
         self._shell = folder.parent / "shell"
         self._shell.write_text(f"cd '{folder}'\n")
         self._terminals = ExitStack()
@@ -71,22 +108,34 @@ class Reader:
 
     def follow(self, block: Block) -> None:
         """Do what the reader would; AssertionError where it does not end as the page has it."""
-        text = block.text
-        for port, free in self._free.items():
-            text = text.replace(port, free)
-        if block.mark == "not run":
-            return
-        if block.title is not None:
+        text = re.sub("|".join(self._free), lambda port: self._free[port[0]], block.text)
+        if block.language == "text":
+            if block.is_followed and self._is_printed:
+                _compare(self._printed, text)
+        elif not block.is_followed:
+            self._is_printed = False
+        elif block.title is not None:
             file = self._folder / block.title
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        elif block.mark == "terminal":
-            assert block.said is not None
-            self._terminals.enter_context(_Terminal(self._script(text), self._environment, until=block.said))
-        elif block.language == "text":
-            _compare(self._printed, text)
+        elif block.language in _PARSERS:
+            _PARSERS[block.language](text)
+        elif block.mark in ("terminal", "tried"):
+            self._open(text, block)
         elif block.language in ("sh", "python"):
             self._run(text if block.language == "sh" else f"python - <<'PYTHON'\n{text}PYTHON\n")
+
+    def _open(self, text: str, block: Block) -> None:
+        """In another terminal, or in one for each line, closed before the next."""
+        assert block.said is not None
+        if block.mark == "terminal":
+            terminal = _Terminal(self._script(text), self._environment, until=block.said)
+            self._printed = self._terminals.enter_context(terminal).printed
+            self._is_printed = True
+            return
+        for line in text.splitlines():
+            with _Terminal(self._script(f"{line}\n"), self._environment, until=block.said):
+                pass
 
     def _run(self, text: str) -> None:
         done = subprocess.run(
@@ -95,6 +144,7 @@ class Reader:
         )  # fmt: skip
         assert done.returncode == 0, f"exit {done.returncode}: {text}\n{done.stdout}"
         self._printed = done.stdout
+        self._is_printed = True
 
     def _script(self, text: str) -> str:
         return f". {self._shell}\nset -e\n{text}"
@@ -117,6 +167,12 @@ class _Terminal:
         if not said:
             self.__exit__()
             raise AssertionError(f"not said: {until!r}\n{script}\n{''.join(self._lines)}")
+
+    @property
+    def printed(self) -> str:
+        """All that it has printed."""
+        with self._changed:
+            return "".join(self._lines)
 
     def __enter__(self) -> "_Terminal":
         return self

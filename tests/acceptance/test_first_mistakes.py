@@ -54,11 +54,12 @@ def test_a_request_for_one_truss_is_never_run_by_another_in_the_same_folder(tmp_
 @pytest.mark.parametrize(
     ("model", "config", "options", "said"),
     [
-        (ECHO, "resources: {cpu: lots}\n", [], "truss does not accept"),
+        (ECHO, "resources: {cpu: lots}\n", [], "; correct config.yaml (truss-async doctor "),
         (ECHO, "requirements: [no-such-package-at-all==9]\n", ["--no-install", "--python", sys.executable], "lacks no-such-package-at-all==9, and nothing may be installed: install that there, or leave out"),
+        (ECHO, "", ["--python", "3.1"], "no Python 3.1 was found on PATH"),
         (BROKEN, "", ["--fail-fast"], "the model does not load: SyntaxError: invalid syntax; mend the model"),
     ],
-    ids=["a wrong config", "nothing may be installed", "fail fast"],
+    ids=["a wrong config", "nothing may be installed", "no such Python", "fail fast"],
 )  # fmt: skip
 def test_what_cannot_be_served_ends_it_with_one_sentence(
     tmp_path: Path, model: str, config: str, options: list[str], said: str

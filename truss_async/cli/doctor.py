@@ -15,6 +15,7 @@ from ..printable import printable
 from ..replicas.settings import DeploymentSettings
 from .options import AsJson, checked, option, own_option
 from .serve import STATE_DIR
+from .store_option import STORE
 from .variables import variable
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ def doctor(
     store: Annotated[
         str | None,
         Parameter(
-            help="URL of the output store to try. [default: what config.yaml in DIR says]",
+            help="The output store to try: a folder, or a URL. [default: what config.yaml in DIR says]",
             env_var=(variable("store"), OUTPUT_URL),
         ),
+        STORE,
     ] = None,
     webhook_endpoint: Annotated[
         str | None, own_option("webhook_endpoint", "The webhook endpoint to ask; nothing is delivered to it.")

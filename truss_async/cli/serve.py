@@ -179,9 +179,11 @@ def _submit_line(url: str, settings: HarnessSettings) -> str:
 
 
 def _example_input(settings: HarnessSettings) -> str:
-    """What the truss, or the stub, says is an input; any, where they say nothing that fits a line."""
-    from ..replicas.example_input import example_input_of
+    """What the truss, or the stub, says is an input; else one with the keys that the model reads; else any."""
+    from ..replicas.example_input import example_input_of, expected_names
 
     example = example_input_of(settings)
+    if example is None:
+        example = dict.fromkeys(expected_names(settings), "…") or None
     text = None if example is None else json.dumps(example, ensure_ascii=False)
     return text if text is not None and len(text) <= LONGEST_EXAMPLE else '{"text": "hello"}'

@@ -84,7 +84,9 @@ async def _run_builder(truss_dir: Path, context_dir: Path, answer_file: Path) ->
         return
     reason = await asyncio.to_thread(_read_error, answer_file)
     reason = _BESIDE_THE_POINT.sub("", reason or (output[-1] if output else f"status {status}"))
-    raise UnservableError(f"truss does not accept {truss_dir}: {reason}")
+    raise UnservableError(
+        f"truss does not accept {truss_dir}: {reason}; correct config.yaml (truss-async doctor {truss_dir} checks it again)"
+    )
 
 
 def _read_error(answer_file: Path) -> str | None:

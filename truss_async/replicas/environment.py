@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ..shipping.dependencies import DISTRIBUTION
 from .installers import find_uv
 from .interpreter import find_python, probe
-from .interpreter_search import SEARCHED, VERSION, find_version
+from .interpreter_search import SEARCHED, VERSION, find_version, required_version
 from .protocol import UnservableError
 from .requirements import Needs, brought_by_image, read_lines, read_pip_file
 from .server_imports import server_imports
@@ -134,13 +134,7 @@ class EnvironmentChoice:
             if found is not None:
                 return found
         elif given is not None and not self._is_path:
-            found = await find_version(str(given), cwd=self.cwd, modules=modules)
-            if found is None:
-                raise UnservableError(
-                    f"no Python {given} was found {SEARCHED}, as --python asks: "
-                    f"install one (uv python install {given}), or give the path of one"
-                )
-            return found
+            return await required_version(str(given), cwd=self.cwd, modules=modules)
         python = Path(sys.executable) if given is None else find_python(given)
         return await probe(python, isolated=False, cwd=self.cwd, modules=modules)
 

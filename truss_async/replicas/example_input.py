@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,13 +10,16 @@ import yaml
 
 from ..errors import TrussAsyncError
 from ..text_files import read_text
-from .truss_folder import read_config
+from .truss_folder import Method, method_of_model, read_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .settings import DeploymentSettings
 
+_TAKING_INPUT: Final = ("preprocess", "predict")
+"""The hooks to which the input goes, the first one first."""
+_SELF_AND_INPUT: Final = 2
 _PLAIN: Final = (dict, list, str, int, float, bool)
 
 
@@ -24,6 +28,40 @@ def example_input_of(settings: DeploymentSettings) -> Any:
     if settings.stub is not None and (example := settings.stub_answers.example_input) is not None:
         return example
     return None if settings.truss_dir is None else _of_truss(settings.truss_dir)
+
+
+def expected_names(settings: DeploymentSettings) -> list[str]:
+    """The keys that the model's code reads from its input, as far as its file tells, in their order."""
+    if settings.truss_dir is None or settings.stub is not None:
+        return []
+    try:
+        config = read_config(settings.truss_dir)
+    except (TrussAsyncError, OSError):
+        return []  # whoever serves the truss says what is wrong with it
+    for hook in _TAKING_INPUT:
+        if (made := method_of_model(settings.truss_dir, config, hook)) is not None:
+            return _keys_read(made)
+    return []
+
+
+def _keys_read(method: Method) -> list[str]:
+    """Of its first parameter after self: ``model_input["name"]`` and ``model_input.get("name")``."""
+    names = [each.arg for each in (*method.args.posonlyargs, *method.args.args)]
+    if len(names) < _SELF_AND_INPUT:
+        return []
+    found = (_key(node, of=names[1]) for node in ast.walk(method))
+    return list(dict.fromkeys(key for key in found if key is not None))
+
+
+def _key(node: ast.AST, *, of: str) -> str | None:
+    match node:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if name == of:
+            return key
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id=name), attr="get"), args=[ast.Constant(value=str(key)), *_]
+        ) if name == of:
+            return key
+    return None
 
 
 def _of_truss(truss_dir: Path) -> Any:

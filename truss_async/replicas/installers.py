@@ -37,6 +37,18 @@ class Installer:
     environment: Mapping[str, str]
 
 
+_NO_SUCH: Final = re.compile(r"\b(?P<name>[\w.-]+) was not found in the package registry\b")
+_NOT_ASKED: Final = re.compile(r"could not be queried|network|offline", re.IGNORECASE)
+"""What uv adds where it could not look into every index, so that pip, asked in its own way, may still find the package."""
+
+
+def unknown_package(said: Iterable[str]) -> str | None:
+    """The package that no index has, as uv says in these lines; None when it failed for another reason."""
+    text = " ".join(" ".join(said).split())
+    found = _NO_SUCH.search(text)
+    return None if found is None or _NOT_ASKED.search(text) else found["name"]
+
+
 def find_uv() -> Path | None:
     """The uv beside this interpreter, or else on PATH."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

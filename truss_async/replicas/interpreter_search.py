@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import subprocess
 import sys
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +15,14 @@ from ..errors import HarnessError
 from .inherited import inherited_environment
 from .installers import find_uv
 from .interpreter import find_python, probe
-from .subprocesses import run
+from .protocol import UnservableError
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
 
 VERSION: Final = re.compile(r"3\.\d+")
 SEARCHED: Final = "on PATH, among pyenv's versions or among uv's"
+_UV_SECONDS: Final = 30
 
 
 async def find_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) -> Interpreter | None:
@@ -28,8 +30,8 @@ async def find_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) 
 
     Of the modules it is asked whether it has them.
     """
-    tried: set[Path] = set()
-    async for python in _candidates(version, cwd=cwd):
+    candidates, tried = _candidates(version), set[Path]()
+    while (python := await asyncio.to_thread(next, candidates, None)) is not None:
         if python in tried:
             continue
         tried.add(python)
@@ -42,13 +44,25 @@ async def find_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) 
     return None
 
 
+async def required_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) -> Interpreter:
+    """The same; UnservableError, with the remedy, when there is none."""
+    found = await find_version(version, cwd=cwd, modules=modules)
+    if found is None:
+        raise UnservableError(_not_found(version))
+    return found
+
+
 def check_python(given: Path | None) -> None:
-    """Let a version pass, and a file that can be run.
+    """Let a version pass that some interpreter here seems to have, and a file that can be run.
 
     Raises:
         HarnessError: it is neither.
     """
-    if given is None or VERSION.fullmatch(str(given)):
+    if given is None:
+        return
+    if VERSION.fullmatch(str(given)):
+        if next(_candidates(str(given)), None) is None:
+            raise HarnessError(_not_found(str(given)))
         return
     python = find_python(given)
     if not os.access(python, os.X_OK) or python.is_dir():
@@ -57,12 +71,19 @@ def check_python(given: Path | None) -> None:
         )
 
 
-async def _candidates(version: str, *, cwd: Path) -> AsyncIterator[Path]:
+def _not_found(version: str) -> str:
+    return (
+        f"no Python {version} was found {SEARCHED}, as --python asks: "
+        f"install one (uv python install {version}), or give the path of one"
+    )
+
+
+def _candidates(version: str) -> Iterator[Path]:
     if version == ".".join(map(str, sys.version_info[:2])):
         yield Path(sys.executable)
-    for python in (*_on_path(version), *_of_pyenv(version)):
-        yield python
-    if (uv := find_uv()) is not None and (kept := await _of_uv(uv, version, cwd=cwd)) is not None:
+    yield from _on_path(version)
+    yield from _of_pyenv(version)
+    if (uv := find_uv()) is not None and (kept := _of_uv(uv, version)) is not None:
         yield kept
 
 
@@ -83,11 +104,19 @@ def _numbers(name: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", name)))
 
 
-async def _of_uv(uv: Path, version: str, *, cwd: Path) -> Path | None:
-    lines: deque[str] = deque(maxlen=1)
+def _of_uv(uv: Path, version: str) -> Path | None:
     command = (uv, "python", "find", "--quiet", "--no-python-downloads", "--no-project", "--system", version)
     try:
-        status = await run(command, env=inherited_environment(), cwd=cwd, on_line=lines.append)
-    except OSError:
+        done = subprocess.run(
+            command,
+            env=inherited_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_UV_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return Path(lines[0]) if status == 0 and lines else None
+    lines = done.stdout.splitlines()
+    return Path(lines[-1]) if done.returncode == 0 and lines else None

@@ -22,6 +22,9 @@ _NO_MODEL: Final = {
 """Keys that make a server without a model.py, and why it does not run here."""
 
 
+Method = ast.FunctionDef | ast.AsyncFunctionDef
+
+
 @dataclass(frozen=True)
 class TrussFolder:
     """A truss with a Model class, as far as its folder tells."""
@@ -90,19 +93,23 @@ def _why_no_model(path: Path, config: Mapping[str, Any]) -> str | None:
 
 def methods_of_model(app_dir: Path, config: Mapping[str, Any]) -> set[str]:
     """What the class of the model defines itself, as far as its file tells."""
+    return {each.name for each in _methods(app_dir, config)}
+
+
+def method_of_model(truss_dir: Path, config: Mapping[str, Any], name: str) -> Method | None:
+    """That method of the model's class, if its file has it."""
+    return next((each for each in _methods(truss_dir, config) if each.name == name), None)
+
+
+def _methods(app_dir: Path, config: Mapping[str, Any]) -> list[Method]:
     file = app_dir / "model" / str(config.get("model_class_filename", "model.py"))
     try:
         module = parsed(file.read_bytes())
     except (OSError, SyntaxError):
-        return set()  # the server says what is wrong with it
+        return []  # the server says what is wrong with it
     name = config.get("model_class_name", "Model")
     made = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef) and node.name == name]
-    return {
-        part.name
-        for each in made
-        for part in each.body
-        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    return [part for each in made for part in each.body if isinstance(part, Method)]
 
 
 def read_config(path: Path) -> dict[str, Any]:

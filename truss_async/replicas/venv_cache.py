@@ -21,7 +21,7 @@ import platformdirs
 
 from ..errors import HarnessError, SettingsError
 from ..own_folders import own_folder
-from .installers import pip_installer, python_of, uv_installer
+from .installers import pip_installer, python_of, unknown_package, uv_installer
 from .protocol import UnservableError
 from .subprocesses import run
 
@@ -42,6 +42,10 @@ _BIG_DOWNLOAD: Final = re.compile(r"\s*Downloading .*\b[MG]i?B\)")
 def environments_folder(cache_dir: Path | None) -> Path:
     """Where environments are kept: in that folder, or else in the user's cache."""
     return (cache_dir or platformdirs.user_cache_path("truss-async")).absolute() / "environments"
+
+
+class UnknownPackageError(UnservableError):
+    """A requirement that no index has: another installer does not find it either."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class VenvCache:
     async def _succeeds(self, attempt: _Attempt, venv: Path, lock_fd: int) -> bool:
         try:
             await self._fill(venv, attempt, lock_fd, tell=False)
+        except UnknownPackageError:
+            raise  # whoever installs, there is nothing to install
         except (HarnessError, OSError):  # it cannot even be started
             return False
         return True
@@ -186,6 +192,11 @@ class VenvCache:
         if status != 0:
             for line in last if tell else ():
                 self._report(f"  {line}")
+            if (name := unknown_package(last)) is not None:
+                raise UnknownPackageError(
+                    f"no package index has {name}: correct its name in the truss's requirements, "
+                    "or name the index that has it in UV_INDEX or in pip's configuration"
+                )
             errors = [line for line in last if line.startswith("ERROR:")]
             raise UnservableError(f"{failure}: {(errors or list(last) or [f'status {status}'])[-1]}")
 

@@ -156,6 +156,17 @@ def test_requirement_that_cannot_be_installed_is_named_with_pips_own_words(
     assert ("pip tries what uv could not install" in installs.reported) is (uv is not None)
 
 
+def test_what_no_index_has_ends_the_attempt_at_once(tmp_path: Path, uv: Path | None) -> None:
+    """uv says so in a moment; pip would look for minutes for what is not there."""
+    installs = Installs(tmp_path / "cache", uv=uv)
+    said = (
+        "no package index has no-such-package-at-all" if uv else "No matching distribution found for no-such"
+    )
+    with pytest.raises(HarnessError, match=said):
+        asyncio.run(installs.ensure("no-such-package-at-all"))
+    assert "pip tries what uv could not install" not in installs.reported
+
+
 def test_pip_installs_what_uv_cannot(tmp_path: Path) -> None:
     installs = Installs(tmp_path / "cache", uv=tmp_path / "uv-that-is-not-there")
     python = asyncio.run(installs.ensure(SMALL_PACKAGE))

@@ -76,3 +76,14 @@ def test_its_options_are_those_of_serve() -> None:
         for command in ("serve", "doctor")
     )
     assert {name: serve[name] for name in shared} == {name: doctor[name] for name in shared}
+
+
+def test_a_store_may_be_a_plain_folder(command_line: CommandLine, nowhere: str) -> None:
+    folder = command_line.folder / "outputs"
+    folder.mkdir()
+    outcome = command_line.run("doctor", "--port", "0", "--time-url", nowhere, "--store", "outputs")
+    told = " ".join(outcome.stdout.split())
+    assert f"ok store {folder.as_uri()}: written, read and deleted" in told
+    outcome = command_line.run("doctor", "--store", "nowhere")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "--store: there is no folder 'nowhere'" in outcome.stderr

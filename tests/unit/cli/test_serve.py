@@ -225,3 +225,26 @@ def test_the_first_command_has_an_input_that_the_truss_names(
         (command_line.folder / "examples.yaml").write_text(examples)
     settings = HarnessSettings(truss_dir=command_line.folder, stub={})
     assert _example_input(settings) == shown
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("def predict(self, it): return it['name'], it.get('language', 'en'), it['name'], other['x']", '{"name": "…", "language": "…"}'),
+        ("def preprocess(self, it): return it['page']\n    def predict(self, x): return x['made']", '{"page": "…"}'),
+        ("async def predict(self, it): return it[0], it[it], it.get()", '{"text": "hello"}'),
+        ("def predict(self): return 1", '{"text": "hello"}'),
+        ("def predict(self, it: return it", '{"text": "hello"}'),
+    ],
+)  # fmt: skip
+def test_the_first_command_has_the_keys_that_the_model_reads_where_the_truss_names_no_input(
+    command_line: CommandLine, model: str, shown: str
+) -> None:
+    (command_line.folder / "config.yaml").write_text("model_name: x\n")
+    (command_line.folder / "model").mkdir()
+    (command_line.folder / "model" / "model.py").write_text(f"class Model:\n    {model}\n")
+    assert _example_input(HarnessSettings(truss_dir=command_line.folder)) == shown
+
+
+def test_a_folder_without_a_config_has_any_input(command_line: CommandLine) -> None:
+    assert _example_input(HarnessSettings(truss_dir=command_line.folder)) == '{"text": "hello"}'

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from truss_async.replicas.installers import uv_variables
+from truss_async.replicas.installers import unknown_package, uv_variables
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,23 @@ def test_the_environment_goes_before_the_section_of_install_and_that_before_the_
     said = [":env:.index-url='third'", "global.index-url='first'", "install.index-url='second'"]
     assert uv_variables(said) == {"UV_DEFAULT_INDEX": "third"}
     assert uv_variables(said[1:]) == {"UV_DEFAULT_INDEX": "second"}
+
+
+UNKNOWN = (
+    "Because no-such was not found in the package registry and you require no-such, we can conclude that"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["error: No solution found", f"  cause: {UNKNOWN} your requirements are unsatisfiable."], "no-such"),
+        (["  Because no-such was not found in", "      the package registry and you require no-such"], "no-such"),
+        ([UNKNOWN, "hint: An index URL could not be queried due to a lack of valid authentication"], None),
+        (["Because no-such was not found in the cache and you require no-such", "hint: network was disabled"], None),
+        (["Because there is no version of small==9 and you require small==9"], None),
+        ([], None),
+    ],
+)  # fmt: skip
+def test_only_a_package_that_no_index_has_is_unknown(said: list[str], expected: str | None) -> None:
+    assert unknown_package(said) == expected

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from truss_async.errors import HarnessError
 from truss_async.replicas import interpreter_search
-from truss_async.replicas.interpreter_search import find_version
+from truss_async.replicas.interpreter_search import check_python, find_version, required_version
 
 VERSION = "3.99"
 
@@ -89,4 +90,25 @@ def test_one_that_uv_keeps_is_taken_and_none_is_downloaded(
 
 def test_a_uv_that_cannot_be_started_finds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter_search, "find_uv", lambda: tmp_path / "gone")
+    assert found(tmp_path) is None
+
+
+def test_a_version_that_nobody_has_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"no Python 3\.99 was found .* install one"):
+        check_python(Path(VERSION))
+    python(tmp_path / "first" / "python3.99")
+    check_python(Path(VERSION))
+    check_python(None)
+
+
+def test_a_version_that_only_a_broken_interpreter_has_is_refused_when_it_is_needed(tmp_path: Path) -> None:
+    script(tmp_path / "first" / "python3.99", "exit 1")
+    check_python(Path(VERSION))
+    with pytest.raises(HarnessError, match=r"no Python 3\.99 was found"):
+        asyncio.run(required_version(VERSION, cwd=tmp_path))
+
+
+def test_a_uv_that_does_not_answer_finds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter_search, "find_uv", lambda: script(tmp_path / "uv", "exec sleep 60"))
+    monkeypatch.setattr(interpreter_search, "_UV_SECONDS", 0.05)
     assert found(tmp_path) is None
