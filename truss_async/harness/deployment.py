@@ -189,12 +189,12 @@ class Deployment:
 
     async def open_requests(self) -> int:
         """How many are queued or in progress, as the autoscaler sees them."""
-        counts = await until_stored(
-            lambda: self._shared.queue.counts(self.id),
+        numbers = await until_stored(
+            self._shared.queue.open_by_deployment,
             pause=self._shared.activity.sleep,
             report=self._shared.report,
         )
-        return counts.queued + counts.in_progress
+        return numbers.get(self.id, 0)
 
 
 def health_of(deployments: Iterable[Deployment], queue: RequestQueue) -> Health:

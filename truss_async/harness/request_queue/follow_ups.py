@@ -8,11 +8,12 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from ...contract import RequestStatus
 from .queries import queries
-from .rows import micros
+from .rows import micros, request_record
 
 if TYPE_CHECKING:
-    from .protocol import DeliveryAttempt
+    from .protocol import DeliveryAttempt, RequestRecord
 
 T = TypeVar("T")
 Rows: TypeAlias = list[sqlite3.Row]
@@ -41,6 +42,21 @@ def each_row(
         return [read(row) for row in rows]
 
     return then
+
+
+def whole_record(connection: sqlite3.Connection, rows: Rows) -> RequestRecord | None:
+    """A request with its deliveries, if there is one."""
+    return first(
+        lambda row: request_record(row, connection.execute(_SQL["deliveries"], {"seq": row["seq"]}))
+    )(connection, rows)
+
+
+def by_deployment(_connection: sqlite3.Connection, rows: Rows) -> dict[str, dict[RequestStatus, int]]:
+    """How many there are of each status, for each deployment."""
+    counts: dict[str, dict[RequestStatus, int]] = {}
+    for row in rows:
+        counts.setdefault(row["deployment_id"], {})[RequestStatus(row["status"])] = row["number"]
+    return counts
 
 
 def erase_inputs(connection: sqlite3.Connection, rows: Rows) -> list[str]:

@@ -163,7 +163,7 @@ class EndedRequest:
 class RequestFilter:
     """Which requests are looked for: those of which all that is given holds. ``since``: accepted then or later.
 
-    ``over_after``: requests that were over by then are not known any more.
+    ``over_after``: requests that were over by then are not known any more. ``id_prefix``: what the id begins with.
     """
 
     over_after: datetime
@@ -172,6 +172,7 @@ class RequestFilter:
     priority: int | None = None
     deployment_id: str | None = None
     since: datetime | None = None
+    id_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +345,7 @@ class RequestQueue(Protocol):
         """The delivery attempts of all requests that are known, newest first."""
 
     async def counts(self, deployment_id: str) -> QueueCounts:
-        """How many wait and how many are in progress."""
+        """How many wait and how many are in progress. Reading holds up nobody who writes."""
 
     async def open_by_deployment(self) -> dict[str, int]:
         """How many requests are queued or in progress, for each deployment that has any."""
@@ -360,6 +361,9 @@ class RequestQueue(Protocol):
 
         Reading holds up nobody who writes, however many there are.
         """
+
+    async def oldest_open(self) -> FoundRequest | None:
+        """The request that has been queued or in progress for the longest since it was accepted; None: there is none."""
 
     async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
         """Up to ``limit`` ids that begin so, in their order, of requests that were not over by ``over_after``."""

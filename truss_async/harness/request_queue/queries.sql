@@ -1,9 +1,10 @@
 -- name: schema
--- Version 7. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
+-- Version 8. The request as it was accepted is JSON; beside it stands what queries ask for. Times are microseconds
 -- since 1970 in UTC. Inputs and outputs lie in tables of their own, so that they can be erased while the status stays.
 -- The owner of a request is who infers it, or delivers its result, at this moment; one that is not among the owners
 -- is gone, and left the request behind. Their numbers are not given twice. Checksums tell damage; interruptions are how
--- often the process ended in an inference attempt. Requests are counted as they come, change and are forgotten.
+-- often the process ended in an inference attempt. Requests are counted as they come, change and are forgotten. Those of
+-- one class (status, webhook, priority, deployment) stand together in an index, by their order: so lists are found.
 -- Results that were asked to be kept lie in a table of their own, until erase_at, whatever becomes of their requests.
 CREATE TABLE requests (
   seq INTEGER PRIMARY KEY,
@@ -32,10 +33,9 @@ CREATE TABLE requests (
 );
 CREATE INDEX queued ON requests (deployment_id, priority, seq) WHERE status = 'QUEUED';
 CREATE INDEX expiring ON requests (expires_at) WHERE status = 'QUEUED';
-CREATE INDEX in_progress ON requests (deployment_id) WHERE status = 'IN_PROGRESS';
 CREATE INDEX to_deliver ON requests (next_delivery_at) WHERE next_delivery_at IS NOT NULL;
 CREATE INDEX forgettable ON requests (over_at) WHERE over_at IS NOT NULL;
-CREATE INDEX ended_badly ON requests (status, seq) WHERE status IN ('FAILED', 'WEBHOOK_FAILED', 'EXPIRED', 'CANCELED');
+CREATE INDEX by_class ON requests (status, webhook_status, priority, deployment_id, seq);
 CREATE TABLE owners (number INTEGER PRIMARY KEY AUTOINCREMENT, lease_ends_at INTEGER);
 CREATE TABLE model_inputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE model_outputs (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -174,6 +174,12 @@ CREATE TABLE kept_results (
 CREATE INDEX erasable ON kept_results (erase_at);
 CREATE INDEX kept_by_time ON kept_results (over_at);
 
+-- name: migrate_7
+-- From version 7, which found what lists are of by looking at one request after the other.
+CREATE INDEX by_class ON requests (status, webhook_status, priority, deployment_id, seq);
+DROP INDEX IF EXISTS in_progress;
+DROP INDEX IF EXISTS ended_badly;
+
 -- name: begin_lease
 -- A new owner; without an end of its lease, one for as long as there is no other.
 INSERT INTO owners (lease_ends_at) VALUES (:lease_ends_at);
@@ -220,8 +226,8 @@ INSERT OR REPLACE INTO model_inputs (seq, body) VALUES (last_insert_rowid(), :bo
 -- name: claim
 -- The next requests of a deployment, by priority, then age; expired ones are never started. Who is no owner gets none.
 UPDATE requests SET status = 'IN_PROGRESS', status_at = :now, started_at = :now, owner = :owner
-WHERE status = 'QUEUED' AND EXISTS (SELECT 1 FROM owners WHERE number = :owner) AND seq IN (
-  SELECT seq FROM requests
+WHERE +status = 'QUEUED' AND EXISTS (SELECT 1 FROM owners WHERE number = :owner) AND seq IN (
+  SELECT seq FROM requests INDEXED BY queued
   WHERE status = 'QUEUED' AND deployment_id = :deployment_id AND expires_at > :now
   ORDER BY priority, seq LIMIT :limit
 )
@@ -337,8 +343,8 @@ RETURNING
 UPDATE requests SET
   status = 'EXPIRED', status_at = :now, over_at = :now,
   webhook_status = CASE webhook_status WHEN 'PENDING' THEN 'CANCELED' ELSE webhook_status END
-WHERE status = 'QUEUED' AND seq IN (
-  SELECT seq FROM requests WHERE status = 'QUEUED' AND expires_at <= :now ORDER BY expires_at LIMIT :limit
+WHERE +status = 'QUEUED' AND seq IN (
+  SELECT seq FROM requests INDEXED BY expiring WHERE status = 'QUEUED' AND expires_at <= :now ORDER BY expires_at LIMIT :limit
 )
 RETURNING
   seq, request_id, deployment_id, status, webhook_status, errors, created_at, started_at, finished_at, over_at,
@@ -355,7 +361,7 @@ RETURNING seq;
 DELETE FROM deliveries WHERE seq = :seq;
 
 -- name: next_expiry
-SELECT min(expires_at) AS at FROM requests WHERE status = 'QUEUED';
+SELECT min(expires_at) AS at FROM requests INDEXED BY expiring WHERE status = 'QUEUED';
 
 -- name: next_over
 SELECT min(over_at) AS at FROM requests WHERE over_at IS NOT NULL;
@@ -431,16 +437,75 @@ WHERE status IN ('QUEUED', 'IN_PROGRESS') GROUP BY deployment_id HAVING open > 0
 -- name: status_counts
 SELECT deployment_id, status, number FROM counts WHERE number > 0;
 
--- name: search
--- Requests that are known, newest first, from before an order. For its condition on the status, see reading.py.
+-- name: classes
+-- Those that there are, whatever the number of requests: from each, the index leads to the next.
+WITH RECURSIVE classes (status, webhook_status, priority, deployment_id) AS (
+  SELECT * FROM (
+    SELECT status, webhook_status, priority, deployment_id FROM requests INDEXED BY by_class ORDER BY 1, 2, 3, 4 LIMIT 1
+  )
+  UNION ALL
+  SELECT found.status, found.webhook_status, found.priority, found.deployment_id
+  FROM classes AS this CROSS JOIN requests AS found ON found.seq = coalesce(
+    (
+      SELECT seq FROM requests AS next INDEXED BY by_class
+      WHERE next.status = this.status AND next.webhook_status = this.webhook_status AND next.priority = this.priority
+        AND next.deployment_id > this.deployment_id
+      ORDER BY deployment_id LIMIT 1
+    ),
+    (
+      SELECT seq FROM requests AS next INDEXED BY by_class
+      WHERE next.status = this.status AND next.webhook_status = this.webhook_status AND next.priority > this.priority
+      ORDER BY priority, deployment_id LIMIT 1
+    ),
+    (
+      SELECT seq FROM requests AS next INDEXED BY by_class
+      WHERE next.status = this.status AND next.webhook_status > this.webhook_status
+      ORDER BY webhook_status, priority, deployment_id LIMIT 1
+    ),
+    (
+      SELECT seq FROM requests AS next INDEXED BY by_class
+      WHERE next.status > this.status
+      ORDER BY status, webhook_status, priority, deployment_id LIMIT 1
+    )
+  )
+)
+SELECT status, webhook_status, priority, deployment_id FROM classes;
+
+-- name: latest_of_class
+-- Of those that are known, from before an order, the newest first. (A plus keeps other indexes away.)
+SELECT seq FROM requests INDEXED BY by_class
+WHERE status = :status AND webhook_status = :webhook_status AND priority = :priority AND deployment_id = :deployment_id
+  AND seq >= :first AND seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
+  AND +request_id >= :prefix AND +request_id < :beyond
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: latest_of_all
+-- The same, of whatever class.
+SELECT seq FROM requests NOT INDEXED
+WHERE seq >= :first AND seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
+  AND +request_id >= :prefix AND +request_id < :beyond
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: oldest_of_class
+SELECT min(seq) AS seq FROM requests INDEXED BY by_class
+WHERE status = :status AND webhook_status = :webhook_status AND priority = :priority AND deployment_id = :deployment_id;
+
+-- name: beginning_with
+-- So many that may be the ones whose id begins so, in no order.
+SELECT seq FROM requests WHERE request_id >= :prefix AND request_id < :beyond LIMIT :limit;
+
+-- name: found
 SELECT
   seq, request_id, deployment_id, status, webhook_status, priority, attempts, errors, created_at, status_at, started_at,
-  finished_at
-FROM requests
-WHERE seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
-  AND (:deployment_id IS NULL OR deployment_id = :deployment_id) AND (:status IS NULL OR status = :status)
-  AND (:webhook_status IS NULL OR webhook_status = :webhook_status) AND (:priority IS NULL OR priority = :priority)
-ORDER BY seq DESC LIMIT :limit;
+  finished_at, over_at
+FROM requests WHERE seq = :seq;
+
+-- name: accepted_from
+-- The first request of that order, or of one after it.
+SELECT seq, created_at FROM requests WHERE seq >= :seq ORDER BY seq LIMIT 1;
+
+-- name: last_order
+SELECT max(seq) AS seq FROM requests;
 
 -- name: starting_with
 -- Ids of requests that are known and begin so; an index leads to them.

@@ -1,18 +1,21 @@
-"""Reads lists of requests from the database, on connections of its own: whoever writes does not wait for it."""
+"""Reads from the database on connections of its own: whoever writes does not wait for it, nor does the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from . import lists
 from .checksums import is_result_intact
 from .protocol import DamagedQueueError, RequestQueueError
 from .queries import queries
-from .rows import due_delivery, found_request, kept_result, micros
+from .rows import due_delivery, kept_result, micros
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,74 +24,82 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AT_ONCE: Final = 2
+"""So many questions are answered side by side, so that a long one holds up no short one."""
+MAX_STEPS: Final = 100_000_000
+STEPS_BETWEEN_LOOKS: Final = 100_000
+"""Of SQLite's machine: the most takes some seconds, which only what no index leads to can take."""
+
 _SQL = queries()
-_ANY_STATUS: Final = "(:status IS NULL OR status = :status)"
-_NEWEST: Final = 2**63 - 1
-_BEYOND_ALL_LETTERS: Final = "\U0010ffff"
 
 
 class DatabaseReader:
-    """Each question has a connection, for the file may be another one by the next: what was damaged is replaced."""
+    """Each question has a connection, for the file may be another one by the next: what was damaged is replaced.
+
+    Every method raises RequestQueueError when it cannot be read, or takes longer than a question may.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._threads = ThreadPoolExecutor(AT_ONCE, "truss-async-reader")
+
+    async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What is read of the database as it is at one moment."""
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, self._read, read)
+        except RuntimeError:
+            raise RequestQueueError("the request queue is closed") from None
+        return await reading
 
     async def search(self, which: RequestFilter, *, before: int | None, limit: int) -> list[FoundRequest]:
-        query = _SQL["search"]
-        if which.status is not None:
-            # An index of some statuses is used only where the status stands in the query; it is one of an enumeration.
-            query = query.replace(_ANY_STATUS, f"status = '{which.status.value}'")
-        parameters = {
-            "before": _NEWEST if before is None else before,
-            "over_after": micros(which.over_after),
-            "since": 0 if which.since is None else micros(which.since),
-            "deployment_id": which.deployment_id,
-            "webhook_status": None if which.webhook_status is None else which.webhook_status.value,
-            "priority": which.priority,
-            "status": None,
-            "limit": limit,
-        }
-        return await self._read(query, parameters, found_request)
+        return await self.run(lambda connection: lists.search(connection, which, before=before, limit=limit))
+
+    async def oldest_open(self) -> FoundRequest | None:
+        return await self.run(lists.oldest_open)
 
     async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
-        parameters = {
-            "prefix": prefix,
-            "beyond": prefix + _BEYOND_ALL_LETTERS,
-            "over_after": micros(over_after),
-            "limit": limit,
-        }
-        return await self._read(_SQL["starting_with"], parameters, lambda row: str(row["request_id"]))
+        values = {**lists.ids_between(prefix), "over_after": micros(over_after), "limit": limit}
+        return await self._all("starting_with", values, lambda row: str(row["request_id"]))
 
     async def kept_result(self, request_id: str, *, now: datetime) -> DueDelivery | None:
-        parameters = {"request_id": request_id, "now": micros(now)}
-        found = await self._read(_SQL["kept_result"], parameters, _intact_delivery)
+        values = {"request_id": request_id, "now": micros(now)}
+        found = await self._all("kept_result", values, _intact_delivery)
         return found[0] if found else None
 
     async def kept_results(
         self, *, since: datetime | None, is_failed: bool, now: datetime, limit: int
     ) -> list[KeptResult]:
-        parameters = {
+        values = {
             "since": 0 if since is None else micros(since),
             "is_failed": is_failed,
             "now": micros(now),
             "limit": limit,
         }
-        return await self._read(_SQL["kept_results"], parameters, kept_result)
+        return await self._all("kept_results", values, kept_result)
 
-    async def _read(
-        self, query: str, parameters: dict[str, Any], read: Callable[[sqlite3.Row], T]
-    ) -> list[T]:
-        return await asyncio.to_thread(self._read_now, query, parameters, read)
+    def close(self) -> None:
+        """Wait for what is being read; from here on nothing is."""
+        self._threads.shutdown()
 
-    def _read_now(self, query: str, parameters: dict[str, Any], read: Callable[[sqlite3.Row], T]) -> list[T]:
+    async def _all(self, name: str, values: dict[str, Any], told: Callable[[sqlite3.Row], T]) -> list[T]:
+        return await self.run(
+            lambda connection: [told(row) for row in connection.execute(_SQL[name], values)]
+        )
+
+    def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        address = f"{self._path.absolute().as_uri()}?mode=ro"
+        looks = count(1)
         try:
-            with closing(
-                sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
-            ) as connection:
+            with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
-                return [read(row) for row in connection.execute(query, parameters)]
+                connection.set_progress_handler(
+                    lambda: next(looks) * STEPS_BETWEEN_LOOKS > MAX_STEPS, STEPS_BETWEEN_LOOKS
+                )
+                connection.execute("BEGIN")
+                return read(connection)
         except (sqlite3.Error, ValueError, TypeError) as error:
-            raise RequestQueueError(f"cannot read the request queue {self._path}: {error}") from error
+            told = f"it takes too long ({error}); ask for less" if "interrupted" in str(error) else error
+            raise RequestQueueError(f"cannot read the request queue {self._path}: {told}") from error
 
 
 def _intact_delivery(row: sqlite3.Row) -> DueDelivery:

@@ -13,7 +13,7 @@ from .queries import queries
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 MAX_WRITTEN_ANEW_BYTES: Final = 16 * 1024 * 1024
 
 _SQL = queries()

@@ -17,6 +17,7 @@ from .checksums import checksum, head_checksum, result_checksum
 from .damage_log import DamageLog
 from .follow_ups import (
     Rows,
+    by_deployment,
     each_row,
     erase_inputs,
     first,
@@ -25,6 +26,7 @@ from .follow_ups import (
     keep_result,
     note_redelivery,
     record_attempt,
+    whole_record,
 )
 from .mended_database import MendedDatabase, Opening
 from .protocol import AT_ONCE, RequestQueueError
@@ -37,7 +39,6 @@ from .rows import (
     next_moment,
     queue_counts,
     recorded_delivery,
-    request_record,
     waiting_retry,
 )
 
@@ -280,21 +281,16 @@ class SqliteRequestQueue:
         return await self._run("next_erasure", first(next_moment))
 
     async def record(self, request_id: str) -> RequestRecord | None:
-        def with_deliveries(connection: sqlite3.Connection, rows: Rows) -> RequestRecord | None:
-            for row in rows:
-                return request_record(row, connection.execute(_SQL["deliveries"], {"seq": row["seq"]}))
-            return None
-
-        return await self._run("record", with_deliveries, request_id=request_id)
+        return await self._look("record", whole_record, request_id=request_id)
 
     async def deliveries(self, request_id: str) -> list[RecordedDelivery]:
-        return await self._run("deliveries_of_request", each_row(recorded_delivery), request_id=request_id)
+        return await self._look("deliveries_of_request", each_row(recorded_delivery), request_id=request_id)
 
     async def latest_deliveries(self, *, limit: int) -> list[RecordedDelivery]:
-        return await self._run("latest_deliveries", each_row(recorded_delivery), limit=limit)
+        return await self._look("latest_deliveries", each_row(recorded_delivery), limit=limit)
 
     async def counts(self, deployment_id: str) -> QueueCounts:
-        (counts,) = await self._run("counts", each_row(queue_counts), deployment_id=deployment_id)
+        (counts,) = await self._look("counts", each_row(queue_counts), deployment_id=deployment_id)
         return counts
 
     async def open_by_deployment(self) -> dict[str, int]:
@@ -315,21 +311,21 @@ class SqliteRequestQueue:
     async def search(self, which: RequestFilter, *, before: int | None, limit: int) -> list[FoundRequest]:
         return await self._reader.search(which, before=before, limit=limit)
 
+    async def oldest_open(self) -> FoundRequest | None:
+        return await self._reader.oldest_open()
+
     async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
         return await self._reader.starting_with(prefix, over_after=over_after, limit=limit)
 
     async def status_counts(self) -> dict[str, dict[RequestStatus, int]]:
-        counts: dict[str, dict[RequestStatus, int]] = {}
-        for row in await self._run("status_counts", each_row(dict)):
-            counts.setdefault(row["deployment_id"], {})[RequestStatus(row["status"])] = row["number"]
-        return counts
+        return await self._look("status_counts", by_deployment)
 
     async def close(self) -> None:
         if self.lease_seconds is None:
-            with contextlib.suppress(
-                RequestQueueError
-            ):  # closed already, or nobody will know that it ended in peace
+            # Closed already, or nobody will know that it ended in peace.
+            with contextlib.suppress(RequestQueueError):
                 await self._run("end_lease", how_many)
+        self._reader.close()
         await self._database.close()
 
     async def _end_late_leases(self, now: datetime) -> None:
@@ -349,9 +345,8 @@ class SqliteRequestQueue:
 
         result = await self._run(name, noting, **parameters)
         for row in over:
-            with contextlib.suppress(
-                ValueError, TypeError, OverflowError
-            ):  # the disk made something else of it
+            # The disk may have made something else of it.
+            with contextlib.suppress(ValueError, TypeError, OverflowError):
                 tell(ended_request(row))
         return result
 
@@ -364,6 +359,15 @@ class SqliteRequestQueue:
             return then(connection, connection.execute(_SQL[name], parameters).fetchall())
 
         return await self._database.run(operation)
+
+    async def _look(self, name: str, then: Callable[[sqlite3.Connection, Rows], T], **parameters: Any) -> T:
+        """Run a query beside who writes; what cannot be read so the writer reads, who mends what is damaged."""
+        try:
+            return await self._reader.run(
+                lambda connection: then(connection, connection.execute(_SQL[name], parameters).fetchall())
+            )
+        except RequestQueueError:
+            return await self._run(name, then, **parameters)
 
     async def _run_judging(
         self, name: str, judge: damage.Judge[T], *, at: datetime | None, **parameters: Any

@@ -46,7 +46,7 @@ class JournalingQueue:
         self.check = queue.check
         self.health = queue.health
         self.search = queue.search
-        self.starting_with = queue.starting_with
+        self.oldest_open, self.starting_with = queue.oldest_open, queue.starting_with
         self.status_counts = queue.status_counts
         self.close = queue.close
 

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,79 @@ def test_requests_are_found_by_their_webhook_and_their_priority(queue: QueueDriv
     assert ids(found(queue, priority=1)) == ["a"]
     assert ids(found(queue, webhook_status=WebhookStatus.PENDING)) == ["b"]
     assert ids(found(queue, webhook_status=WebhookStatus.PENDING, priority=1)) == []
+
+
+@pytest.fixture
+def mixed(queue: QueueDriver) -> QueueDriver:
+    """Requests of many classes, one a minute."""
+    for number in range(24):
+        webhook = None if number % 3 == 0 else "http://127.0.0.1:9/hook"
+        queue.enqueue(
+            f"{'ab'[number % 2]}{number:02}",
+            priority=number % 3,
+            webhook=webhook,
+            deployment_id=("d1", "d2")[number % 2],
+        )
+        queue.now += MINUTE
+    for deployment_id in ("d1", "d2"):
+        claimed = queue.run(lambda q, of=deployment_id: q.claim(of, limit=8, now=queue.now))  # type: ignore[misc]
+        for number, each in enumerate(claimed):
+            if number > 1:
+                queue.finish(each.request_id, failed=number % 2 == 0, is_claimed=True)
+            if number > 5 and each.accepted.webhook_endpoint is not None:
+                queue.deliver(each.request_id, is_delivered=number % 2 == 0)
+    return queue
+
+
+@pytest.mark.parametrize("most_alike", [10_000, 3], ids=["looked at each", "looked for"])
+def test_every_filter_finds_those_of_which_all_holds_and_no_other(
+    mixed: QueueDriver, monkeypatch: pytest.MonkeyPatch, most_alike: int
+) -> None:
+    monkeypatch.setattr("truss_async.harness.request_queue.lists.MAX_LOOKED_THROUGH", most_alike)
+    everything = found(mixed)
+    assert len(everything) == 24
+    choices = product(
+        [None, RequestStatus.QUEUED, RequestStatus.FAILED, RequestStatus.WEBHOOK_FAILED],
+        [None, WebhookStatus.PENDING, WebhookStatus.SUCCEEDED],
+        [None, 2],
+        [None, "d2"],
+        [None, START + 7 * MINUTE],
+        ["", "b", "b0"],
+    )
+    for status, webhook_status, priority, deployment_id, since, id_prefix in choices:
+        expected = [
+            each.request_id
+            for each in everything
+            if status in (None, each.status)
+            and webhook_status in (None, each.webhook_status)
+            and priority in (None, each.priority)
+            and deployment_id in (None, each.deployment_id)
+            and (since is None or each.created_at >= since)
+            and each.request_id.startswith(id_prefix)
+        ]
+        which: dict[str, Any] = {"status": status, "webhook_status": webhook_status, "priority": priority}
+        which |= {"deployment_id": deployment_id, "since": since, "id_prefix": id_prefix}
+        page = found(mixed, **which, limit=3)
+        rest = found(mixed, **which, before=page[-1].order) if len(page) == 3 else []
+        assert ids(page) + ids(rest) == expected, which
+
+
+def test_the_oldest_open_request_is_the_one_that_came_first(queue: QueueDriver) -> None:
+    assert queue.run(lambda q: q.oldest_open()) is None
+    for name in ("first", "second", "third"):
+        queue.enqueue(name, priority=0 if name == "third" else 1)
+        queue.now += MINUTE
+    assert queue.claim(2) == ["third", "first"]
+
+    def oldest() -> FoundRequest | None:
+        return queue.run(lambda q: q.oldest_open())
+
+    assert (request := oldest())
+    assert (request.request_id, request.status, request.created_at) == (
+        "first",
+        RequestStatus.IN_PROGRESS,
+        START,
+    )
+    queue.finish("first")
+    assert (request := oldest())
+    assert (request.request_id, request.status) == ("second", RequestStatus.QUEUED)

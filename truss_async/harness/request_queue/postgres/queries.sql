@@ -450,8 +450,14 @@ FROM requests
 WHERE seq < :before AND (over_at IS NULL OR over_at > :over_after) AND created_at >= :since
   AND (:deployment_id::text IS NULL OR deployment_id = :deployment_id) AND (:status::text IS NULL OR status = :status)
   AND (:webhook_status::text IS NULL OR webhook_status = :webhook_status)
-  AND (:priority::integer IS NULL OR priority = :priority)
+  AND (:priority::integer IS NULL OR priority = :priority) AND request_id >= :prefix AND request_id < :beyond
 ORDER BY seq DESC LIMIT :limit;
+
+-- name: oldest_open
+SELECT
+  seq, request_id, deployment_id, status, webhook_status, priority, attempts, errors, created_at, status_at, started_at,
+  finished_at
+FROM requests WHERE status IN ('QUEUED', 'IN_PROGRESS') ORDER BY seq LIMIT 1;
 
 -- name: starting_with
 -- Ids of requests that are known and begin so; an index leads to them.

@@ -283,8 +283,14 @@ class PostgresRequestQueue:
             priority=which.priority,
             status=None if which.status is None else which.status.value,
             limit=limit,
+            prefix=which.id_prefix,
+            beyond=which.id_prefix + _BEYOND_ALL_LETTERS,
         )
         return [found_request(row) for row in rows]
+
+    async def oldest_open(self) -> FoundRequest | None:
+        rows = await self._run("oldest_open")
+        return found_request(rows[0]) if rows else None
 
     async def starting_with(self, prefix: str, *, over_after: datetime, limit: int) -> list[str]:
         beyond = prefix + _BEYOND_ALL_LETTERS
