@@ -50,5 +50,6 @@ OLDER_MAX_OPEN_REQUESTS: Final = 5_000
 
 MAX_ASYNC_BODY_BYTES: Final = 256 * 1024
 MAX_BODY_BYTES: Final = 100 * 1000 * 1000
+MAX_WEBSOCKET_MESSAGE_BYTES: Final = 100 * 1024 * 1024  # of the Truss server, each way
 
 MAX_ERROR_CHARACTERS: Final = 16_384  # of each message in errors[]; our choice

@@ -314,11 +314,12 @@ def _make_api(
 def _serve(
     parts: AsyncExitStack, api: Api, settings: HarnessSettings, listening: socket.socket
 ) -> asyncio.Task[None]:
-    if not settings.page:
-        return _serve_http(parts, api, listening)
-    front = PageFront(api, settings, Browsers(_own_names(settings)))
-    serving = _serve_http(parts, front, listening)
-    parts.push_async_callback(front.close)  # before the server waits for who looks at a page
+    front = PageFront(api, settings, Browsers(_own_names(settings))) if settings.page else None
+    serving = _serve_http(parts, front or api, listening)
+    # Before the server waits for who talks to a model, or looks at a page.
+    parts.push_async_callback(api.close_websockets)
+    if front is not None:
+        parts.push_async_callback(front.close)
     return serving
 
 
@@ -353,7 +354,8 @@ def _serve_http(parts: AsyncExitStack, api: ASGIApp, listening: socket.socket) -
         api,
         interface="asgi3",
         http=GuardedHttp,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=limits.MAX_WEBSOCKET_MESSAGE_BYTES,
         lifespan="off",
         log_config=None,
         access_log=False,

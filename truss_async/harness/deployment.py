@@ -74,6 +74,8 @@ class Deployment:
         self._shared = shared
         self._meters: defaultdict[str, UsageMeter] = defaultdict(UsageMeter)
         self._metering = threading.Lock()
+        self.open_websockets = 0
+        """So many are passed on now."""
         self._output_url = output_url_of(settings, shared.host.environment)
         self._scale = ScaleLimits(
             settings.least_replicas,
@@ -162,6 +164,7 @@ class Deployment:
             Moment(
                 queue_size=counts.queued,
                 concurrent_requests=self.pool.calls,
+                open_websockets=self.open_websockets,
                 replicas_active=self.pool.ready_count,
                 replicas_starting=self.pool.starting_count,
                 replicas_unready=self.pool.starting_count + self.pool.stopping_count,

@@ -106,7 +106,7 @@ class _Families:
         self.concurrent = self._value(
             "baseten_concurrent_requests",
             "gauge",
-            "Sync calls that are served or wait, and no async requests.",
+            "Sync calls and websockets that are served or wait, and no async requests.",
         )
 
     def _add_those_of_replicas(self) -> None:
@@ -115,7 +115,7 @@ class _Families:
             "baseten_replicas_starting", "gauge", "Replicas that do not take requests yet."
         )
         self.websockets = self._value(
-            "baseten_ongoing_websocket_connections", "gauge", "Open websockets: the harness serves none."
+            "baseten_ongoing_websocket_connections", "gauge", "Websockets that are open now."
         )
         self.restarts = self._value(
             "baseten_container_restarts_total",
@@ -165,6 +165,7 @@ class Moment:
 
     queue_size: int
     concurrent_requests: int
+    open_websockets: int
     replicas_active: int
     replicas_starting: int
     replicas_unready: int
@@ -231,7 +232,7 @@ class DeploymentMetrics:
         known.concurrent.of(labels).value = moment.concurrent_requests
         known.active.of(labels).value = moment.replicas_active
         known.starting.of(labels).value = moment.replicas_starting
-        known.websockets.of(labels).value = 0
+        known.websockets.of(labels).value = moment.open_websockets
         known.restarts.of(labels).value = moment.restarts
         ready = (moment.replicas_active, moment.replicas_unready, 0)
         for condition, count in zip(READY_CONDITIONS, ready, strict=True):

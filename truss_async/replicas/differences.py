@@ -21,7 +21,10 @@ _REMARKS: Final = {
 }
 """By key of config.yaml: what is not done, and what to do about it."""
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-_CALLED_OTHERWISE: Final = ("websocket", "grpc")
+_CALLED_OTHERWISE: Final = {
+    "websocket": "open a websocket to it at the path …/websocket of the harness, such as /production/websocket",
+    "grpc": "and no call of the harness is passed on to it",
+}
 
 
 def differences(
@@ -36,10 +39,7 @@ def differences(
     transport = _mapping(_mapping(config.get("runtime")).get("transport"))
     kind = "websocket" if "websocket" in methods else transport.get("kind")
     if kind in _CALLED_OTHERWISE:
-        yield (
-            f"the model speaks {kind}, which async requests do not: they cannot reach it, "
-            "on the platform neither, and no call of the harness is passed on to it"
-        )
+        yield f"the model speaks {kind}, which async requests do not: they cannot reach it, on the platform neither; {_CALLED_OTHERWISE[kind]}"
     for key, remark in _REMARKS.items():
         if config.get(key):
             yield f"{key} {remark}{_named(config[key])}"

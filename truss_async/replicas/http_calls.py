@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -12,9 +12,13 @@ from ..clock import SYSTEM_CLOCK
 from ..printable import printable
 from ..shortages import PAUSE_SECONDS, is_shortage
 from .protocol import ReplicaUnreachableError
+from .server_socket import ServerSocket, open_socket
 
 if TYPE_CHECKING:
     from .protocol import ReplicaCall
+    from .sockets import SocketCall
+
+T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 10
 IDLE_SECONDS: Final = 4
@@ -34,6 +38,33 @@ class HttpCalls:
         Raises:
             ReplicaUnreachableError: none came.
         """
+        session = self._made_session()
+        # What was closed meanwhile is noticed by the event loop, and then not used for a call that must not be repeated.
+        await SYSTEM_CLOCK.sleep(0)
+        url = URL(predict_url) if call.route is None else URL(f"{base_url}/{call.route}", encoded=True)
+
+        async def ask() -> HttpAnswer:
+            return HttpAnswer(
+                await session.request(
+                    call.method, url, data=call.body, headers=call.headers, allow_redirects=False
+                )
+            )
+
+        return await _despite_shortage(ask)
+
+    async def connect(self, call: SocketCall, *, websocket_url: str, base_url: str) -> ServerSocket:
+        """An open websocket.
+
+        Raises:
+            SocketRefusedError: the model server opens none, by the status that it tells.
+            ReplicaUnreachableError: nothing of HTTP came.
+        """
+        session = self._made_session()
+        url = websocket_url if call.route is None else f"{base_url}/{call.route}"
+        query = f"{'&' if '?' in url else '?'}{call.query}" if call.query else ""
+        return await _despite_shortage(lambda: open_socket(session, URL(f"{url}{query}", encoded=True), call))
+
+    def _made_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
@@ -42,23 +73,7 @@ class HttpCalls:
                 skip_auto_headers=_NOT_MADE_UP,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        # What was closed meanwhile is noticed by the event loop, and then not used for a call that must not be repeated.
-        await SYSTEM_CLOCK.sleep(0)
-        url = URL(predict_url) if call.route is None else URL(f"{base_url}/{call.route}", encoded=True)
-        waited = 0.0
-        while True:
-            try:
-                return HttpAnswer(
-                    await self._session.request(
-                        call.method, url, data=call.body, headers=call.headers, allow_redirects=False
-                    )
-                )
-            except (aiohttp.ClientError, OSError) as error:
-                is_unasked = isinstance(error, aiohttp.ClientConnectorError)
-                if not (is_unasked and is_shortage(error, waited_seconds=waited)):
-                    raise _unreachable(error) from error
-            await SYSTEM_CLOCK.sleep(PAUSE_SECONDS)
-            waited += PAUSE_SECONDS
+        return self._session
 
     async def close(self) -> None:
         """Let go of the connections; harmless when done twice."""
@@ -89,6 +104,20 @@ class HttpAnswer:
 
     def close(self) -> None:
         self._answer.close()
+
+
+async def _despite_shortage(ask: Callable[[], Awaitable[T]]) -> T:
+    """What was asked; while something of our own is wanting, for which nobody has been asked, again and again."""
+    waited = 0.0
+    while True:
+        try:
+            return await ask()
+        except (aiohttp.ClientError, OSError) as error:
+            is_unasked = isinstance(error, aiohttp.ClientConnectorError)
+            if not (is_unasked and is_shortage(error, waited_seconds=waited)):
+                raise _unreachable(error) from error
+        await SYSTEM_CLOCK.sleep(PAUSE_SECONDS)
+        waited += PAUSE_SECONDS
 
 
 def _unreachable(error: Exception) -> ReplicaUnreachableError:

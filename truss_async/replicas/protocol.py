@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..errors import HarnessError
+
+if TYPE_CHECKING:
+    from .sockets import ReplicaSocket, SocketCall
 
 WITHOUT_BODY: Final = frozenset({204, 304})
 """Statuses of answers that have none, and need not tell how large it is."""
@@ -72,6 +75,9 @@ class Replica(Protocol):
 
     async def call(self, call: ReplicaCall) -> ReplicaAnswer:
         """Ask it, once it is started; raise ReplicaUnreachableError when no answer comes."""
+
+    async def connect(self, call: SocketCall) -> ReplicaSocket:
+        """Open a websocket to it, once it is started; raise SocketRefusedError or ReplicaUnreachableError when none opens."""
 
     async def start(self) -> None:
         """Return when the model is loaded; raise HarnessError (ReplicaLoadError: its own fault) when not."""

@@ -11,6 +11,7 @@ from .protocol import Replica, ReplicaLoadError
 
 if TYPE_CHECKING:
     from .protocol import ReplicaAnswer, ReplicaCall
+    from .sockets import ReplicaSocket, SocketCall, SocketClosed
 
 
 class TrussReplica(Replica, Protocol):
@@ -56,6 +57,15 @@ class ReloadingReplica:
         self._calls[serving] += 1
         try:
             return _CountedAnswer(await serving.call(call), on_close=lambda: self._ended(serving))
+        except BaseException:
+            self._ended(serving)
+            raise
+
+    async def connect(self, call: SocketCall) -> ReplicaSocket:
+        serving = self._serving
+        self._calls[serving] += 1
+        try:
+            return _CountedSocket(await serving.connect(call), on_close=lambda: self._ended(serving))
         except BaseException:
             self._ended(serving)
             raise
@@ -169,3 +179,29 @@ class _CountedAnswer:
         if self._on_close is not None:
             on_close, self._on_close = self._on_close, None
             on_close()
+
+
+class _CountedSocket:
+    """A websocket that tells when it was closed."""
+
+    def __init__(self, socket: ReplicaSocket, *, on_close: Callable[[], None]) -> None:
+        self._socket = socket
+        self._on_close: Callable[[], None] | None = on_close
+
+    @property
+    def subprotocol(self) -> str | None:
+        return self._socket.subprotocol
+
+    async def receive(self) -> str | bytes | SocketClosed:
+        return await self._socket.receive()
+
+    async def send(self, message: str | bytes) -> None:
+        await self._socket.send(message)
+
+    async def close(self, closed: SocketClosed) -> None:
+        try:
+            await self._socket.close(closed)
+        finally:
+            if self._on_close is not None:
+                on_close, self._on_close = self._on_close, None
+                on_close()

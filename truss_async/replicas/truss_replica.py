@@ -22,6 +22,7 @@ from .interpreter import process_environment
 from .output import ServerOutput
 from .protocol import ReplicaLoadError, ReplicaUnreachableError
 from .server_process import ServerFolders, ServerProcess
+from .server_socket import WEBSOCKET_PATH
 from .truss_folder import methods_of_model
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from .host import ReplicaHost
     from .http_calls import HttpAnswer
     from .protocol import ReplicaCall
+    from .server_socket import ServerSocket
     from .settings import DeploymentSettings
+    from .sockets import SocketCall
 
 GRACE_SECONDS: Final = 3.0
 NOTICE_SECONDS: Final = 2.0
@@ -92,8 +95,15 @@ class ProcessReplica:
         try:
             return await self._host.http.send(call, predict_url=self.predict_url, base_url=self.base_url)
         except ReplicaUnreachableError:
-            # If it is gone, the pool is to know before the next attempt comes, which must not meet it again.
-            await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
+            await self._until_noticed()
+            raise
+
+    async def connect(self, call: SocketCall) -> ServerSocket:
+        url = f"{self.base_url}{WEBSOCKET_PATH}"
+        try:
+            return await self._host.http.connect(call, websocket_url=url, base_url=self.base_url)
+        except ReplicaUnreachableError:
+            await self._until_noticed()
             raise
 
     async def start(self) -> None:
@@ -157,6 +167,10 @@ class ProcessReplica:
         if self._server is not None:
             await self._server.crash(reason)
             await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
+
+    async def _until_noticed(self) -> None:
+        """If it is gone, the pool is to know before the next attempt comes, which must not meet it again."""
+        await wait_for_event(self._is_gone, clock=self._host.clock, seconds=NOTICE_SECONDS)
 
     async def _choose_environment(self, context: BuildContext) -> Environment:
         self._report_differences(context)

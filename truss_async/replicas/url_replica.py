@@ -11,11 +11,14 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from ..shortages import is_shortage
+from .server_socket import WEBSOCKET_PATH
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from .http_calls import HttpAnswer, HttpCalls
     from .protocol import ReplicaCall
+    from .server_socket import ServerSocket
+    from .sockets import SocketCall
 
 PREDICT_PATH: Final = "/v1/models/model:predict"
 _FIRST_POLL_SECONDS: Final = 0.05
@@ -50,6 +53,14 @@ class UrlReplica:
 
     async def call(self, call: ReplicaCall) -> HttpAnswer:
         return await self._http.send(call, predict_url=self.predict_url, base_url=self.base_url)
+
+    @property
+    def websocket_url(self) -> str:
+        """Where its websocket is: at the path that was given, as in the image of a server of its own, or as on the Truss server."""
+        return f"{self.base_url}{WEBSOCKET_PATH}" if self._parts.path == PREDICT_PATH else self.predict_url
+
+    async def connect(self, call: SocketCall) -> ServerSocket:
+        return await self._http.connect(call, websocket_url=self.websocket_url, base_url=self.base_url)
 
     async def start(self) -> None:
         """Return once anything at all is answered there, however long that takes."""

@@ -186,15 +186,6 @@ def test_model_that_ends_its_thread_while_loading_is_a_load_failure(stage: Stage
         stage.run(replica.start())
 
 
-def test_model_that_no_call_reaches_is_told_of(stage: Stage) -> None:
-    truss = stage.truss(
-        "class Model:\n    async def websocket(self, websocket): ...",
-        runtime={"transport": {"kind": "websocket"}},
-    )
-    stage.started(truss)
-    assert [line for line in stage.reported if "the model speaks websocket" in line]
-
-
 def test_config_that_truss_refuses_is_told_in_one_line(stage: Stage) -> None:
     (replica,) = stage.replicas(stage.truss(ECHO, python_version="py27"))
     with pytest.raises(HarnessError, match="python_version") as caught:

@@ -68,3 +68,19 @@ def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: St
         await replica.stop()
 
     stage.run(main())
+
+
+@pytest.mark.parametrize(
+    ("model_url", "websocket_url"),
+    [
+        ("http://x:1", "http://x:1/v1/websocket"),
+        ("http://x:1/", "http://x:1/v1/websocket"),
+        ("http://x:1/v1/models/model:predict", "http://x:1/v1/websocket"),
+        ("http://x:1/talk?a=b", "http://x:1/talk?a=b"),
+    ],
+)
+def test_a_websocket_is_at_the_path_that_was_given_or_where_the_truss_server_has_it(
+    model_url: str, websocket_url: str
+) -> None:
+    replica = UrlReplica("replica-1", model_url, http=HttpCalls(), clock=SYSTEM_CLOCK, report=print)
+    assert replica.websocket_url == websocket_url

@@ -15,6 +15,7 @@ MANY = 200
 AT_REST = Moment(
     queue_size=0,
     concurrent_requests=0,
+    open_websockets=0,
     replicas_active=1,
     replicas_starting=0,
     replicas_unready=0,

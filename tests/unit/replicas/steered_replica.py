@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from truss_async.errors import HarnessError
     from truss_async.replicas.protocol import ReplicaAnswer, ReplicaCall
+    from truss_async.replicas.sockets import ReplicaSocket, SocketCall
 
 
 class SteeredReplica:
@@ -29,6 +30,9 @@ class SteeredReplica:
         self.get_requests: Callable[[bool], None]
 
     async def call(self, call: ReplicaCall) -> ReplicaAnswer:
+        raise ReplicaUnreachableError(f"{self.name} answers nothing")
+
+    async def connect(self, call: SocketCall) -> ReplicaSocket:
         raise ReplicaUnreachableError(f"{self.name} answers nothing")
 
     def loads(self) -> None:

@@ -22,7 +22,9 @@ def test_model_that_speaks_another_protocol_is_told_that_async_requests_cannot_r
         (line,) = differences({"runtime": {"transport": {"kind": kind}}})
         assert line.startswith(f"the model speaks {kind}, which async requests do not: they cannot reach it")
     (line,) = differences({}, methods={"load", "websocket"})
-    assert "websocket" in line
+    assert line.endswith(
+        "open a websocket to it at the path …/websocket of the harness, such as /production/websocket"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from tests.unit.replicas.steered_replica import SteeredReplica, settle
 from truss_async.errors import HarnessError
 from truss_async.replicas.protocol import ReplicaCall, ReplicaLoadError
 from truss_async.replicas.reloading import ReloadingReplica
+from truss_async.replicas.sockets import SocketCall, SocketClosed, SocketRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,6 +36,23 @@ class Answer:
         """There is nothing to let go of."""
 
 
+class Socket:
+    """A websocket of a replica of that number, which is what it says."""
+
+    def __init__(self, number: str) -> None:
+        self.subprotocol = number
+        self.heard: list[str | bytes] = []
+
+    async def receive(self) -> str:
+        return self.subprotocol
+
+    async def send(self, message: str | bytes) -> None:
+        self.heard.append(message)
+
+    async def close(self, closed: SocketClosed) -> None:
+        """There is nothing to let go of."""
+
+
 class Numbered(SteeredReplica):
     """A replica with a process, which answers its number."""
 
@@ -44,6 +63,11 @@ class Numbered(SteeredReplica):
 
     async def call(self, call: ReplicaCall) -> Answer:
         return Answer(self.pid)
+
+    async def connect(self, call: SocketCall) -> Socket:
+        if call.route == "refused":
+            raise SocketRefusedError("no", status=404)
+        return Socket(str(self.pid))
 
     async def crash(self, reason: str) -> None:
         self.crashed.append(reason)
@@ -111,6 +135,25 @@ def test_the_model_before_is_stopped_when_its_last_call_is_over() -> None:
         await reloading
         assert (stage.first.stops, stage.second.stops) == (1, 0)
         assert stage.reported == ["replica-1 serves the edited model"]
+
+    staged(main)
+
+
+def test_a_websocket_stays_with_the_model_that_it_was_opened_to() -> None:
+    async def main(stage: Stage, exiting: asyncio.Task[str]) -> None:
+        with contextlib.suppress(SocketRefusedError):
+            await stage.replica.connect(SocketCall([], route="refused"))
+        socket = await stage.replica.connect(SocketCall([]))
+        stage.second.loads()
+        reloading = asyncio.ensure_future(stage.replica.reload())
+        await settle()
+        assert (stage.replica.pid, reloading.done(), stage.first.stops) == (2, False, 0)
+        await socket.send("x")
+        assert (socket.subprotocol, await socket.receive()) == ("1", "1")
+        await socket.close(SocketClosed(1000))
+        await socket.close(SocketClosed(1000))
+        await reloading
+        assert stage.first.stops == 1
 
     staged(main)
 

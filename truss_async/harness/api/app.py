@@ -8,25 +8,22 @@ from uuid import uuid4
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ...contract import limits
 from ...contract.headers import REQUEST_ID
 from ...errors import HarnessError
 from ...replicas.protocol import ReplicaUnreachableError
-from .access import carries, check_authorization
-from .bodies import check_size, declared_size
 from .call_log import logged
-from .calls import IncomingCall
 from .guarded_http import CUT
 from .refusals import ApiErrorCode, CallRefusedError
-from .routing import find_call
 from .sync_calls import CLIENT_CLOSED_REQUEST
+from .understanding import understand
+from .websockets import Websockets
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .calls import Answer, ApiParts, Operation
+    from .calls import Answer, ApiParts, IncomingCall, Operation
 
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _FAILURE = CallRefusedError(
@@ -39,15 +36,17 @@ class Api:
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
+        self._websockets = Websockets(parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"the harness serves HTTP only, not {scope['type']}")
+        if scope["type"] == "websocket":
+            await self._websockets(scope, receive, send)
+            return
         request_id = uuid4().hex
         came_at = self._parts.clock.now()
         call: IncomingCall | None = None
         try:
-            call = self._understood(Request(scope, receive), request_id)
+            call = understand(self._parts, Request(scope, receive), request_id)
             response = _response(call.operation, await call.operation.handler(self._parts, call))
         except CallRefusedError as refusal:
             response = refusal.response()
@@ -68,23 +67,9 @@ class Api:
             self._report(call, f"the model's answer broke off: {error}")
             await _cut(scope, receive)
 
-    def _understood(self, request: Request, request_id: str) -> IncomingCall:
-        size = declared_size(request)
-        check_size(size, limit=limits.MAX_BODY_BYTES)  # the platform's edge, which knows no operation
-        path = request.scope["raw_path"].decode("latin-1")
-        found = find_call(request.method, request.headers.get("host", ""), path)
-        operation = found.operation
-        check_size(size, limit=operation.max_body_bytes)
-        if self._parts.browsers is not None:
-            self._parts.browsers.check(request.method, request.headers.raw, is_own=operation.is_own)
-        authorization = request.headers.get("authorization")
-        # Models know this key, and are not to read webhook secrets with it.
-        is_inner = not operation.is_own and carries(authorization, self._parts.inner_key)
-        if not operation.is_open:
-            if not is_inner:
-                check_authorization(authorization, api_key=self._parts.api_key)
-            self._parts.deployments.check(found.named.served)
-        return IncomingCall(request, request_id, operation, found.named, found.values, is_inner)
+    async def close_websockets(self) -> None:
+        """Close those that are open, as the harness stops, and open no more."""
+        await self._websockets.close()
 
     def _logged(self, answer: ASGIApp, call: IncomingCall, *, came_at: datetime) -> ASGIApp:
         if self._parts.on_call is None:

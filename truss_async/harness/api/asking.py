@@ -86,6 +86,28 @@ class ModelCalls:
         )
 
 
+async def take_slot(deployment: Deployment, *, activity: Activity) -> Replica:
+    """A replica with room for a call, which the pool gets back; in a task of the activity's.
+
+    Raises:
+        CallRefusedError: there is none, and waiting is of no use, not wanted, or was in vain.
+    """
+    pool = deployment.pool
+    if pool.has_room:
+        return await pool.acquire()
+    if pool.state == "failed":
+        message = pool.last_error or "the model did not load"
+        raise CallRefusedError(503, ApiErrorCode.MODEL_UNAVAILABLE, message)
+    if deployment.settings.on_full == "reject":
+        pool.turn_away()
+        raise no_room("calls do not wait for one: --on-full reject")
+    try:
+        return await activity.outside(limits.PARKING_TIMEOUT_SECONDS, pool.acquire())
+    except TimeoutError:
+        message = f"no replica became available within {limits.PARKING_TIMEOUT_SECONDS} s"
+        raise CallRefusedError(500, ApiErrorCode.TIMEOUT, message) from None
+
+
 class _Asking:
     """The attempts of one sync call, one after the other."""
 
@@ -119,7 +141,7 @@ class _Asking:
     async def attempt(self) -> Answered | ReplicaUnreachableError:
         """Ask a replica: parking and predicting are timed apart."""
         self.attempts += 1
-        replica = await self._slot()
+        replica = await take_slot(self._deployment, activity=self._activity)
         self._held.callback(self._deployment.pool.release, replica, by_call=True)
         try:
             return await self._activity.outside(limits.SYNC_TIMEOUT_SECONDS, self._ask(replica))
@@ -128,22 +150,6 @@ class _Asking:
             raise CallRefusedError(504, ApiErrorCode.TIMEOUT, message) from None
         except ReplicaUnreachableError as error:
             return error
-
-    async def _slot(self) -> Replica:
-        pool = self._deployment.pool
-        if pool.has_room:
-            return await pool.acquire()
-        if pool.state == "failed":
-            message = pool.last_error or "the model did not load"
-            raise CallRefusedError(503, ApiErrorCode.MODEL_UNAVAILABLE, message)
-        if self._deployment.settings.on_full == "reject":
-            pool.turn_away()
-            raise no_room("calls do not wait for one: --on-full reject")
-        try:
-            return await self._activity.outside(limits.PARKING_TIMEOUT_SECONDS, pool.acquire())
-        except TimeoutError:
-            message = f"no replica became available within {limits.PARKING_TIMEOUT_SECONDS} s"
-            raise CallRefusedError(500, ApiErrorCode.TIMEOUT, message) from None
 
     async def _ask(self, replica: Replica) -> Answered:
         """What comes as a whole is awaited as a whole, so that an answer that breaks off is a failure of this attempt."""

@@ -88,6 +88,7 @@ class Operation:
 
     ``answer`` is the content of a success, None for an empty one; ``is_sparse`` leaves out what is None in it.
     ``refusals`` are those beyond 401 without a key, and 400 and 413 of a body. ``words`` is whose word the path has for it.
+    ``takes_websocket``: the handshake of one, which is a GET, is passed on to the model.
     """
 
     method: str
@@ -102,6 +103,7 @@ class Operation:
     is_open: bool = False
     is_own: bool = False
     is_sparse: bool = False
+    takes_websocket: bool = False
     max_body_bytes: int = limits.MAX_BODY_BYTES
     media_type: str = "application/json"
 

@@ -68,7 +68,10 @@ class GuardedHttp(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # not offered; it is answered like any other call
+            if self._should_upgrade():
+                self._late.cancel()
+                self.handle_websocket_upgrade()
+            # No other is offered: it is answered like any other call.
         except httptools.HttpParserError:
             self._refuse(self._refusal or _BAD)
         else:
@@ -76,6 +79,10 @@ class GuardedHttp(HttpToolsProtocol):
                 self._refuse(_LARGE_HEAD)
             elif self._is_in_head and self._late.cancelled():
                 self._late = self._expect_head()
+
+    def _should_upgrade(self) -> bool:
+        """To a websocket, of which only a GET is the handshake."""
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -37,6 +37,7 @@ _MEANINGS = {
     401: "The API key is missing or wrong.",
     404: "The host, the path or the id names nothing that is known here.",
     413: "The body is larger than the limit; the message tells both sizes.",
+    426: "The call is not the handshake of a websocket.",
     429: "Over a limit.",
     502: "The model server cannot be reached.",
     503: "The model does not load, or the harness cannot take requests.",

@@ -33,7 +33,15 @@ from ...contract.harness_calls import (
     WebhookSecretList,
 )
 from ...contract.statuses import QueueStatus, RequestStatus, WebhookStatus
-from . import async_calls, bulk_calls, inspection_calls, own_calls, redelivery_calls, sync_calls
+from . import (
+    async_calls,
+    bulk_calls,
+    inspection_calls,
+    own_calls,
+    redelivery_calls,
+    sync_calls,
+    websocket_calls,
+)
 from .calls import ANY, ANY_METHOD, REST, Operation
 from .targets import CHAINLET, TARGETS, Kind
 
@@ -68,7 +76,13 @@ ON_TARGET = (
     ),
     Operation("GET", "/async_queue_status", async_calls.queue_status, QueueStatus, refusals=(404, 429)),
     Operation("POST", "/wake", sync_calls.wake, status=202, refusals=(404,)),
-    Operation(ANY_METHOD, f"/sync/{REST}", sync_calls.route, ANY, body=ANY, refusals=_MODEL_FAILS),
+    Operation(
+        ANY_METHOD, f"/sync/{REST}", sync_calls.route, ANY, body=ANY, refusals=_MODEL_FAILS, takes_websocket=True
+    ),
+    Operation(
+        "GET", "/websocket", websocket_calls.without_handshake, status=101, refusals=(*_MODEL_FAILS, 426),
+        takes_websocket=True,
+    ),
 )  # fmt: skip
 """What is asked of a deployment: before each path stands one of the targets."""
 

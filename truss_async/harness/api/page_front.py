@@ -36,6 +36,8 @@ class PageFront:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope["path"]
+        if scope["type"] != "http":
+            return self._api(scope, receive, send)
         if path == HOME or path.startswith(_BELOW):
             return self._guarded(self._page)(scope, receive, send)
         if path in _LED_THERE and scope["method"] in ("GET", "HEAD") and _is_browser(scope):

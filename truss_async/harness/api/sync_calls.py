@@ -50,7 +50,7 @@ async def predict(parts: ApiParts, call: IncomingCall) -> Response:
     """
     deployment = _called(parts, call)
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
-    passed = ReplicaCall(_passed_on(call, deployment), body)
+    passed = ReplicaCall(passed_on(call, deployment), body)
     return await _pass_through(
         passed, call, deployment, model_calls=parts.model_calls, left=lambda: caller_left(call.request)
     )
@@ -64,7 +64,7 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
     deployment, request = _called(parts, call), call.request
     body = IncomingBody(request, limit=call.operation.max_body_bytes)
     query = request.scope["query_string"].decode("latin-1")
-    headers = _passed_on(call, deployment)
+    headers = passed_on(call, deployment)
     if body.declared_size is not None:
         headers.append(("Content-Length", body.declared_size))
     passed = ReplicaCall(
@@ -160,7 +160,8 @@ async def _pass_through(
         held.close()
 
 
-def _passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, str]]:
+def passed_on(call: IncomingCall, deployment: Deployment) -> list[tuple[str, str]]:
+    """The headers that a replica gets: the caller's, and those of the request."""
     passed = [
         (name.decode("latin-1"), value.decode("utf-8", "replace"))
         for name, value in call.request.headers.raw

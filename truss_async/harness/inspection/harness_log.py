@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall:
-    """A sync call, or one of a route, that was answered."""
+    """A sync call, or one of a route, that was answered; of a websocket, how it was closed, and the bytes of its messages."""
 
     request_id: str
     deployment_id: str
@@ -32,6 +32,7 @@ class AnsweredCall:
     status: int
     seconds: float
     size_bytes: int
+    close_code: int | None = None
 
 
 class HarnessLog:
@@ -73,6 +74,7 @@ class HarnessLog:
 
     def call(self, call: AnsweredCall) -> None:
         """A call was answered."""
+        closed = {} if call.close_code is None else {"close_code": call.close_code}
         if self._is_json:
             self._log(
                 self._json(
@@ -86,10 +88,13 @@ class HarnessLog:
                     method=call.method,
                     path=call.path,
                     size_bytes=call.size_bytes,
+                    **closed,
                 )
             )
             return
         what = f"{call.method} {printable(call.path, limit=200)} answered {call.status}"
+        if call.close_code is not None:
+            what += f", closed {call.close_code}"
         self._log(
             f"{_time(self._clock.now())} call [{self._id(call.request_id)}] {what}"
             f" in {call.seconds:.3f} s, {call.size_bytes} bytes"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio.to_thread
 
 from ..exception_texts import exception_text
 from ..protocol import ReplicaLoadError, ReplicaUnreachableError
+from ..sockets import SocketRefusedError
 from .loading import load_model
 from .serving import ModelServing
 from .tracebacks import model_traceback
@@ -17,10 +18,12 @@ from .tracebacks import model_traceback
 if TYPE_CHECKING:
     from ..logs import ReplicaLogLine, ServerRecord
     from ..protocol import ReplicaAnswer, ReplicaCall
+    from ..sockets import SocketCall
     from .hooks import ModelHooks
     from .loading import Surroundings
 
 GRACE_SECONDS: Final = 1.0
+_NOT_IMPLEMENTED: Final = 501
 
 
 class InProcessReplica:
@@ -49,6 +52,12 @@ class InProcessReplica:
         if self._serving is None:
             raise ReplicaUnreachableError(f"{self.name} is not running")
         return await self._serving.call(call)
+
+    async def connect(self, call: SocketCall) -> NoReturn:
+        raise SocketRefusedError(
+            "what is served in the harness itself, as a stub is, speaks no websocket: serve its truss, or give a --model-url",
+            status=_NOT_IMPLEMENTED,
+        )
 
     async def start(self) -> None:
         await self.stop()
