@@ -17,23 +17,23 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 from cyclopts import App
 
 from tests.acceptance.serving import COMMAND
-from truss_async import AsyncOutputModel, FaultKind, FaultRule, Harness, HarnessSettings
+from tests.acceptance.trial_harness import BUCKET, Source
 from truss_async.client.batch import batch_status
 from truss_async.demo.s3_server import S3Server
 
-BUCKET = "trial"
 LIFTED_RATE = 1_000_000
 START_SECONDS = 60
 TICK_SECONDS = 0.05
-
-Source = Literal["receive", "store"]
+TOLD_SECONDS = 30
+MOST_MB = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,39 @@ class Outcome:
     found: int = 0
     wrong: list[str] = field(default_factory=list)
     peak_mb: float = 0.0
+    harness_peak_mb: float = 0.0
+    rates: list[int] = field(default_factory=list)
+    """Lines a second in each tenth of the lines: one that falls shows what does not scale."""
     inferred: int = 0
     submissions: int = 0
     unanswered: int = 0
     rate_limited: int = 0
     beyond_contract: list[str] = field(default_factory=list)
+
+    def faults(self) -> list[str]:
+        """What is wrong with it; nothing, if the batch kept its promises."""
+        lines, found = self.plan.lines, []
+        if self.code:
+            found.append(f"the batch ended with {self.code}")
+        if self.found != lines or self.wrong:
+            found.append(f"{self.found:,} of {lines:,} lines are there once; {len(self.wrong):,} are wrong")
+        if self.beyond_contract:
+            found.append(f"{len(self.beyond_contract):,} calls beyond the platform's contract")
+        if self.peak_mb >= MOST_MB:
+            found.append(f"the batch had {self.peak_mb:.0f} MB, {MOST_MB} are the most")
+        return found
+
+    def verdict(self) -> str:
+        """In one paragraph."""
+        plan, twice = self.plan, self.inferred - self.plan.lines
+        told = "; ".join(self.faults())
+        return (
+            f"{'FAILED: ' + told if told else 'PASSED: each line is in the output, once'}.\n"
+            f"{plan.lines:,} lines in {self.seconds:,.0f} s ({plan.lines / max(self.seconds, 0.001):.0f} a second), "
+            f"source {plan.source}, seed {plan.seed}; at most {self.peak_mb:.0f} MB the batch, "
+            f"{self.harness_peak_mb:.0f} MB the harness; {twice:,} inferred again ({twice / plan.lines:.2%}), "
+            f"{self.submissions - plan.lines:,} submitted again, {self.unanswered:,} submissions unanswered"
+        )
 
 
 class Trial:
@@ -84,6 +112,7 @@ class Trial:
         self.outcome = Outcome(plan=plan)
         self._chance = random.Random(plan.seed)
         self._moment = threading.Event()
+        self._told = Told(plan.lines)
         self._rows = RowCount(folder / "out.jsonl")
         self._running = ExitStack()
         self._environment = _with_bytecode(os.environ, bytecode or folder / "bytecode")
@@ -103,6 +132,7 @@ class Trial:
             self._kill_now_and_then()
             self.outcome.code = self._wait_for_batch(self.plan.lines + 1)
             self.outcome.seconds = time.monotonic() - begun
+            self.outcome.rates = self._told.rates()
             self.outcome.rate_limited = self._last_told()["rate_limited"]
             self._judge()
         return self.outcome
@@ -126,7 +156,7 @@ class Trial:
         for moment, victim in zip(moments, victims, strict=True):
             self._wait_for_batch(moment)
             self._kill(victim)
-            print(f"killed the {victim} at {self._rows.count} lines", file=sys.stderr, flush=True)
+            tell(f"killed the {victim} at {self._rows.count:,} lines")
             again[victim]()
 
     def _kill(self, victim: str) -> None:
@@ -141,8 +171,12 @@ class Trial:
     def _wait_for_batch(self, count: int) -> int:
         """Until so many lines are in the output, or it has ended; its exit code."""
         assert self._batch is not None
+        outcome = self.outcome
         while (code := self._batch.poll()) is None and self._rows.look() < count:
-            self.outcome.peak_mb = max(self.outcome.peak_mb, peak_mb(self._batch.pid))
+            outcome.peak_mb = max(outcome.peak_mb, peak_mb(self._batch.pid))
+            if self._harness is not None:
+                outcome.harness_peak_mb = max(outcome.harness_peak_mb, peak_mb(self._harness.pid))
+            self._told.note(self._rows.count, outcome)
             self._moment.wait(TICK_SECONDS)
         return code or 0
 
@@ -169,13 +203,9 @@ class Trial:
             str(plan.share_failing),
         )
         limits = ["--has-limits"] if plan.has_limits else []
-        command = [
-            sys.executable,
-            "-m",
-            __name__ if __name__ != "__main__" else "tests.acceptance.batch_trial",
-        ]
+        command = [sys.executable, "-m", "tests.acceptance.trial_harness"]
         self._harness = self._started(
-            [*command, "serve", "--folder", str(self.folder), "--port", str(self._port), *options, *limits]
+            [*command, "--folder", str(self.folder), "--port", str(self._port), *options, *limits]
         )
         assert self._harness.stdout is not None
         line = self._harness.stdout.readline()
@@ -231,6 +261,41 @@ def _with_bytecode(environment: Mapping[str, str], folder: Path) -> dict[str, st
     return {**kept, "PYTHONPYCACHEPREFIX": str(folder)}
 
 
+def tell(line: str) -> None:
+    """To whoever watches."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Told:
+    """How it goes, now and then; and when each tenth of the lines was there."""
+
+    def __init__(self, lines: int) -> None:
+        self._lines = lines
+        self._tenths: list[float] = []
+        self._begun = self._told_at = time.monotonic()
+        self._told_lines = 0
+
+    def note(self, count: int, outcome: Outcome) -> None:
+        """So many lines are there."""
+        now = time.monotonic()
+        self._tenths += [now] * (10 * count // self._lines - len(self._tenths))
+        seconds = now - self._told_at
+        if seconds >= TOLD_SECONDS:
+            rate = (count - self._told_lines) / seconds
+            left = f"{(self._lines - count) / rate / 60:.0f} minutes left" if rate else "nothing comes"
+            tell(
+                f"{count:,} of {self._lines:,} lines, {rate:.0f} a second, {left}; at most "
+                f"{outcome.peak_mb:.0f} MB the batch, {outcome.harness_peak_mb:.0f} MB the harness"
+            )
+            self._told_at, self._told_lines = now, count
+
+    def rates(self) -> list[int]:
+        """Lines a second in each tenth, those that were over before they were looked at left out."""
+        ends = [self._begun, *self._tenths]
+        spans = (end - start for start, end in pairwise(ends))
+        return [round(self._lines / 10 / span) for span in spans if span > 0]
+
+
 class RowCount:
     """How many rows a growing file has, read once."""
 
@@ -276,74 +341,7 @@ def end(process: "subprocess.Popen[str]") -> None:
         process.stdout.close()
 
 
-class Counting:
-    """A model that takes no time, and counts in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    async def predict(self, model_input: Any) -> Any:
-        os.write(self._descriptor, b".")
-        return {"n": model_input["n"]}
-
-
-def saving(model: Counting) -> type[AsyncOutputModel]:
-    """The same with the plugin."""
-
-    class Saving(AsyncOutputModel):
-        output_url = f"s3://{BUCKET}/outputs"
-
-        async def predict(self, model_input: dict[str, Any]) -> Any:
-            return await model.predict(model_input)
-
-    return Saving
-
-
-def block_own_calls(refused: Path) -> None:
-    """Let the harnesses of this process answer nothing that the platform would not."""
-    from truss_async.harness.api.app import Api
-
-    answer = Api.__call__
-
-    async def guarded(self: Api, scope: Any, receive: Any, send: Any) -> None:
-        if not scope["path"].startswith(("/production/", "/async_request/")):
-            with refused.open("a") as file:
-                file.write(f"{scope['method']} {scope['path']}\n")
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b"{}"})
-            return
-        await answer(self, scope, receive, send)
-
-    Api.__call__ = guarded  # type: ignore[method-assign]
-
-
 app = App()
-
-
-@app.command
-def serve(
-    *, folder: Path, port: int, source: Source, seed: int, share_failing: float, has_limits: bool = False
-) -> None:
-    """The harness of a trial, in this process."""
-    block_own_calls(folder / "refused")
-    model = Counting(folder / "inferred")
-    failing = [FaultKind.MODEL_500, *([FaultKind.WEBHOOK_DROPPED] if source == "receive" else [])]
-    settings = HarnessSettings(
-        model=saving(model) if source == "store" else model.predict,
-        predict_concurrency=32,
-        port=port,
-        state_dir=folder / "state",
-        limits="current" if has_limits else "none",
-        quiet=True,
-        faults=tuple(
-            FaultRule(kind=kind, rate=share_failing, seed=seed) for kind in failing if share_failing
-        ),
-    )
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    with Harness(settings, stories=False, log=lambda _: None) as harness:
-        print(f"listening on {harness.url}", flush=True)
-        ended.wait()
 
 
 @app.command
@@ -359,7 +357,7 @@ def run(
     limits: bool = False,
     folder: Path | None = None,
 ) -> int:
-    """A trial in a folder of its own; its outcome as JSON."""
+    """A trial in a folder of its own, which is gone in the end, also at Ctrl-C; its outcome as JSON."""
     plan = Plan(
         lines=lines,
         source=source,
@@ -370,12 +368,17 @@ def run(
         share_failing=share_failing,
         has_limits=limits,
     )
-    print(plan, file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        outcome = Trial(plan, Path(name)).run()
+    tell(str(plan))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix="batch-trial-") as name:
+            outcome = Trial(plan, Path(name)).run()
+    except KeyboardInterrupt:
+        tell(f"stopped; all processes are ended. The same again: --seed {plan.seed}")
+        return 130
     print(json.dumps(asdict(outcome), indent=2))
-    is_whole = outcome.found == lines and not outcome.wrong and not outcome.beyond_contract
-    return 0 if is_whole and outcome.code == 0 and outcome.peak_mb < 300 else 1
+    tell(outcome.verdict())
+    return int(bool(outcome.faults()))
 
 
 if __name__ == "__main__":

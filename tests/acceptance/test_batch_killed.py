@@ -23,7 +23,7 @@ def test_killed_again_and_again_a_batch_ends_with_each_line_once(
 ) -> None:
     seed = random.randrange(2**32)
     outcome = Trial(plan.with_seed(seed), tmp_path, bytecode=bytecode).run()
-    print(outcome)
+    print(outcome.verdict())
     assert (outcome.code, outcome.found, outcome.wrong) == (0, plan.lines, [])
     assert outcome.beyond_contract == []
     assert outcome.inferred >= plan.lines
