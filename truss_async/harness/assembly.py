@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ from .source_watch import SourceWatch
 from .state import StateFolder
 from .stories import JournalingQueue
 from .stub_outputs import bases_of_stubs
+from .tracing import tracing_of
 from .webhook_secrets import WebhookSecrets
 from .webhook_targets import webhook_session
 
@@ -185,6 +187,9 @@ async def _make_shared(
         report=report,
     )
     parts.push_async_callback(gates.close)
+    tracing = tracing_of({**os.environ, **given.environment}, report=report)
+    if tracing is not None:
+        parts.push_async_callback(tracing.close)
     delivery = Delivery(
         queue=queue,
         signing=secrets.signing,
@@ -198,6 +203,7 @@ async def _make_shared(
         faults=faults,
         report=report,
         max_in_flight=min(MAX_IN_FLIGHT, files * 3 // 4),
+        tracing=tracing,
     )
     environment = with_local_outputs(given.environment, folder=state.outputs_folder)
     host = ReplicaHost(
@@ -219,6 +225,7 @@ async def _make_shared(
         gates=gates,
         host=host,
         report=report,
+        tracing=tracing,
         failures=given.failures,
     )
 

@@ -20,7 +20,7 @@ from ..contract.headers import SIGNATURE, WEBHOOK_REQUEST_ID
 from ..contract.result_json import result_json
 from ..contract.webhook_urls import webhook_url
 from ..errors import HarnessError
-from ..printable import printable
+from ..printable import printable, without_logins
 from ..shortages import PAUSE_SECONDS, is_shortage
 from ..webhooks.signing import signature_header
 from .decisions import is_delivered, next_delivery_delay
@@ -28,6 +28,7 @@ from .delivery_slots import MAX_IN_FLIGHT, DeliverySlots
 from .faults import FaultyDelivery, Tampering
 from .request_queue import DeliveryAttempt, until_stored
 from .sent_headers import LOGIN, SentHeaders
+from .tracing import DELIVERY
 from .webhook_targets import REFUSED, PrivateTargetError, as_given
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .faults import Faults
     from .metrics import Metrics
     from .request_queue import DueDelivery, RequestQueue
+    from .tracing import Tracing
 
 AS_IT_SHOULD_BE = Tampering()
 _NOT_PROVEN = 401
@@ -71,6 +73,7 @@ class Delivery:
         faults: Faults,
         report: Callable[[str], None],
         max_in_flight: int = MAX_IN_FLIGHT,
+        tracing: Tracing | None = None,
     ) -> None:
         self._queue = queue
         self._signing = signing
@@ -81,6 +84,7 @@ class Delivery:
         self._metrics = metrics
         self._report = report
         self.sent = SentHeaders()
+        self._tracing = tracing
         self._faulty = FaultyDelivery(faults, activity=activity, timeout_seconds=policy.timeout_seconds)
         self._is_short = False
         self._awake = asyncio.Event()
@@ -198,7 +202,25 @@ class Delivery:
         """
         attempt = await (self._faulty.attempt(due, self._post) if self._faulty.is_armed else self._post(due))
         self._metrics.of(due.deployment_id).delivery_attempted(took_seconds=attempt.latency_ms / 1000)
+        if self._tracing is not None:
+            self._trace(self._tracing, due, attempt)
         return attempt
+
+    def _trace(self, tracing: Tracing, due: DueDelivery, attempt: DeliveryAttempt) -> None:
+        is_good = is_delivered(attempt.status_code)
+        tracing.attempt_over(
+            DELIVERY,
+            due.request_id,
+            at=self._activity.time_of_day(attempt.sent_at),
+            took=timedelta(milliseconds=attempt.latency_ms),
+            problem=None if is_good else attempt.error or f"it answered {attempt.status_code}",
+            attributes={
+                "baseten.deployment_id": due.deployment_id,
+                "truss_async.attempt": due.attempts_made + 1,
+                "url.full": without_logins(due.webhook_endpoint),
+                "http.response.status_code": attempt.status_code,
+            },
+        )
 
     async def _deliver(self, due: DueDelivery) -> None:
         attempt = await self.attempt(due)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .load_failures import LoadFailures
     from .metrics import Metrics
     from .request_queue import RequestQueue
+    from .tracing import Tracing
 
 
 EDIT_IT: Final = "it is loaded again once it is edited, and tried now and then until it is"
@@ -55,6 +56,7 @@ class Shared:
     gates: StoreGates
     host: ReplicaHost
     report: Callable[[str], None]
+    tracing: Tracing | None = None
     failures: LoadFailures | None = None
     """None: what does not load is tried again, whatever it is."""
 
@@ -109,6 +111,7 @@ class Deployment:
             work=work,
             delivery=shared.delivery,
             faulty=self.faulty,
+            tracing=shared.tracing,
         )
 
     @property

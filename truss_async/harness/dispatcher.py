@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
 from ..replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
+from ..replicas.request_headers import new_span_id
 from .decisions import (
     Busy,
     Failed,
@@ -25,6 +26,7 @@ from .decisions import (
 )
 from .metrics import status_of
 from .request_queue import DueDelivery, RequestQueueError, until_stored
+from .tracing import INFERENCE
 
 if TYPE_CHECKING:
     from ..contract import ErrorDetail
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from .faults import FaultyCalls
     from .metrics import DeploymentMetrics
     from .request_queue import ClaimedRequest, RequestQueue
+    from .tracing import Tracing
 
 SUSPECTS_WAIT = timedelta(minutes=1)
 """For so long, what was run when the process ended lets everything else go first."""
@@ -61,6 +64,7 @@ class Dispatcher:
         work: asyncio.Event,
         delivery: Delivery,
         faulty: FaultyCalls,
+        tracing: Tracing | None = None,
     ) -> None:
         self._deployment_id = deployment_id
         self._queue = queue
@@ -71,6 +75,7 @@ class Dispatcher:
         self._report = report
         self._delivery = delivery
         self._faulty = faulty
+        self._tracing = tracing
         self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._suspects: list[tuple[int, int, int, str]] = []
@@ -229,7 +234,7 @@ class Dispatcher:
     async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:
         try:
             refusal = unfit(request.damage, interruptions=request.interruptions)
-            outcome = refusal or await self._infer(request, replica)
+            outcome = refusal or await self._traced(request, replica)
         finally:
             self._pool.release(replica)
         await self._keep(request, outcome)
@@ -239,10 +244,32 @@ class Dispatcher:
             lambda: self._record(request, outcome), pause=self._activity.sleep, report=self._report
         )
 
-    async def _infer(self, request: ClaimedRequest, replica: Replica) -> Outcome:
+    async def _traced(self, request: ClaimedRequest, replica: Replica) -> Outcome:
+        began, span_id = self._activity.now(), new_span_id()
+        outcome = await self._infer(request, replica, span_id=span_id)
+        if self._tracing is not None:
+            self._tracing.attempt_over(
+                INFERENCE,
+                request.request_id,
+                at=self._activity.time_of_day(began),
+                took=self._activity.now() - began,
+                problem=problem_of(outcome),
+                attributes={
+                    "baseten.model_id": request.accepted.model_id,
+                    "baseten.deployment_id": self._deployment_id,
+                    "truss_async.attempt": request.attempts_made + 1,
+                    "truss_async.replica": replica.name,
+                },
+                span_id=span_id,
+            )
+        return outcome
+
+    async def _infer(self, request: ClaimedRequest, replica: Replica, *, span_id: str) -> Outcome:
         try:
             ask = await self._faulty_ask(request, replica) if self._faulty.are_armed else replica.call
-            answer = await self._activity.outside(limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, ask))
+            answer = await self._activity.outside(
+                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, ask, span_id=span_id)
+            )
         except TimeoutError:
             hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
             message = f"the inference attempt took longer than {hours:g} h"
@@ -261,8 +288,9 @@ class Dispatcher:
             hang=lambda: self._activity.sleep(limits.INFERENCE_TIMEOUT_SECONDS),
         )
 
-    async def _post(self, request: ClaimedRequest, ask: Ask) -> ModelAnswer:
-        headers = (("Content-Type", "application/json"), *self._headers.of(request.request_id))
+    async def _post(self, request: ClaimedRequest, ask: Ask, *, span_id: str) -> ModelAnswer:
+        own = self._headers.of(request.request_id, span_id=span_id)
+        headers = (("Content-Type", "application/json"), *own)
         answer = await ask(ReplicaCall(headers, request.model_input))
         try:
             told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
@@ -338,3 +366,13 @@ class Dispatcher:
                 response_bytes=None if data is None else len(data),
             )
         self._pool.demand_changed.set()
+
+
+def problem_of(outcome: Outcome) -> str | None:
+    """Why an attempt came to nothing; None when it did not."""
+    match outcome:
+        case Failed(error):
+            return error.code
+        case Busy():
+            return "the model server was busy"
+    return None

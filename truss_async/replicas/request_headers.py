@@ -21,9 +21,13 @@ class RequestHeaders:
     is_chain: bool = False
 
     def of(
-        self, request_id: str, *, carried: Mapping[str, str] = MappingProxyType({})
+        self,
+        request_id: str,
+        *,
+        carried: Mapping[str, str] = MappingProxyType({}),
+        span_id: str | None = None,
     ) -> list[tuple[str, str]]:
-        """The headers of one call of the model server, a span of its own in the request's trace.
+        """The headers of one call of the model server, a span of its own in the request's trace, of that id or any.
 
         What a chainlet has ``carried`` along, for it calls another in work on a request, stays as it is.
         """
@@ -31,10 +35,15 @@ class RequestHeaders:
         if TRACEPARENT in carried:
             headers |= {name: carried[name] for name in (TRACEPARENT, TRACESTATE) if name in carried}
         else:
-            headers[TRACEPARENT] = f"00-{request_id}-{os.urandom(8).hex()}-01"
+            headers[TRACEPARENT] = f"00-{request_id}-{span_id or new_span_id()}-01"
         if self.is_chain:
             headers[CHAIN_REQUEST_ID] = carried.get(CHAIN_REQUEST_ID, request_id)
         return list(headers.items())
+
+
+def new_span_id() -> str:
+    """One that nobody else has."""
+    return os.urandom(8).hex()
 
 
 def carried_request_id(headers: Mapping[str, str]) -> str | None:
