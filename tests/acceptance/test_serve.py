@@ -27,24 +27,19 @@ class Model:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_and_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "replicas"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_a_signal_ends_it_and_leaves_no_process_behind(
+    tmp_path: Path, number: signal.Signals, replicas: int
+) -> None:
     truss = make_truss(tmp_path / "truss", ECHO)
-    with Served(truss, "--port", "0", "--replicas", "2", cwd=tmp_path) as served:
-        served.wait_for_line("replica-1 is ready")
-        served.wait_for_line("replica-2 is ready")
+    with Served(truss, "--port", "0", "--replicas", str(replicas), cwd=tmp_path) as served:
+        for which in range(1, replicas + 1):
+            served.wait_for_line(f"replica-{which} is ready")
         started = served.descendants()
-        assert len(started) >= 2
+        assert len(started) >= replicas
         assert served.stop(number) == 0
         assert not [process for process in started if psutil.pid_exists(process.pid) and process.is_running()]
         assert "Traceback" not in served.stderr
-
-
-def test_health_answers_before_the_model_has_loaded(tmp_path: Path) -> None:
-    truss = make_truss(tmp_path / "truss", ECHO)
-    with Served(truss, "--port", "0", cwd=tmp_path) as served:
-        answer = httpx.get(f"{served.url}/healthz")
-        assert (answer.status_code, answer.json()["model"]) == (200, "starting")
 
 
 def test_requests_wait_for_the_model_and_its_log_shows_their_id(tmp_path: Path) -> None:
@@ -53,6 +48,8 @@ def test_requests_wait_for_the_model_and_its_log_shows_their_id(tmp_path: Path) 
         Served(truss, "--port", "0", cwd=tmp_path) as served,
         PlatformClient(served.url, api_key="k") as client,
     ):
+        answer = httpx.get(f"{served.url}/healthz")
+        assert (answer.status_code, answer.json()["model"]) == (200, "starting")
         request_id = client.submit(model_input="hello").request_id
         assert client.wait(request_id, timeout_seconds=60).status.value == "SUCCEEDED"
         served.wait_for_line("seen hello")

@@ -29,6 +29,7 @@ from .api import (
     ModelCalls,
     PageFront,
     PromptServer,
+    RefusingWebsockets,
 )
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
@@ -361,7 +362,7 @@ def _serve_http(parts: AsyncExitStack, api: ASGIApp, listening: socket.socket) -
         api,
         interface="asgi3",
         http=GuardedHttp,
-        ws="websockets-sansio",
+        ws=RefusingWebsockets,
         ws_max_size=limits.MAX_WEBSOCKET_MESSAGE_BYTES,
         lifespan="off",
         log_config=None,

@@ -1,6 +1,7 @@
 """Websockets to a model: opened, passed through and closed as the platform does, whichever side ends them."""
 
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -52,9 +53,12 @@ def shared(speaking: WebsocketServer, said: Lines, logged: Lines) -> Iterator[Ha
 
 
 @pytest.fixture(autouse=True)
-def _nobody_else_told(speaking: WebsocketServer) -> None:
-    """What earlier tests left is not for this one."""
+def _quiet(speaking: WebsocketServer, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What earlier tests left is not for this one; and the server's own log has nothing to say of what others do."""
     speaking.handshakes.clear()
+    yield
+    told = [each for each in caplog.get_records("call") if each.name.startswith("uvicorn")]
+    assert not [each.getMessage() for each in told if each.levelno >= logging.WARNING]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from .own_calls import MAX_DELIVERIES
 from .page_front import PageFront
 from .prompt_server import PromptServer
 from .rate_limits import CallLimiters
+from .websocket_protocol import RefusingWebsockets
 
 __all__ = [
     "MAX_DELIVERIES",
@@ -23,6 +24,7 @@ __all__ = [
     "ModelCalls",
     "PageFront",
     "PromptServer",
+    "RefusingWebsockets",
     "call_api",
     "served_by",
 ]
