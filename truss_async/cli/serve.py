@@ -68,6 +68,8 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
         "model_id": Parameter(show_default=False),
         "deployment_id": Parameter(show_default=False),
         "adopt": Parameter(negative="", show_default=False),
+        "state": Parameter(show_default=False),
+        "state_schema": Parameter(name="--schema", env_var=variable("schema")),
         "scale_down_delay_seconds": _named("--scale-down-delay"),
         "autoscaling_window_seconds": _named("--autoscaling-window"),
         "restart_threshold_seconds": _named("--restart-threshold"),
@@ -98,13 +100,17 @@ def serve(**values: Any) -> None:
         truss-async serve my_chain.py
         truss-async serve --deployments deployments.toml
         truss-async serve path/to/truss --faults faults.toml
+        truss-async serve path/to/truss --state postgresql://truss@db.internal/truss
     """
+    if values["state"] is not None and values["state_dir"] == STATE_DIR:
+        values["state_dir"] = None  # which is for one alone
     secrets = _secrets(values)
     settings = checked(
         HarnessSettings,
         {**_what_to_serve(values), **secrets, "faults": _faults(values.pop("faults"))},
         names={
             "truss_dir": "TRUSS_DIR",
+            "state_schema": "--schema",
             "webhook_secrets": "--webhook-secret",
             "allow_hosts": "--allow-host",
             "scale_down_delay_seconds": "--scale-down-delay",

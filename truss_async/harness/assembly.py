@@ -35,19 +35,18 @@ from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
 from .deployment import Deployment, Shared
-from .earlier_run import settle_subjects
 from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .inspection import KeptInputs
+from .kept_state import open_state
 from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
+from .neighbours import Neighbours
 from .output_urls import with_local_outputs
 from .redelivery import Redelivery
-from .request_queue import SqliteRequestQueue
 from .running import BACKLOG, address
 from .scratch_folders import scratch_folder
 from .source_watch import SourceWatch
-from .state import StateFolder
 from .stories import JournalingQueue
 from .stub_outputs import bases_of_stubs
 from .tracing import tracing_of
@@ -56,7 +55,6 @@ from .webhook_targets import webhook_session
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -65,8 +63,9 @@ if TYPE_CHECKING:
     from .chains import GeneratedChains
     from .faults import Faults
     from .inspection import HarnessLog, LineKeeper
+    from .kept_state import KeptState
+    from .lease_keeper import Worker
     from .load_failures import LoadFailures
-    from .request_queue import RequestQueue
     from .settings import HarnessSettings
     from .stories import Journal
 
@@ -117,17 +116,12 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     chains = await _generate_chains(parts, given, url=address(listening), key=inner_key)
     settings = settings if chains is None else chains.settings
     given = replace(given, settings=settings)
-    state = StateFolder(settings.state_dir)
-    parts.callback(state.close)
-    secrets = WebhookSecrets(state.webhook_secrets_file, given=settings.webhook_secrets, clock=clock)
-    shared = await _make_shared(parts, given, state=state, secrets=secrets)
-    settle_subjects(
-        state.subjects_file,
-        settings.all_deployments,
-        open_requests=await shared.queue.open_by_deployment(),
-        adopt=settings.adopt,
-        report=given.report,
+    state = await _open_state(parts, given)
+    secrets = await asyncio.to_thread(
+        WebhookSecrets, state.webhook_secrets, given=settings.webhook_secrets, clock=clock
     )
+    shared = await _make_shared(parts, given, state=state, secrets=secrets)
+    await state.settle(settings, report=given.report)
     housekeeping = Housekeeping(
         queue=shared.queue,
         activity=shared.activity,
@@ -143,7 +137,9 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         await deployment.start()
         parts.push_async_callback(deployment.stop)
     workers = [
-        *_lease_keepers(shared, deployments, housekeeping),  # the first to start is the last to stop
+        *_of_several(
+            shared, state, deployments, others=[housekeeping, secrets]
+        ),  # the first to start, the last to stop
         shared.delivery,
         *(worker for each in deployments for worker in each.workers),
         housekeeping,
@@ -175,10 +171,12 @@ async def _generate_chains(
 
 
 async def _make_shared(
-    parts: AsyncExitStack, given: Given, *, state: StateFolder, secrets: WebhookSecrets
+    parts: AsyncExitStack, given: Given, *, state: KeptState, secrets: WebhookSecrets
 ) -> Shared:
     settings, clock, faults, report = given.settings, given.clock, given.faults, given.report
-    queue = _open_queue(parts, given, state.queue_file)
+    queue = (
+        state.queue if given.journal is None else JournalingQueue(state.queue, given.journal, now=clock.now)
+    )
     files = raise_file_limit()
     activity, metrics = Activity(clock), Metrics(settings.all_deployments)
     gates = StoreGates(
@@ -231,20 +229,17 @@ async def _make_shared(
     )
 
 
-def _open_queue(parts: AsyncExitStack, given: Given, file: Path) -> RequestQueue:
-    settings, clock = given.settings, given.clock
-    queue = SqliteRequestQueue(
-        file,
-        now=clock.now(),
-        is_synced=settings.durability == "full",
-        is_kept=settings.state_dir is not None,
-        keep_results=settings.keep_results,
+async def _open_state(parts: AsyncExitStack, given: Given) -> KeptState:
+    settings = given.settings
+    state = await open_state(
+        parts,
+        settings,
+        clock=given.clock,
         report=given.report,
         on_over=None if settings.quiet else given.log.request_over,
     )
-    parts.push_async_callback(queue.close)
-    _background(parts, asyncio.create_task(queue.check(), name="Check of the queue"))
-    return queue if given.journal is None else JournalingQueue(queue, given.journal, now=clock.now)
+    _background(parts, asyncio.create_task(state.queue.check(), name="Check of the queue"))
+    return state
 
 
 def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[SourceWatch]:
@@ -261,21 +256,28 @@ def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[Sou
     ]
 
 
-def _lease_keepers(
-    shared: Shared, deployments: Sequence[Deployment], housekeeping: Housekeeping
-) -> list[LeaseKeeper]:
-    """One, if the queue has leases."""
+def _of_several(
+    shared: Shared, state: KeptState, deployments: Sequence[Deployment], *, others: Sequence[Worker]
+) -> list[LeaseKeeper | Neighbours]:
+    """What there is to do for a queue that others work on, too."""
     if shared.queue.lease_seconds is None:
         return []
-    return [
-        LeaseKeeper(
-            queue=shared.queue,
-            lease_seconds=shared.queue.lease_seconds,
-            workers=[shared.delivery, *(each.dispatcher for each in deployments), housekeeping],
-            activity=shared.activity,
-            report=shared.report,
-        )
-    ]
+    keeper = LeaseKeeper(
+        queue=shared.queue,
+        lease_seconds=shared.queue.lease_seconds,
+        workers=[shared.delivery, *(each.dispatcher for each in deployments), *others],
+        activity=shared.activity,
+        report=shared.report,
+    )
+    if state.hints is None:
+        return [keeper]
+    neighbours = Neighbours(
+        state.hints,
+        on_queued={each.id: each.note_queued for each in deployments},
+        on_farewell=keeper.hurry,
+        activity=shared.activity,
+    )
+    return [keeper, neighbours]
 
 
 def _make_api(

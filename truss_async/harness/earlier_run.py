@@ -1,4 +1,4 @@
-"""What earlier runs left in a state folder: what each deployment id belongs to, and what becomes of its requests.
+"""What earlier runs, or other nodes, left: what each deployment id belongs to, and what becomes of its requests.
 
 A request runs on nothing but what it was accepted for, so another truss under the same id is not served while one waits there,
 unless asked to.
@@ -7,18 +7,17 @@ unless asked to.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import HarnessError
-from ..whole_files import write_whole
 
 if TYPE_CHECKING:
     from ..replicas.settings import DeploymentSettings
-
-_OWNER_ONLY: Final = 0o600
+    from .documents import Document
 
 
 class Subject(BaseModel):
@@ -36,35 +35,51 @@ class _Kept(BaseModel):
     deployments: dict[str, Subject] = {}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where it is noted what deployments are: in ``document``, beside their requests, which are in ``name``.
+
+    Of a ``project`` that the state folder lies in, folders are noted by where they lie there, for it may be moved. Where
+    several machines share the place (None), each has its folders elsewhere: only the names of models are compared.
+    """
+
+    document: Document
+    name: str
+    project: Path | None
+
+    @property
+    def is_shared(self) -> bool:
+        return self.project is None
+
+
 def settle_subjects(
-    file: Path,
+    place: Place,
     deployments: Collection[DeploymentSettings],
     *,
     open_requests: Mapping[str, int],
     adopt: bool,
     report: Callable[[str], None],
 ) -> None:
-    """Note in the file what each deployment is, from now on; with ``adopt``, also of an id that was something else.
+    """Note there what each deployment is, from now on; with ``adopt``, also of an id that was something else.
 
     ``open_requests`` is how many are queued or in progress, by deployment id; of those that go on, and of those that are for
     what is not served, a line is reported.
 
     Raises:
-        HarnessError: an id has requests for something else, or the file cannot be read or written.
+        HarnessError: an id has requests for something else, or it cannot be read or written there.
     """
-    kept = _read(file)
-    lines = [
-        *(
-            _claimed(each, kept.deployments, file=file, open_requests=open_requests, adopt=adopt)
-            for each in deployments
-        ),
-        *_not_served(
-            kept.deployments, open_requests, served={each.deployment_id for each in deployments}, file=file
-        ),
-    ]
-    now = {each.deployment_id: _subject(each, file=file) for each in deployments}
-    if kept.deployments != (merged := {**kept.deployments, **now}):
-        _write(file, _Kept(deployments=merged))
+    lines: list[str | None] = []
+
+    def settled(content: bytes | None) -> bytes:
+        kept = _parsed(content, place).deployments
+        lines[:] = [_claimed(each, kept, place, open_requests, adopt=adopt) for each in deployments]
+        if not place.is_shared:  # others may serve the rest
+            served = {each.deployment_id for each in deployments}
+            lines.extend(_not_served(kept, open_requests, served=served, place=place))
+        now = {each.deployment_id: _subject(each, place) for each in deployments}
+        return _Kept(deployments={**kept, **now}).model_dump_json(indent=2).encode()
+
+    place.document.change(settled)
     for line in filter(None, lines):
         report(line)
 
@@ -72,29 +87,31 @@ def settle_subjects(
 def _claimed(
     deployment: DeploymentSettings,
     kept: Mapping[str, Subject],
-    *,
-    file: Path,
+    place: Place,
     open_requests: Mapping[str, int],
+    *,
     adopt: bool,
 ) -> str | None:
     """What is to be said of a deployment's requests."""
-    name, now = deployment.deployment_id, _subject(deployment, file=file)
+    name, now = deployment.deployment_id, _subject(deployment, place)
     before, count = kept.get(name), open_requests.get(name, 0)
     if not count:
         return None
+    if before == now and place.is_shared:
+        return f"{_requests(count)} {_are(count)} not over: nodes that serve {name} share them"
     if before == now:
         return f"{_requests(count)} of an earlier run {_go(count)} on"
-    owner = "something that an earlier version did not note" if before is None else _words(before, file=file)
+    owner = "something that an earlier version did not note" if before is None else _words(before, place)
     if adopt:
-        return f"{_requests(count)} of an earlier run, for {owner}, {_go(count)} on with {_words(now, file=file)}"
+        return f"{_requests(count)} of an earlier run, for {owner}, {_go(count)} on with {_words(now, place)}"
     raise HarnessError(
-        f"the id {name} in {file.parent} belongs to {owner}, with {_requests(count)} not over: "
-        f"serve {_words(now, file=file)} under another id with --model-id, or run on it what is there with --adopt"
+        f"the id {name} in {place.name} belongs to {owner}, with {_requests(count)} not over: "
+        f"serve {_words(now, place)} under another id with --model-id, or run on it what is there with --adopt"
     )
 
 
 def _not_served(
-    kept: Mapping[str, Subject], open_requests: Mapping[str, int], *, served: Collection[str], file: Path
+    kept: Mapping[str, Subject], open_requests: Mapping[str, int], *, served: Collection[str], place: Place
 ) -> list[str]:
     lines = []
     for name, count in open_requests.items():
@@ -104,26 +121,28 @@ def _not_served(
         remedy = f"--deployment-id {name} --adopt runs them on what is served then"
         what = f"the deployment {name}"
         if subject is not None:
-            what, remedy = f"{what}, {_words(subject, file=file)}", "serve that to run them"
+            what, remedy = f"{what}, {_words(subject, place)}", "serve that to run them"
         lines.append(
             f"{_requests(count)} of an earlier run {_are(count)} for {what}, which is not served: they wait, or expire; {remedy}"
         )
     return lines
 
 
-def _subject(deployment: DeploymentSettings, *, file: Path) -> Subject:
-    """What lies in the project that the state folder is in, by where it lies there: a project may be moved."""
+def _subject(deployment: DeploymentSettings, place: Place) -> Subject:
+    if place.project is None:
+        return Subject(served=deployment.served, source="")
     source = Path(deployment.known_by)
-    project = file.parent.parent.resolve()
-    if source.is_absolute() and source.is_relative_to(project):
-        return Subject(served=deployment.served, source=f"./{source.relative_to(project)}")
+    if source.is_absolute() and source.is_relative_to(place.project):
+        return Subject(served=deployment.served, source=f"./{source.relative_to(place.project)}")
     return Subject(served=deployment.served, source=deployment.known_by)
 
 
-def _words(subject: Subject, *, file: Path) -> str:
+def _words(subject: Subject, place: Place) -> str:
     source = subject.source
-    if source.startswith("./"):
-        source = str(file.parent.parent.resolve() / source)
+    if not source:
+        return f"the {subject.served}"
+    if source.startswith("./") and place.project is not None:
+        source = str(place.project / source)
     return f"the {subject.served} from {source}"
 
 
@@ -139,21 +158,10 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _read(file: Path) -> _Kept:
+def _parsed(content: bytes | None, place: Place) -> _Kept:
     try:
-        return _Kept.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return _Kept()
-    except OSError as error:
-        raise HarnessError(f"cannot read {file}: {error.strerror}") from error
+        return _Kept() if content is None else _Kept.model_validate_json(content)
     except ValidationError:
         raise HarnessError(
-            f"{file} does not say what the requests beside it are for: move it away; --adopt then runs them"
+            f"{place.document} does not say what the requests beside it are for: move it away; --adopt then runs them"
         ) from None
-
-
-def _write(file: Path, kept: _Kept) -> None:
-    try:
-        write_whole(file, kept.model_dump_json(indent=2).encode(), mode=_OWNER_ONLY)
-    except OSError as error:
-        raise HarnessError(f"cannot write {file}: {error.strerror}") from error

@@ -213,7 +213,11 @@ class Harness:
         """Report how many requests are not over, and what becomes of them; nothing, where that cannot be told soon."""
         with suppress(TimeoutError):
             count = self._thread.run(within(COUNT_SECONDS, self._count_open(), clock=SYSTEM_CLOCK))
-            if count and self.settings.state_dir is not None:
+            if count and self.settings.state is not None:
+                self._log.say(
+                    f"ending: {count} not over in the database; others that serve the same go on with them"
+                )
+            elif count and self.settings.state_dir is not None:
                 waiting = "1 request waits" if count == 1 else f"{count} requests wait"
                 self._log.say(
                     f"ending: {waiting} in {self.settings.state_dir}; serve the same again to go on"

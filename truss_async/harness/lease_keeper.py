@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,7 +10,6 @@ from .request_queue import RequestQueueError, until_stored
 from .request_queue.patience import PAUSE_SECONDS
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
     from .activity import Activity
@@ -51,18 +51,24 @@ class LeaseKeeper:
         self._report = report
         self._is_lost = False
         self._end: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Others may have left something: look at once."""
+        self._hurry.set()
 
     async def run(self) -> None:
         """Keep the lease until cancelled, when nothing is worked on any more: it is given back then."""
         try:
             while True:
+                self._hurry.clear()
                 await until_stored(
                     self._look_after,
                     pause=self._activity.sleep,
                     report=self._report,
                     longest_pause_seconds=PAUSE_SECONDS,  # the lease does not wait
                 )
-                await self._activity.sleep(self._lease_seconds / RENEWALS_A_LEASE)
+                await self._activity.wait(self._hurry, seconds=self._lease_seconds / RENEWALS_A_LEASE)
         finally:
             self._lasts(None)
             with contextlib.suppress(RequestQueueError):

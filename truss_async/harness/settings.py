@@ -63,6 +63,14 @@ def _pasted(read: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _database(address: str) -> str:
+    if not address.startswith(("postgresql://", "postgres://")):
+        raise ValueError(
+            "give the address of a database, postgresql://USER@HOST/DB; a folder is given with --state-dir"
+        )
+    return address
+
+
 ApiKey = Annotated[str, _pasted(as_api_key)]
 Duration = Annotated[
     timedelta, BeforeValidator(lambda value: duration(value) if isinstance(value, str) else value)
@@ -83,6 +91,19 @@ class HarnessSettings(DeploymentSettings):
     )
     state_dir: Path | None = Field(
         default=None, description="Folder of the durable queue; without one, requests end with the harness."
+    )
+    state: Annotated[str, AfterValidator(_database)] | None = Field(
+        default=None,
+        description="Instead, a PostgreSQL database that several harnesses share: postgresql://USER@HOST/DB; each runs what any of them accepted.",
+    )
+    state_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = Field(
+        default="truss_async", description="The schema in the database of --state; it is made if need be."
+    )
+    lease_seconds: float = Field(
+        default=15,
+        ge=1,
+        le=3600,
+        description="With --state: after so long without a sign of life, others take over what a harness worked on.",
     )
     adopt: bool = Field(
         default=False,
@@ -203,6 +224,11 @@ class HarnessSettings(DeploymentSettings):
             raise ValueError("give one deployment, or several of them, not both")
         if not self.store_gate and any(rule.kind.is_of_store for rule in self.faults):
             raise ValueError("faults of the store cannot strike without the store gate")
+        if self.state is not None and self.virtual_clock:
+            raise ValueError(
+                "a database that several harnesses share goes by its own clock, which nobody moves: "
+                "give --virtual-clock or --state, not both"
+            )
         for deployment in self.all_deployments:
             if not deployment.serves_something:
                 raise ValueError("give a truss folder, a chain, a model URL or a stub")

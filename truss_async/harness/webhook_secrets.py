@@ -1,12 +1,12 @@
-"""The webhook secrets: created, rotated, removed; kept in a file that its owner alone can read."""
+"""The webhook secrets: created, rotated, removed; kept where the harness alone can read them."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..contract import limits
 from ..errors import HarnessError
-from ..whole_files import write_whole
 
 if TYPE_CHECKING:
     from ..clock import Clock
+    from .documents import Document
 
 PREFIX = "whsec_"
 RANDOM_CHARACTERS = 38
@@ -66,20 +66,21 @@ class _Kept(BaseModel):
 
 
 class WebhookSecrets:
-    """All webhook secrets of a harness: those of the file, and those given at its start, which are not kept.
+    """All webhook secrets of a harness: those of the document, and those given at its start, which are not kept.
 
-    Newest first: what was made here comes before what was given. Every change is on disk when the method returns.
+    Newest first: what was made here comes before what was given. Every change is durable when the method returns, for
+    which it may wait; what others who share the document change is known after ``take_over``.
     """
 
-    def __init__(self, file: Path, *, given: Sequence[str], clock: Clock) -> None:
-        """Read the file, if there is one.
+    def __init__(self, document: Document, *, given: Sequence[str], clock: Clock) -> None:
+        """Read the document, if it was ever written.
 
         Raises:
             HarnessError: it cannot be read, or is not what this version writes.
         """
-        self._file = file
+        self._document = document
         self._clock = clock
-        self._kept = _read(file)
+        self._kept = self._parsed(document.read())
         started_at = clock.now()
         self._given = [
             WebhookSecret(id=f"given-{number}", secret=secret, created_at=started_at)
@@ -102,7 +103,7 @@ class WebhookSecrets:
     def create(self) -> WebhookSecret:
         """Make a new one; those that are active stay so."""
         created = self._new()
-        self._store([created, *self._kept])
+        self._change(lambda kept: [created, *kept])
         return created
 
     def rotate(self, secret_id: str) -> tuple[WebhookSecret, WebhookSecret]:
@@ -117,7 +118,7 @@ class WebhookSecrets:
             raise SecretRotatedError(f"the webhook secret {secret_id} was rotated already")
         ending = old.model_copy(update={"ends_at": self._clock.now() + OVERLAP})
         created = self._new()
-        self._store([created, *(ending if secret is old else secret for secret in self._kept)])
+        self._change(lambda kept: [created, *(ending if each.id == old.id else each for each in kept)])
         self._given = [ending if secret is old else secret for secret in self._given]
         return created, ending
 
@@ -129,8 +130,15 @@ class WebhookSecrets:
         """
         old = self._find(secret_id)
         if old in self._kept:
-            self._store([secret for secret in self._kept if secret is not old])
+            self._change(lambda kept: [each for each in kept if each.id != old.id])
         self._given = [secret for secret in self._given if secret is not old]
+
+    async def take_over(self) -> None:
+        """Sign with what others have made, rotated or removed, too."""
+        self._kept = self._parsed(await asyncio.to_thread(self._document.read))
+
+    def drop(self) -> None:
+        """Of the secrets, none is anybody's own."""
 
     def _find(self, secret_id: str) -> WebhookSecret:
         for secret in self.active():
@@ -141,30 +149,27 @@ class WebhookSecrets:
     def _new(self) -> WebhookSecret:
         return WebhookSecret(id=uuid4().hex[:12], secret=new_secret(), created_at=self._clock.now())
 
-    def _store(self, kept: Iterable[WebhookSecret]) -> None:
+    def _change(self, change: Callable[[list[WebhookSecret]], list[WebhookSecret]]) -> None:
         now = self._clock.now()
-        lasting = [secret for secret in kept if secret.is_active(now)]
-        written = _Kept(secrets=lasting).model_dump_json(indent=2).encode()
+
+        def changed(content: bytes | None) -> bytes:
+            lasting = [each for each in change(self._parsed(content)) if each.is_active(now)]
+            return _Kept(secrets=lasting).model_dump_json(indent=2).encode()
+
+        self._kept = self._parsed(self._document.change(changed))
+
+    def _parsed(self, content: bytes | None) -> list[WebhookSecret]:
+        if content is None:
+            return []
         try:
-            write_whole(self._file, written, mode=0o600)
-        except OSError as error:
-            raise HarnessError(f"cannot write the webhook secrets {self._file}: {error.strerror}") from error
-        self._kept = lasting
+            return _Kept.model_validate_json(content).secrets
+        except ValidationError:
+            raise HarnessError(
+                f"{self._document} is not what this version of truss-async writes; "
+                "use the version that wrote it, or remove it"
+            ) from None
 
 
 def new_secret() -> str:
     """A webhook secret as the platform makes them."""
     return PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_CHARACTERS))
-
-
-def _read(file: Path) -> list[WebhookSecret]:
-    try:
-        return _Kept.model_validate_json(file.read_bytes()).secrets
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise HarnessError(f"cannot read the webhook secrets {file}: {error.strerror}") from error
-    except ValidationError:
-        raise HarnessError(
-            f"{file} is not what this version of truss-async writes; use the version that wrote it, or remove the file"
-        ) from None

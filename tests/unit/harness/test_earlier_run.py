@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from truss_async.errors import HarnessError
-from truss_async.harness.earlier_run import settle_subjects
+from truss_async.harness.documents import FileDocument
+from truss_async.harness.earlier_run import Place, settle_subjects
 from truss_async.replicas.settings import DeploymentSettings
 
 
@@ -16,7 +17,8 @@ def start(
     said: list[str] = []
     (folder / "state").mkdir(exist_ok=True)
     file = folder / "state" / "deployments.json"
-    settle_subjects(file, deployments, open_requests=open_requests, adopt=adopt, report=said.append)
+    place = Place(FileDocument(file), str(file.parent), folder.resolve())
+    settle_subjects(place, deployments, open_requests=open_requests, adopt=adopt, report=said.append)
     return said
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.full_disk import no_file_grows_beyond
 from truss_async.clock import ManualClock
 from truss_async.errors import HarnessError
+from truss_async.harness.documents import FileDocument
 from truss_async.harness.webhook_secrets import (
     SecretRotatedError,
     UnknownSecretError,
@@ -28,7 +29,8 @@ def clock() -> ManualClock:
 
 
 def opened(folder: Path, clock: ManualClock, given: Sequence[str] = ()) -> WebhookSecrets:
-    return WebhookSecrets(folder / "webhook-secrets.json", given=given, clock=clock)
+    document = FileDocument(folder / "webhook-secrets.json", what="the webhook secrets")
+    return WebhookSecrets(document, given=given, clock=clock)
 
 
 def test_a_new_secret_looks_like_the_platforms() -> None:

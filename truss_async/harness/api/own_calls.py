@@ -122,13 +122,13 @@ async def secrets(parts: ApiParts, _: IncomingCall) -> WebhookSecretList:
 
 async def create_secret(parts: ApiParts, _: IncomingCall) -> NewWebhookSecret:
     """Create a webhook secret."""
-    return _in_full(parts.secrets.create())
+    return _in_full(await asyncio.to_thread(parts.secrets.create))
 
 
 async def rotate_secret(parts: ApiParts, call: IncomingCall) -> NewWebhookSecret:
     """Replace a webhook secret, which signs for 24 hours more."""
     try:
-        created, ending = parts.secrets.rotate(call.values["secret_id"])
+        created, ending = await asyncio.to_thread(parts.secrets.rotate, call.values["secret_id"])
     except UnknownSecretError as error:
         raise unknown(str(error)) from None
     except SecretRotatedError as error:
@@ -140,7 +140,7 @@ async def remove_secret(parts: ApiParts, call: IncomingCall) -> RemovedWebhookSe
     """End a webhook secret at once."""
     secret_id = call.values["secret_id"]
     try:
-        parts.secrets.remove(secret_id)
+        await asyncio.to_thread(parts.secrets.remove, secret_id)
     except UnknownSecretError as error:
         raise unknown(str(error)) from None
     return RemovedWebhookSecret(id=secret_id)

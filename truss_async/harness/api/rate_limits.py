@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..settings import CallLimits
 
 RETRY_WHEN_FULL_SECONDS = 1
+COUNT_GOOD_FOR = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,18 @@ class RateLimiter:
 class OpenRequests:
     """Holds the requests that are queued or in progress to a limit; counts them only when it may be reached.
 
-    ``async with`` it, a request that is being made durable has a place.
+    ``async with`` it, a request that is being made durable has a place. Where others make requests, too, a count is good
+    for a second: ``is_shared``.
     """
 
-    def __init__(self, limit: int | None, *, count: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self, limit: int | None, *, count: Callable[[], Awaitable[int]], clock: Clock, is_shared: bool = False
+    ) -> None:
         self._limit = limit
         self._count = count
+        self._clock = clock
+        self._is_shared = is_shared
+        self._counted_at = clock.now()
         self._at_most = limit or 0  # what an earlier run left is not known yet
         self._entering = 0
         self._counting = asyncio.Lock()
@@ -99,14 +106,19 @@ class OpenRequests:
         self._entering -= 1
 
     async def _reserve(self, limit: int) -> None:
-        if self._at_most >= limit:
+        if self._may_be_reached(limit):
             async with self._counting:
-                if self._at_most >= limit:
+                if self._may_be_reached(limit):
+                    self._counted_at = self._clock.now()
                     self._at_most = await self._count() + self._entering
         if self._at_most >= limit:
             message = f"too many async requests are queued or in progress: the limit is {limit}"
             raise rate_limited(message, retry_after_seconds=RETRY_WHEN_FULL_SECONDS)
         self._at_most += 1
+
+    def _may_be_reached(self, limit: int) -> bool:
+        is_old = self._is_shared and self._clock.now() - self._counted_at >= COUNT_GOOD_FOR
+        return is_old or self._at_most >= limit
 
 
 class CallLimiters:
@@ -124,4 +136,6 @@ class CallLimiters:
         self.queue_status_calls = RateLimiter(
             "queue status calls", limits.queue_status_calls_per_second, seconds=1, clock=clock
         )
-        self.open_requests = OpenRequests(limits.max_open_requests, count=count_open)
+        self.open_requests = OpenRequests(
+            limits.max_open_requests, count=count_open, clock=clock, is_shared=queue.lease_seconds is not None
+        )

@@ -80,7 +80,7 @@ async def enter(places: OpenRequests, queue: Queue) -> None:
 def test_open_requests_are_counted_only_when_the_limit_may_be_reached() -> None:
     async def scenario() -> None:
         queue = Queue(size=2)
-        places = OpenRequests(5, count=queue.count)
+        places = OpenRequests(5, count=queue.count, clock=ManualClock(NOW))
         for _ in range(3):
             await enter(places, queue)
         assert (queue.size, queue.asked) == (5, 1)
@@ -97,7 +97,7 @@ def test_open_requests_are_counted_only_when_the_limit_may_be_reached() -> None:
 def test_callers_at_the_same_time_never_go_over() -> None:
     async def scenario() -> None:
         queue = Queue()
-        places = OpenRequests(7, count=queue.count)
+        places = OpenRequests(7, count=queue.count, clock=ManualClock(NOW))
         ends = await asyncio.gather(*(enter(places, queue) for _ in range(40)), return_exceptions=True)
         assert queue.size == 7
         assert sum(isinstance(end, CallRefusedError) for end in ends) == 33
@@ -114,3 +114,17 @@ def test_the_limits_are_the_platforms_or_those_of_a_profile_or_ones_own() -> Non
     assert limits_of(limits="older") == CallLimits(12_000, 20, 20, 20, 5_000)
     assert limits_of(limits="none") == CallLimits(None, None, None, None, None)
     assert limits_of(limits="older", max_open_requests=7) == CallLimits(12_000, 20, 20, 20, 7)
+
+
+def test_what_others_accepted_is_counted_within_a_second() -> None:
+    async def scenario() -> None:
+        queue, clock = Queue(), ManualClock(NOW)
+        one, other = (OpenRequests(3, count=queue.count, clock=clock, is_shared=True) for _ in range(2))
+        for places in (one, other):
+            await enter(places, queue)
+        await enter(one, queue)
+        clock.advance(seconds=1)
+        with pytest.raises(CallRefusedError, match="the limit is 3"):
+            await enter(other, queue)
+
+    asyncio.run(scenario())

@@ -29,7 +29,7 @@ CREATE OR REPLACE FUNCTION now_micros() RETURNS bigint LANGUAGE sql VOLATILE AS 
 CREATE FUNCTION empty() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM requests; DELETE FROM owners; DELETE FROM model_inputs; DELETE FROM model_outputs;
-  DELETE FROM deliveries; DELETE FROM kept_results; DELETE FROM counts;
+  DELETE FROM deliveries; DELETE FROM kept_results; DELETE FROM counts; DELETE FROM documents;
   ALTER TABLE requests ALTER seq RESTART; ALTER TABLE owners ALTER number RESTART;
 END $$;
 """

@@ -1,5 +1,8 @@
-"""The request queue in PostgreSQL, for harnesses on several machines."""
+"""The request queue in PostgreSQL, for harnesses on several machines, and what else they share."""
 
+from .connecting import place
+from .documents import PostgresDocument
+from .hints import Hints
 from .queue import PostgresRequestQueue
 
-__all__ = ["PostgresRequestQueue"]
+__all__ = ["Hints", "PostgresDocument", "PostgresRequestQueue", "place"]

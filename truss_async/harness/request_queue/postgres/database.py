@@ -9,14 +9,15 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from ..protocol import RequestQueueError
+from .connecting import OPTIONS, WAIT_SECONDS, explained
 from .schema import bring_up_to_date, statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..protocol import RequestQueueError
+
 _MAX_CONNECTIONS: Final = 8
-_WAIT_SECONDS: Final = 5.0
 # What a node that is stopped, or cut off, leaves open holds nobody up for longer.
 _SESSION: Final = (
     "SELECT set_config('search_path', %s, false), set_config('statement_timeout', '15s', false), "
@@ -43,17 +44,15 @@ class Database:
         self._pool = AsyncConnectionPool(
             address,
             kwargs={
-                "autocommit": True,
+                **OPTIONS,
                 "row_factory": dict_row,
-                "connect_timeout": 5,
-                "application_name": "truss-async",
             },
             connection_class=psycopg.AsyncConnection[DictRow],
             configure=self._configure,
             min_size=1,
             max_size=_MAX_CONNECTIONS,
-            timeout=_WAIT_SECONDS,
-            reconnect_timeout=_WAIT_SECONDS,
+            timeout=WAIT_SECONDS,
+            reconnect_timeout=WAIT_SECONDS,
             open=False,
         )
 
@@ -105,13 +104,3 @@ class Database:
     async def _configure(self, connection: psycopg.AsyncConnection[DictRow]) -> None:
         await connection.execute(_SESSION, [f'"{self.schema}"'])
         await connection.execute(_DURABLE)
-
-
-def explained(error: Exception) -> RequestQueueError:
-    """The failure of the database in one line."""
-    if isinstance(error, PoolTimeout):
-        return RequestQueueError(
-            f"cannot use the request queue: no connection to the database within {_WAIT_SECONDS:g} s; is it up?"
-        )
-    text = " ".join(str(error).split()) or type(error).__name__
-    return RequestQueueError(f"cannot use the request queue: {text}")

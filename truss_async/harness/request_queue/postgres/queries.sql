@@ -62,6 +62,7 @@ CREATE TABLE kept_results (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX erasable ON kept_results (erase_at);
 CREATE INDEX kept_by_time ON kept_results (over_at);
+CREATE TABLE documents (name text PRIMARY KEY, body bytea NOT NULL);
 CREATE TABLE counts (
   deployment_id text NOT NULL, status text NOT NULL, shard integer NOT NULL, number bigint NOT NULL,
   PRIMARY KEY (deployment_id, status, shard)
@@ -138,19 +139,21 @@ BEGIN
   END IF;
 END $$;
 
-CREATE FUNCTION take_over(mine bigint, of_deployment text) RETURNS SETOF requests LANGUAGE plpgsql AS $$
--- What is in progress, and was left behind. What was being inferred is so no more: from here on it waits, since 1970.
+CREATE FUNCTION take_over(mine bigint, of_deployment text, known text[]) RETURNS SETOF requests LANGUAGE plpgsql AS $$
+-- What is in progress, and was left behind; with a list of what is known, also what is one's own beside that. What was
+-- being inferred is so no more: from here on it waits, since 1970.
 BEGIN
   PERFORM take_turn();
   PERFORM end_late_leases(mine);
   RETURN QUERY UPDATE requests SET owner = mine, next_attempt_at = coalesce(next_attempt_at, 0)
     WHERE status = 'IN_PROGRESS' AND deployment_id = of_deployment
-      AND NOT EXISTS (SELECT 1 FROM owners WHERE number = requests.owner)
+      AND (NOT EXISTS (SELECT 1 FROM owners WHERE number = requests.owner)
+        OR (owner = mine AND request_id <> ALL (known)))
     RETURNING requests.*;
 END $$;
 
-CREATE FUNCTION release_deliveries(mine bigint) RETURNS bigint LANGUAGE plpgsql AS $$
--- What was being sent, and was left behind, is due again.
+CREATE FUNCTION release_deliveries(mine bigint, known text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+-- What was being sent, and was left behind, is due again; with a list of what is known, also what is one's own beside it.
 DECLARE
   released bigint;
 BEGIN
@@ -158,7 +161,8 @@ BEGIN
   PERFORM end_late_leases(mine);
   UPDATE requests SET next_delivery_at = now_micros(), owner = NULL
     WHERE finished_at IS NOT NULL AND owner IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM owners WHERE number = requests.owner);
+      AND (NOT EXISTS (SELECT 1 FROM owners WHERE number = requests.owner)
+        OR (owner = mine AND request_id <> ALL (known)));
   GET DIAGNOSTICS released = ROW_COUNT;
   RETURN released;
 END $$;
@@ -173,14 +177,29 @@ SELECT begin_lease(:micros) AS owner;
 SELECT renew_lease(:owner, :micros) AS is_kept;
 
 -- name: end_lease
-DELETE FROM owners WHERE number = :owner;
+-- The others hear of it.
+WITH gone AS (DELETE FROM owners WHERE number = :owner RETURNING number)
+SELECT pg_notify(:channel, :payload) FROM gone;
+
+-- name: tell
+SELECT pg_notify(:channel, :payload);
+
+-- name: take_document
+-- Whoever changes it has it alone, also when it is not there yet.
+SELECT pg_advisory_xact_lock(hashtextextended('truss-async ' || current_schema() || ' ' || :name, 0));
+
+-- name: document
+SELECT body FROM documents WHERE name = :name;
+
+-- name: write_document
+INSERT INTO documents (name, body) VALUES (:name, :body) ON CONFLICT (name) DO UPDATE SET body = EXCLUDED.body;
 
 -- name: take_over
 SELECT request_id, priority, nullif(next_attempt_at, 0) AS next_attempt_at, interruptions
-FROM take_over(:owner, :deployment_id) ORDER BY priority, seq;
+FROM take_over(:owner, :deployment_id, :known::text[]) ORDER BY priority, seq;
 
 -- name: release_deliveries
-SELECT release_deliveries(:owner) AS released;
+SELECT release_deliveries(:owner, :known::text[]) AS released;
 
 -- name: enqueue
 -- A new request, queued.
@@ -254,6 +273,10 @@ WITH finished AS (
   FROM finished WHERE over_at IS NOT NULL AND :keep_micros::bigint IS NOT NULL
 )
 SELECT * FROM finished;
+
+-- name: finished
+-- Whether the result of a request is recorded as one's own to deliver.
+SELECT seq FROM requests WHERE request_id = :request_id AND finished_at IS NOT NULL AND owner = :owner;
 
 -- name: cancel
 -- Only a queued request can be cancelled; nothing is sent for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +25,10 @@ from ..rows import (
     request_record,
     waiting_retry,
 )
+from .claims import Claims
 from .clocks import DatabaseClock
 from .database import Database
+from .hints import Hints
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,6 +60,7 @@ class PostgresRequestQueue:
 
     def __init__(
         self,
+        address: str,
         database: Database,
         *,
         lease_seconds: float | None,
@@ -68,6 +72,10 @@ class PostgresRequestQueue:
         self._database = database
         self._on_over = on_over
         self._clock = DatabaseClock()
+        self._inferring: defaultdict[str, Claims] = defaultdict(Claims)
+        self._delivering = Claims()
+        self._unsure: set[str] = set()
+        self.hints = Hints(address, database)
 
     @classmethod
     async def open(
@@ -89,14 +97,15 @@ class PostgresRequestQueue:
         Raises:
             RequestQueueError: the database cannot be used, or a newer version wrote it.
         """
+        database = Database(address, schema)
         queue = cls(
-            Database(address, schema), lease_seconds=lease_seconds, keep_results=keep_results, on_over=on_over
+            address, database, lease_seconds=lease_seconds, keep_results=keep_results, on_over=on_over
         )
         try:
-            await queue._database.open(address)
+            await database.open(address)
             await queue._begin(now)
         except BaseException:
-            await queue._database.close()
+            await database.close()
             raise
         return queue
 
@@ -108,13 +117,20 @@ class PostgresRequestQueue:
         return bool(is_kept)
 
     async def give_back(self) -> None:
-        await self._run("end_lease")
+        await self._run("end_lease", channel=self.hints.channel, payload=self.hints.farewell)
 
     async def take_over(self, deployment_id: str, *, now: datetime) -> list[WaitingRetry]:
-        return [waiting_retry(row) for row in await self._run("take_over", deployment_id=deployment_id)]
+        claims = self._inferring[deployment_id]
+        async with claims.claiming():
+            rows = await self._run("take_over", deployment_id=deployment_id, known=claims.known)
+        claims.all_found()
+        return [waiting_retry(_held(row, claims)) for row in rows]
 
     async def release_deliveries(self, *, now: datetime) -> int:
-        return sum(row["released"] for row in await self._run("release_deliveries"))
+        async with self._delivering.claiming():
+            rows = await self._run("release_deliveries", known=self._delivering.known)
+        self._delivering.all_found()
+        return sum(row["released"] for row in rows)
 
     async def enqueue(self, request: NewRequest) -> None:
         await self._run(
@@ -128,11 +144,13 @@ class PostgresRequestQueue:
             expires_at=request.expires_at,
             body=request.model_input,
         )
+        self.hints.queued(request.deployment_id)
 
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
-        return [
-            claimed_request(row) for row in await self._run("claim", deployment_id=deployment_id, limit=limit)
-        ]
+        claims = self._inferring[deployment_id]
+        async with claims.claiming():
+            rows = await self._run("claim", deployment_id=deployment_id, limit=limit)
+            return [claimed_request(_held(row, claims)) for row in rows]
 
     async def resume(self, request_id: str) -> ClaimedRequest | None:
         return next((claimed_request(row) for row in await self._run("resume", request_id=request_id)), None)
@@ -157,18 +175,20 @@ class PostgresRequestQueue:
         now: datetime,
         is_claimed: bool = False,
     ) -> bool:
-        return bool(
-            await self._end(
-                "finish",
-                request_id=request_id,
-                status=status.value,
-                attempts=attempts,
-                data=data,
-                errors=errors_json(errors),
-                is_claimed=is_claimed,
-                keep_micros=self._keep_micros,
-            )
-        )
+        if is_claimed:
+            self._delivering.add(request_id)
+        values = {
+            "status": status.value,
+            "attempts": attempts,
+            "data": data,
+            "errors": errors_json(errors),
+            "is_claimed": is_claimed,
+            "keep_micros": self._keep_micros,
+        }
+        is_over = await self._finish(request_id, values)
+        if not is_over:
+            self._delivering.discard(request_id)
+        return is_over
 
     async def cancel(self, request_id: str, *, now: datetime) -> bool:
         return bool(await self._end("cancel", request_id=request_id))
@@ -189,28 +209,27 @@ class PostgresRequestQueue:
         return await self._moment("next_delivery")
 
     async def claim_deliveries(self, *, limit: int, now: datetime) -> list[DueDelivery]:
-        return [due_delivery(row) for row in await self._run("claim_deliveries", limit=limit)]
+        async with self._delivering.claiming():
+            rows = await self._run("claim_deliveries", limit=limit)
+            return [due_delivery(_held(row, self._delivering)) for row in rows]
 
     async def claimed_delivery(self, request_id: str) -> DueDelivery | None:
         rows = await self._run("claimed_delivery", request_id=request_id)
         return next((due_delivery(row) for row in rows), None)
 
     async def deliver_later(self, request_id: str, attempt: DeliveryAttempt, *, at: datetime) -> bool:
-        return bool(await self._run("deliver_later", request_id=request_id, at=at, **_of_attempt(attempt)))
+        changed = await self._run("deliver_later", request_id=request_id, at=at, **_of_attempt(attempt))
+        self._delivering.discard(request_id)
+        return bool(changed)
 
     async def finish_delivery(
         self, request_id: str, attempt: DeliveryAttempt, *, is_delivered: bool, now: datetime
     ) -> bool:
         status = WebhookStatus.SUCCEEDED if is_delivered else WebhookStatus.FAILED
-        return bool(
-            await self._end(
-                "finish_delivery",
-                request_id=request_id,
-                webhook_status=status.value,
-                keep_micros=self._keep_micros,
-                **_of_attempt(attempt),
-            )
-        )
+        values = {"webhook_status": status.value, "keep_micros": self._keep_micros, **_of_attempt(attempt)}
+        changed = await self._end("finish_delivery", request_id=request_id, **values)
+        self._delivering.discard(request_id)
+        return bool(changed)
 
     async def kept_result(self, request_id: str, *, now: datetime) -> DueDelivery | None:
         return next(
@@ -308,7 +327,7 @@ class PostgresRequestQueue:
     async def close(self) -> None:
         if self.lease_seconds is None:
             with contextlib.suppress(RequestQueueError):  # closed already
-                await self._run("end_lease")
+                await self.give_back()
         await self._database.close()
 
     @property
@@ -319,6 +338,20 @@ class PostgresRequestQueue:
         await self._look_at_clock(now)
         (row,) = await self._run("begin_lease", micros=self._lease_micros)
         self._owner = row["owner"]
+        self._unsure.clear()
+        for claims in (self._delivering, *self._inferring.values()):
+            claims.clear()
+
+    async def _finish(self, request_id: str, values: dict[str, Any]) -> bool:
+        was_unsure = request_id in self._unsure
+        self._unsure.add(request_id)
+        rows = await self._end("finish", request_id=request_id, **values)
+        if not rows and was_unsure:  # it may have taken effect the last time, and only its answer was missed
+            rows = await self._run("finished", request_id=request_id)
+        self._unsure.discard(request_id)
+        for claims in self._inferring.values():
+            claims.discard(request_id)
+        return bool(rows)
 
     async def _look_at_clock(self, now: datetime) -> None:
         (row,) = await self._database.run("time", {})
@@ -345,6 +378,11 @@ class PostgresRequestQueue:
                 parameters[key] = self._clock.of_database(micros(value))
         rows = await self._database.run(name, parameters)
         return [self._clock.in_own_time(row) for row in rows]
+
+
+def _held(row: dict[str, Any], claims: Claims) -> dict[str, Any]:
+    claims.add(row["request_id"])
+    return row
 
 
 def _of_attempt(attempt: DeliveryAttempt) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from ..protocol import RequestQueueError
 from ..queries import queries
+from .connecting import connected
 
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
@@ -36,7 +37,7 @@ async def bring_up_to_date(address: str, schema: str) -> None:
         psycopg.Error: the database cannot be reached, or does not allow it.
         RequestQueueError: a newer version wrote it.
     """
-    async with await psycopg.AsyncConnection.connect(address, connect_timeout=5) as connection:
+    async with await connected(address) as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         found = await _version(connection, schema)
         if found > SCHEMA_VERSION:
