@@ -6,19 +6,22 @@ import signal
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.replicas.conftest import Stage
 from tests.integration.replicas.process_table import assert_group_ends, group_members
 from truss_async.errors import HarnessError
 from truss_async.replicas.protocol import ReplicaCall, ReplicaLoadError, ReplicaUnreachableError
 from truss_async.replicas.truss_replica import ProcessReplica
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.integration.replicas.conftest import Stage
+    from truss_async.replicas.protocol import Replica
 
 DEADLINE_SECONDS = 20
 ECHO = """
@@ -45,53 +48,87 @@ def test_model_is_loaded_answers_and_leaves_no_process_behind(stage: Stage) -> N
     stage.run(replica.stop())
 
 
-def test_everything_of_the_image_reaches_the_model(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = """
-        import json, os, sys
-        from pathlib import Path
-        import bundled_first_at_load as bundled
+MANY_SIDED = """
+import logging, os, sys
+from pathlib import Path
+import bundled_first_at_load as bundled
 
-        class Model:
-            def __init__(self, config, data_dir, secrets, environment=None):
-                self.secrets, self.data_dir = secrets, data_dir
+class Model:
+    def __init__(self, config, data_dir, secrets, environment=None):
+        self.secrets, self.data_dir = secrets, data_dir
 
-            def setup_environment(self, environment):
-                self.environment = environment
+    def setup_environment(self, environment):
+        self.environment = environment
 
-            def predict(self, model_input):
-                return {
-                    "bundled": bundled.NAME,
-                    "data": (self.data_dir / "words.txt").read_text(),
-                    "from_folder": self.secrets["folder_secret"],
-                    "from_environment": self.secrets["env_secret"],
-                    "environment": self.environment,
-                    "variables": [os.environ.get(name) for name in model_input["variables"]],
-                    "packages_come_last": sys.path[-1].endswith("packages"),
-                    "session": os.getsid(0) == os.getpid(),
-                    "working_directory": os.getcwd() == str(Path(sys.argv[0]).parent),
-                }
-    """
+    def predict(self, asked):
+        return getattr(self, asked["do"])(asked.get("with"))
+
+    def surroundings(self, variables):
+        return {
+            "bundled": bundled.NAME,
+            "data": (self.data_dir / "words.txt").read_text(),
+            "from_folder": self.secrets["folder_secret"],
+            "from_environment": self.secrets["env_secret"],
+            "environment": self.environment,
+            "variables": [os.environ.get(name) for name in variables],
+            "packages_come_last": sys.path[-1].endswith("packages"),
+            "session": os.getsid(0) == os.getpid(),
+            "working_directory": os.getcwd() == str(Path(sys.argv[0]).parent),
+        }
+
+    def log(self, number):
+        logging.warning("thinking")
+        print("a bare print")
+        return 1 / number
+"""
+
+
+@dataclass(frozen=True)
+class ManySided:
+    """One server for all that a model is surrounded by, and for its log."""
+
+    stage: Stage
+    truss: Path
+    replica: Replica
+    logged_at_start: list[str]
+
+    def ask(self, do: str, argument: object = None, **headers: str) -> Any:
+        return self.stage.predict(self.replica, {"do": do, "with": argument}, **headers)
+
+
+@pytest.fixture(scope="module")
+def many_sided(
+    tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLoop
+) -> Iterator[ManySided]:
+    stage = Stage(tmp_path_factory.mktemp("many_sided"), loop)
     truss = stage.truss(
-        textwrap.dedent(model),
+        MANY_SIDED,
         secrets={"folder_secret": None, "env_secret": None},
-        environment_variables={"FROM_CONFIG": "yes", "BOTH": "config", "FLAG": True},
+        environment_variables={"FROM_CONFIG": "yes", "BOTH": "config", "FLAG": True, "GIVEN": "config"},
     )
     (truss / "packages").mkdir()
     (truss / "packages" / "bundled_first_at_load.py").write_text("NAME = 'bundled'")
     (truss / "data").mkdir()
     (truss / "data" / "words.txt").write_text("a b c")
-    secrets_dir = tmp_path / "secrets"
+    secrets_dir = stage.folder / "secrets"
     secrets_dir.mkdir()
     (secrets_dir / "folder_secret").write_text("s3cret", encoding="utf-8-sig")
-    monkeypatch.setenv("TRUSS_SECRET_env_secret", "s4cret")
-    monkeypatch.setenv("FROM_SERVE", "inherited")
-    monkeypatch.setenv("VIRTUAL_ENV", "/venv/of/the/harness")
-    (replica,) = stage.replicas(truss, secrets_dir=secrets_dir, environment="staging")
-    stage.run(replica.start())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRUSS_SECRET_env_secret", "s4cret")
+        patch.setenv("BOTH", "inherited")
+        patch.setenv("FROM_SERVE", "inherited")
+        patch.setenv("VIRTUAL_ENV", "/venv/of/the/harness")
+        (replica,) = stage.replicas(
+            truss, secrets_dir=secrets_dir, environment="staging", variables={"GIVEN": "given"}
+        )
+        stage.run(replica.start())
+    yield ManySided(stage, truss, replica, [*stage.logged])
+    stage.close()
+
+
+def test_everything_of_the_image_reaches_the_model(many_sided: ManySided) -> None:
     names = ["FROM_CONFIG", "BOTH", "FLAG", "FROM_SERVE", "VIRTUAL_ENV", "PYTHONUNBUFFERED"]
-    assert stage.predict(replica, {"variables": names}) == {
+    assert many_sided.ask("surroundings", names) == {
         "bundled": "bundled",
         "data": "a b c",
         "from_folder": "s3cret",
@@ -102,42 +139,33 @@ def test_everything_of_the_image_reaches_the_model(
         "session": True,
         "working_directory": True,
     }
-    assert not (truss / "__pycache__").exists()
-    assert not (truss / "model" / "__pycache__").exists()
+    assert not (many_sided.truss / "__pycache__").exists()
+    assert not (many_sided.truss / "model" / "__pycache__").exists()
 
 
-def test_environment_given_to_the_harness_reaches_the_model_and_wins(stage: Stage) -> None:
-    model = "import os\nclass Model:\n    def predict(self, name): return os.environ.get(name)"
-    truss = stage.truss(model, environment_variables={"BOTH": "config"})
-    (replica,) = stage.replicas(truss, variables={"BOTH": "given"})
-    stage.run(replica.start())
-    assert stage.predict(replica, "BOTH") == "given"
+def test_environment_given_to_the_harness_reaches_the_model_and_wins(many_sided: ManySided) -> None:
+    assert many_sided.ask("surroundings", ["GIVEN"])["variables"] == ["given"]
 
 
-def test_logs_carry_the_replica_and_the_request_id_and_leave_the_routine_out(stage: Stage) -> None:
-    model = """
-        import logging
-
-        class Model:
-            def predict(self, model_input):
-                logging.warning("thinking")
-                print("a bare print")
-                return 1 / model_input
-    """
-    truss = stage.truss(textwrap.dedent(model))
-    replica = stage.started(truss)
-    assert stage.predict(replica, 1, **{"x-baseten-request-id": "3f2a11119c"}) == 1
-    stage.wait_for_line(stage.logged, "a bare print")
-    stage.predict(replica, 0, **{"x-baseten-request-id": "4f2a11119c"})
+def test_logs_carry_the_replica_and_the_request_id_and_leave_the_routine_out(many_sided: ManySided) -> None:
+    stage = many_sided.stage
+    assert [line for line in many_sided.logged_at_start if "setup_environment" not in line] == []
+    assert many_sided.ask("log", 1, **{"x-baseten-request-id": "3f2a11119c"}) == 1
+    stage.wait_for_line(stage.logged, "[3f2a11119c] a bare print")
+    many_sided.ask("log", 0, **{"x-baseten-request-id": "4f2a11119c"})
     stage.wait_for_line(stage.logged, "ZeroDivisionError")
     texts = [line.partition(" ")[2] for line in stage.logged]
-    assert texts[:2] == ["replica-1 [3f2a11119c] WARNING thinking", "replica-1 [3f2a11119c] a bare print"]
+    assert [text for text in texts if "[3f2a11119c]" in text] == [
+        "replica-1 [3f2a11119c] WARNING thinking",
+        "replica-1 [3f2a11119c] a bare print",
+    ]
     assert any(text.startswith("replica-1 [4f2a11119c] ERROR ZeroDivisionError") for text in texts)
     # The file that the user can edit is named, not its copy.
-    assert any(str(truss / "model" / "model.py") in text for text in texts)
+    assert any(str(many_sided.truss / "model" / "model.py") in text for text in texts)
 
 
 def test_flood_and_endless_line_do_not_block_the_model(stage: Stage) -> None:
+    """On a server of its own, of which lines are dropped from then on."""
     model = """
         class Model:
             def predict(self, model_input):
@@ -270,19 +298,19 @@ def on_line(line):
 
 async def main():
     host = ReplicaHost(workdir=Path(sys.argv[2]), report=len, on_line=on_line)
-    (replica,), _ = make_replicas(DeploymentSettings(truss_dir=sys.argv[1]), host)
-    await replica.start()
-    print(replica.pid, replica.predict_url, flush=True)
-    await replica.wait_exit(on_traffic=print)
+    settings = DeploymentSettings(truss_dir=sys.argv[1], replicas=2, install=False)
+    replicas, _ = make_replicas(settings, host)
+    await asyncio.gather(*(replica.start() for replica in replicas))
+    for replica in replicas:
+        print(replica.pid, replica.predict_url, flush=True)
+    await asyncio.gather(*(replica.wait_exit(on_traffic=print) for replica in replicas))
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("busy", [False, True], ids=["idle model", "model that keeps the GIL"])
-def test_replica_and_its_children_die_with_a_harness_that_is_killed(
-    stage: Stage, tmp_path: Path, busy: bool
-) -> None:
+def test_replicas_and_their_children_die_with_a_harness_that_is_killed(stage: Stage, tmp_path: Path) -> None:
+    """One is idle, and the other keeps the GIL."""
     model = """
         import re, subprocess, sys
 
@@ -298,16 +326,15 @@ def test_replica_and_its_children_die_with_a_harness_that_is_killed(
     command = [sys.executable, "-c", HARNESS, str(truss), str(tmp_path / "killed")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as harness:
         assert harness.stdout is not None
-        pid, url = harness.stdout.readline().split()
-        group = int(pid)
-        hanging = asyncio.run_coroutine_threadsafe(stage.post(url), stage.loop) if busy else None
-        if busy:
-            assert "burning" in harness.stdout.readline()
-        assert len(group_members(group)) == 2
+        started = [harness.stdout.readline().split() for _ in range(2)]
+        groups = [int(pid) for pid, _ in started]
+        busy = asyncio.run_coroutine_threadsafe(stage.post(started[1][1]), stage.loop)
+        assert "burning" in harness.stdout.readline()
+        assert [len(group_members(group)) for group in groups] == [2, 2]
         harness.kill()
-    assert_group_ends(group, within_seconds=2)
-    if hanging is not None:
-        assert isinstance(hanging.exception(DEADLINE_SECONDS), ReplicaUnreachableError)
+    for group in groups:
+        assert_group_ends(group, within_seconds=2)
+    assert isinstance(busy.exception(DEADLINE_SECONDS), ReplicaUnreachableError)
 
 
 def test_truss_with_a_plugin_of_its_own_runs_that_copy(stage: Stage) -> None:
