@@ -5,6 +5,8 @@ pictures that the documentation shows.
 """
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,11 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.integration.harness.model_server import Answer, ModelServer
 from tests.integration.page.browser import chromium
 from tests.integration.page.conftest import SECRET
+from tests.integration.page.saved_outputs import picture, save_with_artifacts
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
@@ -34,7 +37,13 @@ PAGES = {
     "results": "/_harness/page/results",
     "faults": "/_harness/page/faults",
 }
-SHOWN_BY_DOCS = ("busy-overview-light-1280", "busy-requests-light-1280", "busy-request-dark-1280")
+SHOWN_BY_DOCS = (
+    "busy-overview-light-1280",
+    "busy-requests-light-1280",
+    "busy-request-dark-1280",
+    "busy-artifacts-light-1280",
+    "busy-check-dark-1280",
+)
 COLOURS = 64
 TRACEBACK = """CUDA out of memory. Tried to allocate 2.00 GiB
 Traceback (most recent call last):
@@ -65,10 +74,16 @@ def harness(state: str, folder: Path) -> Iterator[Harness]:
             keep_results=timedelta(hours=1),
             quiet=True,
             page_payloads=True,
+            batch_dir=folder,
         )
+        outputs = folder / f"{state}-outputs"
+        outputs.mkdir()
+        os.environ["TRUSS_ASYNC_OUTPUT_URL"] = outputs.as_uri()
         made = running.enter_context(Harness(settings, report=lambda line: None))
         if state != "empty":
             fill(made, receiver, state)
+        if state == "busy":
+            save(made, outputs, folder)
         yield made
 
 
@@ -98,6 +113,24 @@ def fill(harness: Harness, receiver: WebhookReceiver, state: str) -> None:
     harness.submit({"page": 9}).cancel()
 
 
+def save(harness: Harness, outputs: Path, batches: Path) -> None:
+    """What models have saved: pages as pictures, and a batch."""
+    harness.resume()
+    handle = harness.submit({"page": 1})
+    handle.wait()
+    sizes = {"page-1.png": ("#d8e2f3", 280), "page-2.png": ("#f3e2d8", 180)}
+    files = {name: ("image/png", picture((200, height), colour)) for name, (colour, height) in sizes.items()}
+    save_with_artifacts(outputs, handle.request_id, {**files, "text.txt": ("text/plain", b"hello")})
+    lines = batches / "invoices.jsonl"
+    lines.write_text("".join(json.dumps({"page": number}) + "\n" for number in range(12)))
+    command = f"{Path(sys.executable).with_name('truss-async')} batch run {lines} --no-progress"
+    more = f"--out {batches}/invoices-out.jsonl --url {harness.url}"
+    subprocess.run(f"{command} {more}".split(), check=False, capture_output=True)  # a line of it fails
+    harness.pause()
+    harness.submit({"page": 1})
+    harness.submit({"page": 2})
+
+
 def take(browser: Browser, harness: Harness, state: str, folder: Path) -> None:
     """Pictures of all its pages."""
     for theme in ("light", "dark"):
@@ -118,8 +151,28 @@ def take(browser: Browser, harness: Harness, state: str, folder: Path) -> None:
             if page.locator("table a.row-link").count():
                 page.locator("table a.row-link").first.click()
                 page.wait_for_url("**/requests/*")
-                page.screenshot(path=folder / f"{state}-request-{theme}-{width}.png")
+                page.screenshot(path=folder / f"{state}-request-{theme}-{width}.png", full_page=True)
+            if state == "busy":
+                take_more(page, f"{theme}-{width}", folder)
             context.close()
+
+
+def take_more(page: Page, which: str, folder: Path) -> None:
+    """What is there only once somebody has done something."""
+    page.goto(PAGES["results"])
+    page.get_by_role("link", name="Output of").first.click()
+    page.screenshot(path=folder / f"busy-saved-{which}.png")
+    page.get_by_role("link", name="Its request").click()
+    page.locator(".artifacts img").last.scroll_into_view_if_needed()
+    page.screenshot(path=folder / f"busy-artifacts-{which}.png")
+    page.goto(f"{PAGES['requests']}/all?action=cancel")
+    page.screenshot(path=folder / f"busy-question-{which}.png")
+    page.goto(PAGES["webhooks"])
+    page.get_by_label("Body, as it came").fill("{}")
+    page.get_by_label("X-BASETEN-SIGNATURE").fill("v1=0")
+    page.get_by_label("Secrets, one a line").fill(SECRET)
+    page.get_by_role("button", name="Check it").click()
+    page.screenshot(path=folder / f"busy-check-{which}.png")
 
 
 def main(folder: Path, docs: Path | None = None) -> None:

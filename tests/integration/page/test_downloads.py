@@ -100,6 +100,7 @@ def test_what_there_is_not_is_told(visitor: Visitor, path: str, status: int) -> 
     assert visitor.http.get(f"{RESULTS}/{path}").status_code == status
 
 
+@pytest.mark.usefixtures("showing")
 def test_outputs_are_for_those_alone_who_asked_to_see_them(
     serve: Callable[..., Harness], batches: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

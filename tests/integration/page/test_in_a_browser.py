@@ -1,13 +1,19 @@
 """The pages in a real browser: by mouse, by the keyboard alone, and without JavaScript; for everybody, and for nobody else."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from tests.integration.page.browser import AXE, chromium
-from tests.integration.page.conftest import Model
+from tests.integration.page.conftest import SECRET, Model
+from tests.integration.page.saved_outputs import picture, save_with_artifacts
+from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.harness import Harness
 from truss_async.webhooks.receiver import WebhookReceiver
@@ -17,12 +23,25 @@ REQUESTS = "/_harness/page/requests"
 PAGES = ["/_harness/", REQUESTS, "/_harness/page/webhooks", "/_harness/page/results", "/_harness/page/faults"]
 MAX_TRANSFERRED = 60_000
 SECONDS = 1000
+TELLS_BLOCKED = """
+addEventListener("securitypolicyviolation", (event) => console.error(`blocked: ${event.violatedDirective} ${event.blockedURI}`));
+"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def harness(serve: Callable[..., Harness], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    """One for all of it, which shows and keeps what there is to see."""
+    batches = tmp_path_factory.mktemp("batches")
+    (batches / "broken.ledger").write_text("no ledger")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRUSS_ASYNC_OUTPUT_URL", tmp_path_factory.mktemp("outputs").as_uri())
+        yield serve(page_payloads=True, keep_results=timedelta(hours=1), batch_dir=batches)
 
 
 @pytest.fixture
@@ -35,6 +54,7 @@ def opened(browser: Browser, harness: Harness) -> Iterator[Callable[..., Page]]:
     def look(path: str, **options: object) -> Page:
         context = browser.new_context(base_url=harness.url, locale="en-US", **options)  # type: ignore[arg-type]
         context.set_default_timeout(20 * SECONDS)
+        context.add_init_script(TELLS_BLOCKED)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
@@ -48,6 +68,19 @@ def opened(browser: Browser, harness: Harness) -> Iterator[Callable[..., Page]]:
         context.close()
     assert said == []
     assert asked == {harness.url}
+
+
+@pytest.fixture
+def pictured(harness: Harness) -> str:
+    """The id of a request of which a picture is saved."""
+    handle = harness.submit(1)
+    handle.wait()
+    with HarnessClient(harness.url, api_key="any") as client:
+        url = client.request_view(handle.request_id).output_url
+    assert url is not None
+    folder = Path(url.removeprefix("file://"))
+    save_with_artifacts(folder, handle.request_id, {"page.png": ("image/png", picture())})
+    return handle.request_id
 
 
 @pytest.fixture
@@ -125,6 +158,64 @@ def test_a_waiting_request_is_cancelled_and_a_fault_added_and_removed(
     expect(page.get_by_text("No fault is set", exact=False)).to_be_visible()
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
+def test_all_of_a_filter_is_cancelled_and_what_failed_submitted_again_by_mouse(
+    opened: Callable[..., Page], harness: Harness, failed: str, scripts: bool
+) -> None:
+    harness.pause()
+    waiting = [harness.submit(number, priority=2) for number in range(2)]
+    page = opened(f"{REQUESTS}?priority=2", java_script_enabled=scripts)
+    page.get_by_role("link", name="Cancel all that are queued").click()
+    page.get_by_role("button", name="Cancel all 2").click()
+    expect(page.get_by_role("status")).to_have_text("2 of the 2 requests were cancelled.")
+    assert {each.wait().value for each in waiting} == {"CANCELED"}
+    harness.resume()
+    page.goto(REQUESTS)
+    page.get_by_role("link", name="Submit all that failed again").click()
+    page.get_by_role("button", name=re.compile("Submit .* again")).click()
+    expect(page.get_by_role("status")).to_contain_text("were submitted again, as new ones")
+
+
+def test_all_of_a_filter_is_cancelled_by_the_keyboard(opened: Callable[..., Page], harness: Harness) -> None:
+    harness.pause()
+    waiting = harness.submit(1, priority=1)
+    page = opened(f"{REQUESTS}?priority=1")
+    page.get_by_role("link", name="Cancel all that are queued").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/all?*")
+    page.get_by_role("button", name="Cancel it").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("1 of the 1 requests were cancelled.")
+    assert waiting.wait().value == "CANCELED"
+    harness.resume()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
+def test_an_endpoint_is_tried_a_signature_checked_and_a_secret_made(
+    opened: Callable[..., Page], scripts: bool
+) -> None:
+    page = opened("/_harness/page/webhooks", java_script_enabled=scripts)
+    page.get_by_label("URL").fill("http://127.0.0.1:9/")
+    page.get_by_label("Secrets that it holds").fill(SECRET)
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot reach")
+    page.get_by_label("Body, as it came").fill("{}")
+    page.get_by_label("X-BASETEN-SIGNATURE").fill("v1=0")
+    page.get_by_label("Secrets, one a line").fill(SECRET)
+    page.get_by_role("button", name="Check it").click()
+    expect(page.get_by_role("status")).to_contain_text("the signature does not match")
+    page.get_by_role("button", name="Create a secret").click()
+    expect(page.get_by_label("Webhook secret")).to_contain_text("whsec_")
+
+
+def test_a_picture_that_was_saved_is_seen(opened: Callable[..., Page], pictured: str) -> None:
+    page = opened(f"{REQUESTS}/{pictured}")
+    page.locator(".artifacts img").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.artifacts img').naturalWidth === 3")
+    page.get_by_role("link", name="Follow the log").click()
+    expect(page.get_by_text("New lines are shown as they come.")).to_be_visible()
+
+
 def test_an_open_page_follows_what_happens_and_keeps_the_focus(
     opened: Callable[..., Page], harness: Harness, failed: str
 ) -> None:
@@ -149,25 +240,29 @@ def test_charts_show_what_happened_and_an_open_one_goes_on(
     expect(page.locator("figure canvas")).to_have_count(7)
 
 
-@pytest.mark.parametrize(("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
-def test_axe_finds_nothing_on_any_page(
-    opened: Callable[..., Page], failed: str, scheme: str, rules: dict[str, list[str]]
+@pytest.fixture
+def all_pages(failed: str, pictured: str) -> list[str]:
+    """Each page that there is, with something on it."""
+    question = f"{REQUESTS}/all?action=again"
+    saved = f"/_harness/page/results/saved/{pictured}?store=0"
+    return [*PAGES, f"{REQUESTS}/{failed}", f"{REQUESTS}/{pictured}?follow=1", question, saved]
+
+
+def test_axe_finds_nothing_on_any_page_in_either_theme_narrow_or_wide(
+    opened: Callable[..., Page], all_pages: list[str]
 ) -> None:
-    page = opened("/_harness/", color_scheme=scheme)
-    found = {}
-    for path in [*PAGES, f"{REQUESTS}/{failed}"]:
+    page, axe, found = opened("/_harness/"), AXE.read_text(), {}
+    for path in all_pages:
         page.goto(path)
-        page.evaluate(AXE.read_text())
-        violations = page.evaluate("(rules) => axe.run(rules).then((found) => found.violations)", rules)
-        found[path] = [(each["id"], [node["html"] for node in each["nodes"]]) for each in violations]
-    assert {path: each for path, each in found.items() if each} == {}
-
-
-def test_nothing_is_wider_than_the_smallest_screen(opened: Callable[..., Page], failed: str) -> None:
-    page = opened("/_harness/", viewport={"width": 320, "height": 640})
-    for path in [*PAGES, f"{REQUESTS}/{failed}"]:
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") == 320, path
+        page.evaluate(axe)
+        for scheme, width in [("light", 1280), ("dark", 1280), ("dark", 320), ("light", 320)]:
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.set_viewport_size({"width": width, "height": 800})
+            violations = page.evaluate("axe.run().then((found) => found.violations)")
+            nodes = [(each["id"], [node["html"] for node in each["nodes"]]) for each in violations]
+            found[path, scheme, width] = nodes
+            assert page.evaluate("document.documentElement.scrollWidth") == width, (path, width)
+    assert {which: each for which, each in found.items() if each} == {}
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(opened: Callable[..., Page]) -> None:
@@ -181,14 +276,23 @@ def test_the_theme_follows_the_system_until_it_is_chosen(opened: Callable[..., P
     assert page.evaluate(ground) == dark
 
 
-def test_a_page_is_small(opened: Callable[..., Page], harness: Harness) -> None:
-    page = opened("/_harness/page/faults")
-    sizes: dict[str, int] = {}
-    page.on("response", lambda answer: sizes.update({answer.url: _transferred(answer.all_headers())}))
-    page.goto("/_harness/")
-    page.wait_for_load_state("load")
-    print(json.dumps(sizes, indent=2), sum(sizes.values()))
-    assert 20_000 < sum(sizes.values()) < MAX_TRANSFERRED
+def test_each_page_is_small(opened: Callable[..., Page], all_pages: list[str]) -> None:
+    told: dict[str, int] = {}
+    for path in all_pages:
+        page = opened("about:blank")  # with nothing kept
+        answers: list[Response] = []
+        page.on("response", partial(_keep, answers))
+        page.goto(path)
+        page.wait_for_load_state("load")
+        sizes = [_transferred(each.all_headers()) for each in answers if "/artifacts/" not in each.url]
+        told[re.sub("[0-9a-f]{32}", "ID", path)] = sum(sizes)
+    print(json.dumps(told, indent=2))
+    assert max(told.values()) < MAX_TRANSFERRED
+    assert told["/_harness/"] > 20_000
+
+
+def _keep(answers: list[Response], answer: Response) -> None:
+    answers.append(answer)
 
 
 def _transferred(headers: dict[str, str]) -> int:

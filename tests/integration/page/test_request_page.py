@@ -1,13 +1,11 @@
 """What the page of one request shows: how its webhooks were sent, and what was saved of it, safely."""
 
-import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from tests.integration.page.saved_outputs import picture, save_with_artifacts
 from tests.integration.page.visitor import Visitor
 from truss_async.harness.harness import Harness
 from truss_async.page import saved as saved_module
@@ -16,12 +14,6 @@ from truss_async.webhooks.receiver import WebhookReceiver
 
 REQUESTS = "/_harness/page/requests"
 SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-
-
-def picture() -> bytes:
-    made = io.BytesIO()
-    Image.new("RGB", (3, 2), "red").save(made, "PNG")
-    return made.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +32,7 @@ def saved(harness: Harness, outputs: Path, files: dict[str, tuple[str, bytes]]) 
     """A request with these artifacts, each with the type that it is said to have."""
     handle = harness.submit(1)
     handle.wait()
-    folder = outputs / handle.request_id
-    folder.mkdir()
-    references = []
-    for name, (content_type, body) in files.items():
-        (folder / name).write_bytes(body)
-        url = f"{folder.as_uri()}/{name}"
-        references.append(
-            {"type": "artifact", "url": url, "content_type": content_type, "size_bytes": len(body)}
-        )
-    result: dict[str, object] = {
-        "request_id": handle.request_id,
-        "model_id": "local",
-        "deployment_id": "local1",
-        "errors": [],
-    }
-    result |= {"type": "async_request_completed", "time": "2026-01-01T00:00:00Z", "data": references}
-    (outputs / f"{handle.request_id}.json").write_text(json.dumps(result))
+    save_with_artifacts(outputs, handle.request_id, files)
     return handle.request_id
 
 
