@@ -62,6 +62,7 @@ class Terms:
     ledger: Annotated[Path | None, _of("ledger")] = None
     store: Annotated[str | None, _of("store"), STORE] = None
     inbox: Annotated[str | None, _of("inbox")] = None
+    relay: Annotated[str | None, _of("relay")] = None
     receive: Annotated[bool, _flag_of("receive")] = False
     webhook_endpoint: Annotated[str | None, _of("webhook_endpoint")] = None
     target: Annotated[str, _of("target")] = _DEFAULTS["target"]
@@ -80,7 +81,7 @@ class Terms:
     def settings(self, *, input: str, out: str, url: str) -> BatchSettings:  # noqa: A002
         """The settings, or SettingsError naming the option that is wrong."""
         values = {**asdict(self), "input": input, "out": out, "url": url}
-        if not (self.store or self.inbox or self.receive):
+        if not (self.store or self.inbox or self.relay or self.receive):
             values["receive"] = is_loopback(host_of(url))
         return checked(BatchSettings, values)
 
@@ -101,6 +102,10 @@ class Conduct:
         Parameter(help="With --receive, accept only what this secret signed; may be given more than once."),
     ] = ()
     webhook_secret_file: WebhookSecretFile = None
+    relay_key: Annotated[
+        str | None,
+        own_option("batch_relay_key", "With --relay, the key that it was started with; no ledger holds it."),
+    ] = None
 
     def secrets(self) -> tuple[str, ...]:
         return webhook_secrets_of(self.webhook_secret_file, given=self.webhook_secret)
@@ -146,6 +151,7 @@ def run_batch(
         settings,
         api_key=connection.key(),
         webhook_secrets=conduct.secrets(),
+        relay_key=conduct.relay_key,
         wakes=conduct.wake,
         checks=check,
     )
@@ -211,7 +217,12 @@ def retry_batch(
             print_progress(before)
         return 0
     made = Batch(
-        settings, api_key=key, webhook_secrets=conduct.secrets(), wakes=conduct.wake, reads_copy=True
+        settings,
+        api_key=key,
+        webhook_secrets=conduct.secrets(),
+        relay_key=conduct.relay_key,
+        wakes=conduct.wake,
+        reads_copy=True,
     )
     return _run(made, conduct, as_json=as_json, left_alone=others.total())
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-OPTIONS: Final = ("--webhook-secret", "--api-key")
-VARIABLE: Final = re.compile(r"TRUSS_ASYNC_(\w+_)?(WEBHOOK_SECRETS?|API_KEY)")
+OPTIONS: Final = ("--webhook-secret", "--api-key", "--relay-key")
+VARIABLE: Final = re.compile(r"TRUSS_ASYNC_(\w+_)?(WEBHOOK_SECRETS?|API_KEY|RELAY_KEY)")
 """Which the same user can read, such as the model that is served; a command's name may stand in it."""
 _MASK: Final = ord("*")
 # Fields of /proc/self/stat, counted from the one after the name.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..client.batch import batch_settings
 from ..client.batch.input_file import STANDARD_INPUT
 from ..client.reconcile import Reconciled
 from ..client.reconcile import reconcile as reconciled
@@ -54,8 +55,9 @@ def reconcile(
 ) -> int:
     """Say of each request whether its result is there, whether it failed, is lost or still open, and what to do.
 
-    Results are looked for first; of what has none, the status is asked for, within the platform's limits. Of a folder,
-    --since 24h takes what it has kept since then. Exits with 1 when something is lost.
+    Results are looked for first, without --store and --inbox where the ledger or the folder has them; of what has none,
+    the status is asked for, within the platform's limits. Of a folder, --since 24h takes what it has kept since then.
+    Exits with 1 when something is lost.
 
     Example:
         truss-async reconcile ids.txt --store s3://my-bucket/outputs
@@ -63,8 +65,8 @@ def reconcile(
         truss-async reconcile inbox --since 24h --store s3://my-bucket/outputs
     """
     known, asked = _known_and_asked(ids, since=since)
-    if store is None and inbox is None and Path(ids).is_dir():
-        inbox = ids
+    if store is None and inbox is None:
+        store, inbox = _own_places(Path(ids))
     found = known + asyncio.run(_found(asked, _sources(store, inbox), connection))
     if as_json:
         print_json(json.dumps([asdict(each) for each in found]))
@@ -103,6 +105,16 @@ def _known_and_asked(ids: str, *, since: str | None) -> tuple[list[Reconciled], 
         return [], list(ids_of_lines(read_text(path).splitlines(), what=ids))
     except UnicodeDecodeError:
         raise SettingsError(f"{ids} is neither text nor a ledger") from None
+
+
+def _own_places(path: Path) -> tuple[str | None, str | None]:
+    """The store and the inbox of a ledger's batch; a folder is an inbox itself."""
+    if path.is_dir():
+        return None, str(path)
+    if str(path) in STANDARD_INPUT or not is_ledger(path):
+        return None, None
+    settings = batch_settings(path)
+    return settings.store, settings.inbox
 
 
 def _sources(store: str | None, inbox: str | None) -> "list[ResultSource]":

@@ -158,15 +158,20 @@ class OutputStore:
     def list(self, *, since: datetime | None = None, prefix: str = "") -> Iterator[ResultInfo]:
         """The results written since that moment (without a zone: in UTC), of request ids that start with the prefix.
 
-        In no promised order; errors, artifacts and what else lies in the store are left out.
+        In no promised order; errors, artifacts and what else lies in the store are left out. Of the URL of a table, its
+        rows.
         """
         earliest = as_utc(since) if since is not None else None
+        is_empty = True
         for info in self._objects.list(self._layout.prefix(prefix)):
             request_id = self._layout.request_id_of(info.key)
-            if request_id is None or not request_id.startswith(prefix):
+            if request_id is None or not request_id.startswith(prefix) or self._is_of_table(info.key):
                 continue
+            is_empty = False
             if earliest is None or info.modified_at is None or info.modified_at >= earliest:
                 yield ResultInfo(request_id, size_bytes=info.size_bytes, modified_at=info.modified_at)
+        if is_empty:
+            yield from self._rows_listed(earliest, prefix, failed=False)
 
     def failures(self, *, since: datetime | None = None, prefix: str = "") -> Iterator[ResultInfo]:
         """The same for the errors of requests that have no result: what failed, and did not succeed at another attempt."""
@@ -180,10 +185,25 @@ class OutputStore:
                 failed.append(
                     ResultInfo(request_id, size_bytes=info.size_bytes, modified_at=info.modified_at)
                 )
+        if not failed:
+            yield from self._rows_listed(earliest, prefix, failed=True)
         for found in failed:
             is_old = earliest is not None and found.modified_at is not None and found.modified_at < earliest
             if found.request_id not in succeeded and not is_old:
                 yield found
+
+    def _is_of_table(self, key: str) -> bool:
+        """Whether the object is that of a table, which is named as a result might be."""
+        from .table.listing import MANIFEST, is_table
+
+        return key == MANIFEST and is_table(self._objects)
+
+    def _rows_listed(self, since: datetime | None, prefix: str, *, failed: bool) -> Iterator[ResultInfo]:
+        from .table.listing import is_table, listed_rows
+        from .table.scanning import Scanned
+
+        if is_table(self._objects):
+            yield from listed_rows(self._objects, Scanned(since=since, prefix=prefix, failed=failed))
 
     def scan(
         self, *, since: datetime | None = None, prefix: str = "", failed: bool = False

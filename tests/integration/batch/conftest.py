@@ -41,7 +41,7 @@ class Files:
 
     def settings(self, **options: Any) -> BatchSettings:
         values = {"input": str(self.folder / "in.jsonl"), "out": str(self.out), "url": self.url}
-        where = {} if {"store", "inbox"} & {*self.options, *options} else {"receive": True}
+        where = {} if {"store", "inbox", "relay"} & {*self.options, *options} else {"receive": True}
         return BatchSettings(**{**values, **where, **self.options, **options})
 
     def run(self, *, api_key: str = "k", **options: Any) -> BatchEnd:

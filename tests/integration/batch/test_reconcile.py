@@ -10,6 +10,10 @@ import pytest
 from tests.unit.cli.conftest import CommandLine
 from truss_async import Harness, HarnessSettings
 from truss_async.client import HarnessClient, Inbox
+from truss_async.client.batch import BatchSettings
+from truss_async.client.batch.opening import OpenBatch
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.contract import AsyncPredictResult
 from truss_async.endpoint.forwarding import Forwarder
 from truss_async.endpoint.intake import Intake
 from truss_async.webhooks import WebhookReceiver
@@ -190,3 +194,32 @@ def test_a_store_sends_what_the_platform_could_not_deliver(
     assert "of 1 of 3 the status is gone" in done.stderr
     done = command_line.run("redeliver", "ef" * 16, "--store", "outputs", *to)
     assert done.code == 0
+
+
+def test_a_ledger_says_itself_where_its_results_are(
+    command_line: CommandLine, harness: Harness, endpoint: WebhookReceiver
+) -> None:
+    """Of a batch that was ended while a result lay in its inbox already."""
+    folder = command_line.folder
+    (folder / "inbox").mkdir()
+    (folder / "in.jsonl").write_text("1\n")
+    settings = BatchSettings(
+        input="in.jsonl",
+        out="out.jsonl",
+        url=harness.url,
+        inbox="inbox",
+        webhook_endpoint=endpoint.url,
+    )
+    opened = OpenBatch(settings)
+    begun = opened.ledger.begin(at=0)
+    assert begun is not None
+    assert opened.ledger.accepted(1, begun.submission, "r1")
+    opened.close_ledger()
+    opened.lines.close()
+    result = AsyncPredictResult(request_id="r1", time=SYSTEM_CLOCK.now(), data={"got": 1})
+    Inbox(folder / "inbox").keep("r1", result.as_received())
+    found = command_line.run("reconcile", "out.jsonl.ledger", "--json")
+    assert (found.code, [each["state"] for each in json.loads(found.stdout)]) == (0, ["result"])
+    (folder / "elsewhere").mkdir()
+    lost = command_line.run("reconcile", "out.jsonl.ledger", "--json", "--inbox", "elsewhere")
+    assert (lost.code, [each["state"] for each in json.loads(lost.stdout)]) == (1, ["lost"])

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.integration.batch.conftest import Files
 from truss_async import Harness, HarnessSettings
 from truss_async.client import AsyncPlatformClient, Inbox, PlatformClient
+from truss_async.client.batch import Batch
 from truss_async.client.batch.streaming import result_of
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
+from truss_async.endpoint.certificates import own_certificate
 from truss_async.endpoint.intake import Intake
 from truss_async.endpoint.relay import RESULTS, Relay
 from truss_async.errors import (
@@ -26,6 +29,7 @@ from truss_async.errors import (
 from truss_async.webhooks import WebhookReceiver
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -47,8 +51,9 @@ class Model:
 class RelayHere:
     """listen --relay in this process, which can end and start again on its port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: ssl.SSLContext | None = None) -> None:
         self.inbox = Inbox(folder)
+        self._tls = tls
         self.is_asked = threading.Event()
         self._running = ExitStack()
         self.port = 0
@@ -58,7 +63,7 @@ class RelayHere:
         self.relay = Relay(self.inbox.find, key=KEY)
         intake = Intake(self.inbox, forwarder=None, report=lambda _: None, relay=self.relay)
         receiver = WebhookReceiver(
-            secrets=(SECRET,), port=self.port, on_delivery=intake.take, on_get=self._answer
+            secrets=(SECRET,), port=self.port, on_delivery=intake.take, on_get=self._answer, tls=self._tls
         )
         self._running.enter_context(receiver)
         self._running.enter_context(closing(self.relay))
@@ -104,6 +109,45 @@ async def test_a_result_is_there_as_soon_as_its_webhook(harness: Harness, relay:
             await client.run("fail", inference_retry_config={"max_attempts": 1})
         found = {number: result.data async for number, result in client.map(range(100), max_open=80)}
     assert found == {number: {"got": number} for number in range(100)}
+
+
+@pytest.fixture
+def files(harness: Harness, relay: RelayHere, tmp_path: Path) -> Files:
+    files = Files(tmp_path, harness.url, options={"relay": relay.url, "receive": False})
+    files.write(*range(40), {"model_input": "fail", "inference_retry_config": {"max_attempts": 1}})
+    return files
+
+
+def test_a_batch_has_its_results_over_a_relay(relay: RelayHere, files: Files) -> None:
+    for key in (None, "wrong"):
+        with pytest.raises(ApiKeyRefusedError, match="give relay_key=…, or --relay-key"):
+            asyncio.run(Batch(files.settings(), api_key="k", relay_key=key).run())
+    asyncio.run(Batch(files.settings(attempts=1), api_key="k", relay_key=KEY).run())
+    assert files.results() == {f"line-{number + 1}": {"got": number} for number in range(40)}
+    assert {name: code for name, (code, _) in files.errors().items()} == {"line-41": "MODEL_PREDICT_ERROR"}
+    assert KEY.encode() not in files.ledger.read_bytes()
+
+
+@pytest.mark.asyncio
+async def test_a_relay_speaks_https_to_who_trusts_its_certificate(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = own_certificate(tmp_path / "tls", host="127.0.0.1")
+    relay = RelayHere(tmp_path / "inbox", tls=certificate.context)
+    try:
+        async with client_of(harness, relay) as client:
+            with pytest.raises(UnansweredError, match="certificate"):
+                await client.run(1)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority_file))
+        async with client_of(harness, relay) as client:
+            source = await client._source()
+            request_id = (await client.submit(model_input=1)).request_id
+            result = AsyncPredictResult(request_id=request_id, time=SYSTEM_CLOCK.now(), data={"got": 1})
+            relay.inbox.keep(request_id, result.as_received())
+            waiting = result_of(request_id, client, source, clock=client._clock)
+            assert (await asyncio.wait_for(waiting, 20)).data == {"got": 1}
+    finally:
+        relay.stop()
 
 
 def test_without_a_loop_it_is_the_same(harness: Harness, relay: RelayHere) -> None:

@@ -21,6 +21,7 @@ from .pace import Pace
 from .progress import Progress, RateMeter, seconds_left
 from .publishing import publish_outputs
 from .receiving import ReceiverSource
+from .relay import RelaySource
 from .run_lock import RunLock
 from .settings import BatchFiles, BatchSettings
 from .sources import ResultSource, StoreSource, inbox_source
@@ -47,7 +48,7 @@ class BatchEnd:
 class Batch:
     """Runs a batch, or goes on with it: whatever an earlier run has left in the ledger is taken up.
 
-    ``api_key`` and ``webhook_secrets`` are not kept. ``outputs`` is the store, opened already, where the URL in the
+    ``api_key``, ``webhook_secrets`` and ``relay_key`` are not kept. ``outputs`` is the store, opened already, where the URL in the
     settings does not say all of it. ``wakes``: wake the model, and submit the rest once it works. ``checks``: refuse the
     whole input if the platform would refuse one of its lines.
     """
@@ -58,6 +59,7 @@ class Batch:
         *,
         api_key: str,
         webhook_secrets: Sequence[str] = (),
+        relay_key: str | None = None,
         outputs: OutputStore | None = None,
         wakes: bool = False,
         checks: bool = False,
@@ -67,7 +69,8 @@ class Batch:
     ) -> None:
         self.settings = settings
         self.files = BatchFiles(settings)
-        self._api_key, self._secrets, self._outputs = api_key, webhook_secrets, outputs
+        self._api_key, self._secrets, self._relay_key = api_key, webhook_secrets, relay_key
+        self._outputs = outputs
         self._wakes, self._checks, self._reads_copy = wakes, checks, reads_copy
         self._patience = patience or Patience()
         self._clock = clock
@@ -111,7 +114,7 @@ class Batch:
 
         Raises:
             SettingsError: something about the input, the files or the settings does not fit.
-            ApiError: the key is refused, or there is no such model.
+            ApiError: the key is refused, or there is no such model, or no relay.
             LedgerError: nothing more can be stored.
         """
         lock = RunLock(self.files.lock, ledger=self.files.ledger)
@@ -131,7 +134,7 @@ class Batch:
         return OpenBatch(self.settings, reads_copy=self._reads_copy, checks=self._checks)
 
     async def _run(self, opened: OpenBatch) -> None:
-        source = await asyncio.to_thread(self._source, opened.ledger)
+        source = await self._opened_source(opened.ledger)
         receiver = source if isinstance(source, ReceiverSource) else None
         settings = self.settings
         journal = LedgerJournal(
@@ -152,6 +155,8 @@ class Batch:
                 client, journal, source, options=self._options(opened), clock=self._clock
             )
             self._ledger = opened.ledger
+            if isinstance(source, RelaySource):
+                source.feed(flow)
             flow.restore(_left_open(opened.ledger), is_unwatched=receiver is not None)
             if receiver is not None:
                 receiver.start(flow.take_pushed)
@@ -175,6 +180,17 @@ class Batch:
             is_known=opened.ledger.submissions > 0,
             patience=self._patience,
         )
+
+    async def _opened_source(self, ledger: Ledger) -> ResultSource:
+        if self.settings.relay is None:
+            return await asyncio.to_thread(self._source, ledger)
+        relay = RelaySource(self.settings.relay, key=self._relay_key, clock=self._clock)
+        try:
+            await relay.check()
+        except ApiError:
+            await relay.close()
+            raise
+        return relay
 
     def _source(self, ledger: Ledger) -> ResultSource:
         if self._outputs is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -152,7 +153,8 @@ class RelaySource:
     def _get(self, path: str) -> aiohttp.client._RequestContextManager:
         if self._session is None:
             self._session = self._aiohttp.ClientSession(
-                connector=self._aiohttp.TCPConnector(limit=0),
+                # Whom it trusts is looked up now, SSL_CERT_FILE included, and not when aiohttp was loaded.
+                connector=self._aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()),
                 headers=self._headers,
                 trust_env=not is_loopback(urlsplit(self.url).hostname or ""),
             )
@@ -166,7 +168,7 @@ class RelaySource:
             return
         if status in (401, 403):
             raise ApiKeyRefusedError(
-                f"{self.name} refuses the key ({status}): give relay_key=…, the same as `listen --relay-key`",
+                f"{self.name} refuses the key ({status}): give relay_key=…, or --relay-key, the same as that of listen",
                 status_code=status,
             )
         if status in (429, 502, 503, 504):

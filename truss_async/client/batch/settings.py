@@ -43,6 +43,10 @@ class BatchSettings(BaseModel):
         default=None,
         description="Results are in this folder of `listen --keep`, or this file of `on_result`; goes with --webhook-endpoint.",
     )
+    relay: str | None = Field(
+        default=None,
+        description="Results are handed over by the `listen --relay` at this URL, which is the webhook endpoint, too.",
+    )
     receive: bool = Field(
         default=False,
         description="Receive the results here, on a free port; the usual for a harness on this machine.",
@@ -92,7 +96,7 @@ class BatchSettings(BaseModel):
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
-        given = [name for name in ("store", "inbox", "receive") if getattr(self, name)]
+        given = [name for name in ("store", "inbox", "relay", "receive") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(
                 f"results come from one place: give one of {', '.join('--' + each for each in given)}"
@@ -100,7 +104,7 @@ class BatchSettings(BaseModel):
         if not given:
             raise ValueError(
                 "where are the results? give --store URL (the model has the plugin), --inbox FOLDER (of listen --keep), "
-                "or --receive (the harness can reach this machine)"
+                "--relay URL (of listen --relay), or --receive (the harness can reach this machine)"
             )
         if self.inbox is not None and self.webhook_endpoint is None:
             raise ValueError("--inbox needs --webhook-endpoint: the URL at which its receiver listens")
@@ -115,8 +119,9 @@ class BatchSettings(BaseModel):
             "priority": self.priority,
             "max_time_in_queue_seconds": self.max_time_in_queue_seconds,
         }
-        if self.webhook_endpoint is not None:
-            defaults["webhook_endpoint"] = self.webhook_endpoint
+        endpoint = self.webhook_endpoint or self.relay  # which receives webhooks at every path
+        if endpoint is not None:
+            defaults["webhook_endpoint"] = endpoint
         return defaults
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.outputs import put_error, put_foreign, put_result
+from tests.unit.stores.table.conftest import NOON
 from tests.unit.stores.table.reading import all_ids, files_of, ids_of, rows_of
 from tests.unit.stores.table.test_scan import BOOM, result_of
 from truss_async.errors import InvalidResultError, OutputStoreError, SettingsError
@@ -279,3 +281,28 @@ def test_store_that_knows_no_first_writer_is_refused(store: OutputStore, table: 
     table.has_conditional_puts = False  # type: ignore[misc]
     with pytest.raises(OutputStoreError, match="compact into s3://"):
         store.compact(table)
+
+
+def test_the_url_of_a_table_lists_its_rows(
+    store: OutputStore, table: MemoryStore, clock: ManualClock
+) -> None:
+    compacted = OutputStore(table, clock=clock)
+    assert list(compacted.list()) == []
+    put_result(store, result_of("r1", "four"))
+    put_error(store, result_of("r2", errors=[BOOM]))
+    clock.advance(hours=2)
+    put_result(store, result_of("r3"))
+    clock.advance(hours=1)
+    store.compact(table)
+    listed = {info.request_id: info for info in compacted.list()}
+    assert set(listed) == {"r1", "r3"}
+    assert (listed["r1"].size_bytes, listed["r1"].modified_at) == (len('"four"'), NOON)
+    assert [info.request_id for info in compacted.list(since=NOON + timedelta(hours=1))] == ["r3"]
+    assert [info.request_id for info in compacted.list(prefix="r1")] == ["r1"]
+    assert [info.request_id for info in compacted.failures()] == ["r2"]
+    assert sorted(info.request_id for info in store.list()) == ["r1", "r3"]
+
+
+def test_what_only_has_the_name_of_a_table_is_a_result(store: OutputStore) -> None:
+    put_result(store, result_of("manifest"))
+    assert [info.request_id for info in store.list()] == ["manifest"]
