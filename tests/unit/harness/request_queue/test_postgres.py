@@ -1,0 +1,101 @@
+"""What is PostgreSQL's own: answers that are missed, and what is shared beside the queue."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.harness.request_queue.conftest import START
+from tests.unit.harness.request_queue.driver import QueueDriver
+from tests.unit.harness.request_queue.storages import PostgresStorage
+from truss_async.harness.request_queue import RequestQueueError
+from truss_async.harness.request_queue.postgres import PostgresDocument
+
+
+@pytest.fixture
+def shared() -> PostgresStorage:
+    return PostgresStorage()
+
+
+@pytest.fixture
+def queue(shared: PostgresStorage) -> Iterator[QueueDriver]:
+    with QueueDriver(shared, now=START, lease_seconds=15) as driver:
+        yield driver
+
+
+@pytest.fixture
+def misses(queue: QueueDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Of each statement that is named here, the next answer is missed: it takes effect, and the connection breaks."""
+    names: list[str] = []
+    database = queue.queue._database  # type: ignore[attr-defined]
+    run = database.run
+
+    async def run_and_miss(name: str, parameters: Any) -> Any:
+        rows = await run(name, parameters)
+        if name in names:
+            names.remove(name)
+            raise RequestQueueError("the connection broke")
+        return rows
+
+    monkeypatch.setattr(database, "run", run_and_miss)
+    yield names
+    assert not names
+
+
+def test_what_a_missed_answer_granted_is_found_at_the_next_look(
+    queue: QueueDriver, misses: list[str]
+) -> None:
+    queue.enqueue("known")
+    assert queue.claim() == ["known"]
+    queue.enqueue("a")
+    misses.append("claim")
+    with pytest.raises(RequestQueueError):
+        queue.claim()
+    assert queue.claim() == []
+    assert queue.take_over() == ["a"]  # and not what is known
+    assert queue.take_over() == []
+    assert queue.finish("a")
+
+
+def test_a_delivery_that_a_missed_answer_granted_is_due_again(queue: QueueDriver, misses: list[str]) -> None:
+    queue.enqueue("a")
+    queue.claim()
+    queue.finish("a")
+    misses.append("claim_deliveries")
+    with pytest.raises(RequestQueueError):
+        queue.claim_deliveries()
+    assert queue.claim_deliveries() == []
+    assert queue.run(lambda q: q.release_deliveries(now=queue.now)) == 1
+    assert [due.request_id for due in queue.claim_deliveries()] == ["a"]
+    assert queue.deliver("a")
+
+
+def test_a_finish_whose_answer_was_missed_is_ones_own_to_deliver_when_it_is_repeated(
+    queue: QueueDriver, misses: list[str]
+) -> None:
+    queue.enqueue("a")
+    queue.claim()
+    misses.append("finish")
+    with pytest.raises(RequestQueueError):
+        queue.finish("a", is_claimed=True)
+    assert queue.finish("a", is_claimed=True)
+    assert not queue.finish("a", is_claimed=True)
+    assert queue.deliver("a")
+
+
+def test_a_document_is_what_whoever_changed_it_last_made_of_it(shared: PostgresStorage) -> None:
+    one, other = (PostgresDocument(shared.address, shared.schema, "secrets") for _ in range(2))
+    assert one.read() is None
+    assert one.change(lambda before: (before or b"") + b"1") == b"1"
+    assert other.change(lambda before: (before or b"") + b"2") == b"12"
+    assert one.read() == b"12"
+    assert "the document secrets in the schema queue" in str(one)
+
+
+def test_tables_of_a_newer_version_are_refused(shared: PostgresStorage) -> None:
+    shared.execute("UPDATE version SET number = 99")
+    try:
+        with pytest.raises(RequestQueueError, match="written by a newer version of truss-async"):
+            QueueDriver(shared, now=START)
+    finally:
+        shared.execute("UPDATE version SET number = 1")
