@@ -86,3 +86,9 @@ def _print(state: QueueState, *, as_json: bool) -> None:
     print(f"{'deployment':<24}  {'queued':>8}  {'running':>8}  model")
     for each in state.deployments:
         print(f"{each.deployment_id:<24}  {each.queued:>8}  {each.in_progress:>8}  {each.model}")
+    if (oldest := state.oldest_open) is not None:
+        print(
+            f"\noldest open request: {oldest.request_id}, {oldest.status.value}, for {oldest.age_seconds:,.0f} s"
+        )
+    if used := [f"{each.used:,} of {each.limit:,} {each.what}" for each in state.limits if each.used]:
+        print(f"limits used: {', '.join(used)}")

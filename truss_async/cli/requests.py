@@ -58,6 +58,10 @@ def requests(
             env_var=variable("requests_since"),
         ),
     ] = None,
+    id_prefix: Annotated[
+        str | None,
+        Parameter(help="Only those whose id begins so.", env_var=variable("requests_id_prefix")),
+    ] = None,
     limit: Annotated[
         int, Parameter(help="So many at most, the latest ones.", env_var=variable("requests_limit"))
     ] = DEFAULT_LIMIT,
@@ -87,6 +91,7 @@ def requests(
                 priority=priority,
                 deployment=deployment,
                 since=since,
+                id_prefix=id_prefix,
                 limit=limit,
                 after=after,
             )

@@ -65,12 +65,13 @@ class HarnessClient(PlatformClient):
         priority: int | None = None,
         deployment: str | None = None,
         since: str | None = None,
+        id_prefix: str | None = None,
         limit: int | None = None,
         after: str | None = None,
     ) -> RequestList:
         """Requests, the latest first, and the counts of each status.
 
-        ``since`` is so long ago (``30m``), or a moment; ``after`` is the ``next`` of the page before.
+        ``since`` is so long ago (``30m``), or a moment; ``id_prefix`` is what ids begin with; ``after`` is the ``next`` of the page before.
         """
         asked = {
             "status": status,
@@ -78,6 +79,7 @@ class HarnessClient(PlatformClient):
             "priority": priority,
             "deployment": deployment,
             "since": since,
+            "id_prefix": id_prefix,
             "limit": limit,
             "after": after,
         }

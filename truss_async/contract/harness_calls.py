@@ -243,11 +243,34 @@ class DeploymentQueue(Told):
     output_url: str | None = None
 
 
+class OldestRequest(Told):
+    """Of all requests that are queued or in progress the one that was accepted first, and how long ago."""
+
+    request_id: str
+    deployment_id: str
+    status: RequestStatus
+    created_at: datetime
+    age_seconds: float
+
+
+class UsedLimit(Told):
+    """How much of a limit is used at this moment: of so many calls in a while, or of so many things at once."""
+
+    what: str
+    used: int
+    limit: int
+
+
 class QueueState(Told):
-    """Every deployment's queue; while it is paused, requests are accepted and none is begun."""
+    """Every deployment's queue; while it is paused, requests are accepted and none is begun.
+
+    ``limits`` are those that the harness holds callers to.
+    """
 
     is_paused: bool
     deployments: list[DeploymentQueue]
+    oldest_open: OldestRequest | None = None
+    limits: list[UsedLimit] = Field(default_factory=list)
 
 
 class Dispatch(BaseModel):

@@ -94,10 +94,11 @@ class History:
         """What pages show of it: when this changes, they do."""
         try:
             lines = await self._calls.latest_line()
+            queue = (await self._calls.queue()).model_copy(update={"limits": [], "oldest_open": None})
             return (
                 reading,
                 lines,
-                await self._calls.queue(),
+                queue,  # but for what goes on by itself: ages, and calls that count no more
                 await self._calls.health(),
                 await self._calls.faults(),
             )

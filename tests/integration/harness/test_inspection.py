@@ -75,6 +75,25 @@ def test_a_list_is_of_a_status_a_deployment_and_a_time(caller: HarnessClient, ga
     assert found(deployment="another") == []
     assert found(since="1h") == [queued, running]
     assert found(since="2999-01-01T00:00Z") == []
+    assert found(id_prefix=running[:8]) == [running]
+    assert found(id_prefix=running[:8], status="QUEUED") == []
+
+
+def test_the_queue_tells_its_oldest_request_and_what_of_the_limits_is_used(
+    caller: HarnessClient, gate: Gate
+) -> None:
+    before = caller.queue()
+    assert before.oldest_open is None
+    oldest = caller.submit(model_input=1).request_id
+    assert gate.entered.acquire(timeout=30)
+    caller.submit(model_input=2)
+    state = caller.queue()
+    assert state.oldest_open is not None
+    assert (state.oldest_open.request_id, state.oldest_open.status) == (oldest, "IN_PROGRESS")
+    assert state.oldest_open.age_seconds >= 0
+    used = {each.what: (each.used, each.limit) for each in state.limits}
+    assert used["open requests"] == (2, 50_000)
+    assert used["async calls a minute"][1] == 12_000
 
 
 @pytest.mark.parametrize("query", ["status=DONE", "limit=0", "limit=1001", "after=x", "since=yesterday"])

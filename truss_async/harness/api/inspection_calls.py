@@ -12,6 +12,7 @@ from ...contract.harness_calls import (
     DeploymentQueue,
     Dispatch,
     LogLines,
+    OldestRequest,
     QueueState,
     RequestList,
     RequestView,
@@ -57,6 +58,7 @@ async def requests(parts: ApiParts, call: IncomingCall) -> RequestList:
         priority=_priority(asked),
         deployment_id=asked.query_params.get("deployment"),
         since=asked_since(asked, now=parts.clock.time_of_day(parts.clock.now())),
+        id_prefix=asked.query_params.get("id_prefix", ""),
         limit=_number(asked, "limit", most=MAX_LISTED) or DEFAULT_LISTED,
         after=_number(asked, "after"),
     )
@@ -151,7 +153,25 @@ async def queue(parts: ApiParts, _: IncomingCall) -> QueueState:
             )
         )
     is_paused = all(each.dispatcher.is_paused for each in parts.deployments)
-    return QueueState(is_paused=is_paused, deployments=states)
+    return QueueState(
+        is_paused=is_paused,
+        deployments=states,
+        oldest_open=await _oldest_open(parts),
+        limits=parts.limiters.used(open_requests=sum(each.queued + each.in_progress for each in states)),
+    )
+
+
+async def _oldest_open(parts: ApiParts) -> OldestRequest | None:
+    found = await parts.queue.oldest_open()
+    if found is None:
+        return None
+    return OldestRequest(
+        request_id=found.request_id,
+        deployment_id=found.deployment_id,
+        status=found.status,
+        created_at=parts.clock.time_of_day(found.created_at),
+        age_seconds=max(0.0, (parts.clock.now() - found.created_at).total_seconds()),
+    )
 
 
 async def dispatch(parts: ApiParts, call: IncomingCall) -> QueueState:

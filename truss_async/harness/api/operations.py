@@ -99,7 +99,8 @@ _OWN = (
     Operation(
         "GET", "/_harness/requests", inspection_calls.requests, RequestList, refusals=(400,),
         query={
-            "status": _STATUS, "webhook_status": _WEBHOOK_STATUS, "priority": _PRIORITY, "deployment": _TEXT, "since": _TEXT, "limit": _LIMIT, "after": _AFTER,
+            "status": _STATUS, "webhook_status": _WEBHOOK_STATUS, "priority": _PRIORITY, "deployment": _TEXT, "since": _TEXT,
+            "id_prefix": _TEXT, "limit": _LIMIT, "after": _AFTER,
         },
     ),
     Operation("GET", "/_harness/requests/{request_id}/view", inspection_calls.view, RequestView, refusals=(400, 404)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ...contract.harness_calls import UsedLimit
 from .refusals import rate_limited
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ class RateLimit:
     seconds: int
 
     def __str__(self) -> str:
-        return f"{self.calls} a {'second' if self.seconds == 1 else 'minute'}"
+        return f"{self.calls} {self.per}"
+
+    @property
+    def per(self) -> str:
+        """In which while."""
+        return f"a {'second' if self.seconds == 1 else 'minute'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +47,18 @@ class Bucket:
 
 def take(limit: RateLimit, bucket: Bucket | None, *, now: datetime) -> tuple[Bucket, timedelta | None]:
     """Take a call out of the bucket, None for one that was never used; else tell how long until there is one."""
-    left = float(limit.calls)
-    if bucket is not None:
-        passed = max(0.0, (now - bucket.at).total_seconds())
-        left = min(left, bucket.calls_left + passed * limit.calls / limit.seconds)
+    left = calls_left(limit, bucket, now=now)
     if left >= 1:
         return Bucket(left - 1, now), None
     return Bucket(left, now), timedelta(seconds=(1 - left) * limit.seconds / limit.calls)
+
+
+def calls_left(limit: RateLimit, bucket: Bucket | None, *, now: datetime) -> float:
+    """How many calls can come at once now."""
+    if bucket is None:
+        return float(limit.calls)
+    passed = max(0.0, (now - bucket.at).total_seconds())
+    return min(float(limit.calls), bucket.calls_left + passed * limit.calls / limit.seconds)
 
 
 class RateLimiter:
@@ -72,6 +83,17 @@ class RateLimiter:
             message = f"too many {self._what}: the limit is {self._limit}"
             raise rate_limited(message, retry_after_seconds=math.ceil(wait.total_seconds()))
 
+    def used(self) -> UsedLimit | None:
+        """How much of the limit is used; None: there is none."""
+        if self._limit is None:
+            return None
+        left = calls_left(self._limit, self._bucket, now=self._clock.now())
+        return UsedLimit(
+            what=f"{self._what} {self._limit.per}",
+            used=math.ceil(self._limit.calls - left),
+            limit=self._limit.calls,
+        )
+
 
 class OpenRequests:
     """Holds the requests that are queued or in progress to a limit; counts them only when it may be reached.
@@ -91,6 +113,10 @@ class OpenRequests:
         self._at_most = limit or 0  # what an earlier run left is not known yet
         self._entering = 0
         self._counting = asyncio.Lock()
+
+    def used(self, count: int) -> UsedLimit | None:
+        """How much of the limit is used when so many are open; None: there is none."""
+        return None if self._limit is None else UsedLimit(what="open requests", used=count, limit=self._limit)
 
     async def __aenter__(self) -> None:
         """Take a place.
@@ -139,3 +165,9 @@ class CallLimiters:
         self.open_requests = OpenRequests(
             limits.max_open_requests, count=count_open, clock=clock, is_shared=queue.lease_seconds is not None
         )
+
+    def used(self, *, open_requests: int) -> list[UsedLimit]:
+        """How much of each limit is used, when so many requests are queued or in progress."""
+        of_calls = (self.submits, self.status_calls, self.cancels, self.queue_status_calls)
+        found = (self.open_requests.used(open_requests), *(each.used() for each in of_calls))
+        return [each for each in found if each is not None]

@@ -36,6 +36,7 @@ class Wanted:
     priority: int | None = None
     deployment_id: str | None = None
     since: datetime | None = None
+    id_prefix: str = ""
     limit: int = DEFAULT_LISTED
     after: int | None = None
 
@@ -55,6 +56,7 @@ async def list_requests(queue: RequestQueue, wanted: Wanted, *, clock: Clock) ->
         priority=wanted.priority,
         deployment_id=wanted.deployment_id,
         since=None if wanted.since is None else wanted.since - ahead,
+        id_prefix=wanted.id_prefix,
     )
     found = await queue.search(which, before=wanted.after, limit=wanted.limit + 1)
     shown = found[: wanted.limit]
