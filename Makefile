@@ -87,6 +87,7 @@ docs: $(STAMP) $(MERMAID) ## Build the documentation into site/
 
 screenshots: install ## Take pictures of every page into screenshots/, and those of the documentation
 	@$(BIN)/python -m tests.integration.page.screenshots screenshots docs/assets/pages
+	@$(BIN)/python docs/terminal.py docs/assets/terminal.svg
 	@echo "look at screenshots/"
 
 bench: install ## Measure speed, as ratios against a floor in the same run

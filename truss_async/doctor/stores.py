@@ -51,7 +51,7 @@ def _probe(objects: ObjectStore) -> Finding:
             _ROWS_NAME,
             "failed",
             f"{objects.url} gives back other bytes than were written",
-            "see to the server",
+            "check the server",
         )
     if refused:
         told = f"{objects.url}: written, which is enough for the model; {'; '.join(refused)}"
