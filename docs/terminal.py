@@ -64,7 +64,7 @@ def _script() -> str:
     shown = "".join(f"echo '$ '{_quoted(command)}\n{command}\n" for command in (submit, requests))
     return (
         f"set -e\necho '$ '{_quoted(make)}\n{make}\necho '$ '{_quoted(serve)}\n"
-        "coproc served { truss-async serve hello 2>serve.log; }\n"
+        "coproc served { exec truss-async serve hello 2>serve.log; }\n"
         "trap 'kill -TERM $served_PID; wait' EXIT\n"
         'read -r line <&${served[0]}; echo "$line"\n'
         "for _ in $(seq 1200); do grep -q 'is ready' serve.log && break; sleep 0.1; done; cat serve.log\n"

@@ -62,7 +62,9 @@ class Terms:
     ledger: Annotated[Path | None, _of("ledger")] = None
     store: Annotated[str | None, _of("store"), STORE] = None
     inbox: Annotated[str | None, _of("inbox")] = None
-    relay: Annotated[str | None, _of("relay")] = None
+    relay: Annotated[
+        str | None, own_option("batch_relay", BatchSettings.model_fields["relay"].description or "")
+    ] = None
     receive: Annotated[bool, _flag_of("receive")] = False
     webhook_endpoint: Annotated[str | None, _of("webhook_endpoint")] = None
     target: Annotated[str, _of("target")] = _DEFAULTS["target"]

@@ -207,11 +207,11 @@ class BulkAction(BaseModel):
 
     action: Literal["cancel", "again"]
     webhook_status: WebhookStatus | None = None
-    priority: Literal[0, 1, 2] | None = None
+    priority: int | None = Field(default=None, strict=True, ge=0, le=2)
     deployment: str | None = None
     since: str | None = None
-    accepted_until: AwareDatetime | None = None
-    counts_only: bool = False
+    accepted_until: AwareDatetime | None = Field(default=None, strict=True)
+    counts_only: bool = Field(default=False, strict=True)
 
 
 class BulkDone(Told):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from ..contract.harness_calls import BulkAction
 from ..errors import explained
@@ -79,7 +80,7 @@ def _action(filled: dict[str, Any]) -> BulkAction:
     if "priority" in facts:
         facts["priority"] = int(facts["priority"]) if facts["priority"] in ("0", "1", "2") else -1
     try:
-        return BulkAction.model_validate(facts)
+        return BulkAction.model_validate_json(to_json(facts))
     except ValidationError as error:
         raise BadFormError(explained(error)) from None
 

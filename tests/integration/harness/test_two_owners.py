@@ -13,7 +13,7 @@ from tests.integration.harness.gate import Gate, outcome
 from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.contract import InferenceRetryConfig, RequestStatus
-from truss_async.harness import assembly
+from truss_async.harness import kept_state
 from truss_async.harness.harness import Harness
 from truss_async.harness.request_queue import AcceptedRequest, NewRequest, SqliteRequestQueue
 from truss_async.webhooks.receiver import WebhookReceiver
@@ -42,7 +42,7 @@ def queue_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def opened(_path: Path, **options: Any) -> SqliteRequestQueue:
         return SqliteRequestQueue(file, lease_seconds=LEASE.total_seconds(), **options)
 
-    monkeypatch.setattr(assembly, "SqliteRequestQueue", opened)
+    monkeypatch.setattr(kept_state, "SqliteRequestQueue", opened)
     return file
 
 
