@@ -154,8 +154,8 @@ class AnyOrder(RuleBasedStateMachine):
             claiming = asyncio.ensure_future(queue.claim(DEPLOYMENT, limit=1, now=self.now))
             if not self.storage.keeps_order:
                 await claiming
-            canceled = await queue.cancel(asked.request_id, now=self.now)
-            return [each.request_id for each in await claiming], canceled
+            canceling = asyncio.ensure_future(queue.cancel(asked.request_id, now=self.now))  # begun after it
+            return [each.request_id for each in await claiming], await canceling
 
         claimed, canceled = owner.driver.run(both)
         assert claimed == [each.request_id for each in expected]
