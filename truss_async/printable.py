@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import Final
+import sys
+from typing import Final, TextIO
 
 LONGEST_LINE: Final = 2000
 
@@ -37,6 +38,16 @@ def shortened(text: str, *, limit: int) -> str:
 def escaped(text: str) -> str:
     """The text with JSON's escape for each character that could play tricks on a terminal; inside JSON, the same value."""
     return text if text.isprintable() else _TRICKS.sub(_escape, text)
+
+
+def print_line(line: str, *, file: TextIO | None = None) -> None:
+    """Print the line at once and whole, to standard output by default, whatever other threads print meanwhile.
+
+    ``print`` writes a line and its end one after the other: the line of another thread may come between them.
+    """
+    file = file or sys.stdout
+    file.write(f"{line}\n")
+    file.flush()
 
 
 def printable_logger(name: str) -> logging.Logger:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -100,3 +103,23 @@ def test_every_logger_of_the_package_says_printable_lines() -> None:
     package = Path(truss_async.__file__).parent
     texts = {file: file.read_text(encoding="utf-8") for file in package.rglob("*.py")}
     assert [str(file) for file, text in texts.items() if "logging.getLogger(__name__)" in text] == []
+
+
+PRINTS_BESIDE_OTHERS = """
+import threading
+from truss_async.printable import print_line
+threads = [threading.Thread(target=lambda: [print_line("a line of some words") for _ in range(2000)]) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_no_line_comes_between_a_line_and_its_end(unbuffered: str) -> None:
+    """As it does with print in a process that does not buffer, which many containers ask for."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-c", PRINTS_BESIDE_OTHERS]
+    printed = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert printed == "a line of some words\n" * 8000

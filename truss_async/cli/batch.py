@@ -25,7 +25,7 @@ from ..client.batch import (
 )
 from ..client.batch.survey import survey
 from ..contract.webhook_urls import is_loopback
-from ..printable import printable
+from ..printable import print_line, printable
 from .batch_screen import print_progress, watch
 from .connection import HARNESS_HERE, Connection, host_of
 from .options import WEBHOOK_SECRET, AsJson, checked, flag, option, own_option, print_json
@@ -278,7 +278,7 @@ async def _watched(made: Batch, conduct: Conduct, *, as_json: bool) -> BatchEnd:
         if interrupts > 1:
             os._exit(INTERRUPTED)  # what is half written is cut off by the next run
         made.stop(withdraw=conduct.cancel_on_interrupt)
-        print("ending: what is on its way is stored; once more leaves at once", file=sys.stderr, flush=True)
+        print_line("ending: what is on its way is stored; once more leaves at once", file=sys.stderr)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

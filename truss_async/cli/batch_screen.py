@@ -9,6 +9,7 @@ from typing import Any
 from ..client.batch import Batch, Progress
 from ..client.batch.progress import progress_line
 from ..clock import SYSTEM_CLOCK
+from ..printable import print_line
 
 BAR_SECONDS = 0.5
 LINE_SECONDS = 30.0
@@ -57,9 +58,9 @@ async def _show_bar(made: Batch, running: "asyncio.Future[Any]") -> None:
 
 
 def _print_line(progress: Progress) -> None:
-    print(progress_line(progress), file=sys.stderr, flush=True)
+    print_line(progress_line(progress), file=sys.stderr)
 
 
 def print_progress(progress: Progress) -> None:
     """As a line of JSON."""
-    print(json.dumps({"event": "progress", **asdict(progress)}), flush=True)
+    print_line(json.dumps({"event": "progress", **asdict(progress)}))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..contract.output_variables import OUTPUT_URL
 from ..harness.settings import HarnessSettings
-from ..printable import printable
+from ..printable import print_line, printable
 from ..replicas.settings import DeploymentSettings
 from .options import AsJson, checked, option, own_option
 from .serve import STATE_DIR
@@ -96,7 +96,7 @@ def doctor(
     for finding in examination.findings():
         findings.append(finding)
         if not as_json:
-            print(_shown(finding), flush=True)
+            print_line(_shown(finding))
     failed = sum(each.outcome == "failed" for each in findings)
     if as_json:
         print(json.dumps({"ok": not failed, "rows": [asdict(each) for each in findings]}))

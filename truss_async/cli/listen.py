@@ -26,7 +26,7 @@ from ..endpoint.intake import Arrival, Intake, Keeper
 from ..endpoint.relay import Relay, check_key
 from ..errors import SettingsError
 from ..pasted import as_api_key
-from ..printable import LONGEST_LINE, escaped, printable, shortened
+from ..printable import LONGEST_LINE, escaped, print_line, printable, shortened
 from ..stores import object_store
 from ..stores.probe import check_writable
 from ..webhooks import Delivery, WebhookReceiver
@@ -241,7 +241,7 @@ def _print_start(url: str, certificate: Certificate | None, *, is_verified: bool
     authority = certificate.authority_file if certificate else None
     if authority is not None:
         ready["ca_file"] = str(authority)
-    print(json.dumps(ready) if as_json else f"listening on {url}", flush=True)
+    print_line(json.dumps(ready) if as_json else f"listening on {url}")
     if authority is not None:
         print(f"the harness trusts it when started with: --webhook-ca {authority}", file=sys.stderr)
     if not is_verified:
@@ -269,9 +269,9 @@ def _print_arrival(arrival: Arrival, *, as_json: bool, with_output: bool) -> Non
         facts = _facts(arrival)
         if with_output:
             facts["output"] = None if result is None else result.data
-        print(escaped(write(facts).decode()), flush=True)  # what strangers wrote, a line each
+        print_line(escaped(write(facts).decode()))  # what strangers wrote, a line each
         return
-    print(_line(arrival), flush=True)
+    print_line(_line(arrival))
     if with_output and result is not None and not result.errors:
         print_json(output_text(result.data))
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import LogLine
-from ..printable import printable
+from ..printable import print_line, printable
 from .connection import HARNESS_HERE, Connection
 from .options import AsJson, flag, print_json
 from .variables import variable
@@ -56,4 +56,4 @@ def _print(lines: Sequence[LogLine], *, as_json: bool, with_id: bool) -> None:
             continue
         of = f" [{line.request_id}]" if with_id and line.request_id else ""
         level = f" {line.level.upper()}" if line.level not in ("info", "debug") else ""
-        print(printable(f"{line.at:%H:%M:%S} {line.replica}{of}{level} {line.message}"), flush=True)
+        print_line(printable(f"{line.at:%H:%M:%S} {line.replica}{of}{level} {line.message}"))

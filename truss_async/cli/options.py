@@ -13,7 +13,7 @@ from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import SettingsError, reasons
-from ..printable import escaped
+from ..printable import escaped, print_line
 from .variables import variable
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,7 +46,7 @@ RequestId = Annotated[
 def print_json(text: str, *, file: TextIO | None = None) -> None:
     """Print JSON as it is; on a terminal, with escapes for what could play tricks there."""
     file = file or sys.stdout
-    print(escaped(text) if file.isatty() else text, file=file, flush=True)
+    print_line(escaped(text) if file.isatty() else text, file=file)
 
 
 def split_at_commas(_type: Any, value: str, *, delimiter: str | None = None) -> list[str]:

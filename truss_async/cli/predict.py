@@ -10,7 +10,7 @@ from ..client.calls import DEFAULT_TARGET
 from ..contract.json_text import write
 from ..contract.limits import SYNC_TIMEOUT_SECONDS
 from ..errors import SettingsError
-from ..printable import escaped
+from ..printable import escaped, print_line
 from ..whole_files import write_whole
 from .connection import HARNESS_HERE, Connection, TargetName
 from .model_input import ModelInput, read_model_input
@@ -55,7 +55,7 @@ def predict(
     elif isinstance(output, bytes):
         _print_bytes(output)
     elif isinstance(output, str) and not as_json:
-        print(escaped(output) if sys.stdout.isatty() else output, flush=True)
+        print_line(escaped(output) if sys.stdout.isatty() else output)
     else:
         print_json(write(output).decode())
 

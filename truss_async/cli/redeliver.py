@@ -14,7 +14,7 @@ from ..client.refusals import one_line
 from ..contract import WebhookStatus
 from ..endpoint.resending import Resender, Resent
 from ..errors import ApiError, OutputStoreError, RequestFailedError, SettingsError
-from ..printable import printable
+from ..printable import print_line, printable
 from ..stores import OutputStore
 from .connection import HARNESS_HERE, Connection
 from .kept_inbox import INBOX, SINCE, opened_inbox
@@ -216,7 +216,7 @@ def _print(sent: Resent, *, to: str | None, as_json: bool) -> None:
         return
     start = printable(sent.request_id)
     if sent.is_delivered:
-        print(f"{start}  delivered: {sent.status_code} in {sent.latency_ms:.0f} ms", flush=True)
+        print_line(f"{start}  delivered: {sent.status_code} in {sent.latency_ms:.0f} ms")
         return
     reason = sent.error or f"it answered {sent.status_code}"
-    print(f"{start}  not delivered: {one_line(reason)}", flush=True)
+    print_line(f"{start}  not delivered: {one_line(reason)}")

@@ -9,6 +9,7 @@ from ..client.refusals import one_line
 from ..clock import SYSTEM_CLOCK
 from ..contract.harness_calls import RequestList, RequestSummary
 from ..errors import SettingsError
+from ..printable import print_line
 from .connection import HARNESS_HERE, Connection
 from .options import AsJson, flag, own_option, print_json
 from .variables import variable
@@ -111,7 +112,7 @@ def _print(found: RequestList, *, as_json: bool) -> None:
     print(", ".join(counts) if counts else "no requests")
     _print_rows(found.requests)
     if found.next is not None:
-        print(f"more: --after {found.next}", flush=True)
+        print_line(f"more: --after {found.next}")
 
 
 def _print_rows(rows: Sequence[RequestSummary]) -> None:

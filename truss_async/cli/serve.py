@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from ..contract.faults import FaultRule
 from ..errors import SettingsError
 from ..harness.settings import HarnessSettings
+from ..printable import print_line
 from ..replicas.settings import PYTHON_ONLY, DeploymentSettings, split_chain
 from .connection import DEFAULT_URL
 from .options import WEBHOOK_SECRET, checked, option, split_at_commas, takes_fields_of
@@ -129,10 +130,10 @@ def serve(**values: Any) -> None:
     def announce(line: str) -> None:
         if settings.state_dir == STATE_DIR:  # it lies in the user's project, and is not to be committed
             (STATE_DIR / ".gitignore").write_text("*\n")
-        print(line, flush=True)
+        print_line(line)
         url = line.removeprefix("listening on ")
         if url != line and settings.chain_id is None and settings.chain is None and not settings.deployments:
-            print(f"next: {_submit_line(url, settings)}", file=sys.stderr, flush=True)
+            print_line(f"next: {_submit_line(url, settings)}", file=sys.stderr)
 
     run(settings, announce=announce)
 

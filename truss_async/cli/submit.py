@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from ..client.calls import DEFAULT_TARGET
 from ..contract import AsyncPredictRequest, InferenceRetryConfig, RequestStatus, limits
-from ..printable import escaped
+from ..printable import escaped, print_line
 from .connection import HARNESS_HERE, Connection, TargetName
 from .model_input import ModelInput, read_model_input
 from .options import AsJson, checked, flag, option, print_json
@@ -75,7 +75,7 @@ def submit(
             return 0
         for_facts = sys.stderr if wanted.is_wanted else sys.stdout
         if not as_json:
-            print(escaped(accepted.request_id), file=for_facts, flush=True)
+            print_line(escaped(accepted.request_id), file=for_facts)
         try:
             status = client.wait(accepted.request_id, on_status=Watch(client).look)
         except KeyboardInterrupt:

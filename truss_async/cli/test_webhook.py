@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..client.refusals import one_line
 from ..endpoint.trial import EndpointTrial, Row
-from ..printable import printable
+from ..printable import print_line, printable
 from .options import WEBHOOK_SECRET, AsJson, own_option
 from .secret_files import WebhookSecretFile, webhook_secrets_of
 
@@ -51,7 +51,7 @@ def test_webhook(
     for row in EndpointTrial(url, secrets=secrets, ca_file=webhook_ca).run():
         rows.append(row)
         if not as_json:
-            print(_shown(row), flush=True)
+            print_line(_shown(row))
     passed = all(row.outcome != "failed" for row in rows)
     if as_json:
         print(json.dumps({"url": printable(url), "passed": passed, "rows": [_facts(row) for row in rows]}))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..client.refusals import one_line
 from ..contract import RequestStatus
 from ..errors import ApiError
+from ..printable import print_line
 
 if TYPE_CHECKING:
     from ..client import HarnessClient
@@ -49,4 +50,4 @@ class Watch:
             return
         if reason is not None and reason != self._told:
             self._told = reason
-            print(f"request {one_line(status.request_id)} waits: {reason}", file=sys.stderr, flush=True)
+            print_line(f"request {one_line(status.request_id)} waits: {reason}", file=sys.stderr)

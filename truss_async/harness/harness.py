@@ -15,6 +15,7 @@ from ..contract import AsyncPredictAccepted, CancelAnswer, InferenceRetryConfig,
 from ..contract.harness_calls import DeliveryAttemptRecord, DeliveryAttempts
 from ..errors import HarnessError, SettingsError
 from ..nearest import suggestion
+from ..printable import print_line
 from ..replicas.readiness import all_ready
 from .api import MAX_DELIVERIES, call_api, served_by
 from .assembly import Given, start_parts
@@ -41,7 +42,7 @@ COUNT_SECONDS: Final = 2.0
 
 def print_to_stderr(line: str) -> None:
     """Where lines for a person go by default."""
-    print(line, file=sys.stderr, flush=True)
+    print_line(line, file=sys.stderr)
 
 
 class Harness:
