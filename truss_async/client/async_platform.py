@@ -186,7 +186,9 @@ class AsyncPlatformClient:
             relay = None
             if self._relay is not None:
                 relay = RelaySource(self._relay, key=self._relay_key, clock=self._clock)
-            self._known_source = source_of(store=self._store, inbox=self._inbox, relay=relay)
+            self._known_source = source_of(
+                store=self._store, inbox=self._inbox, relay=relay, since=self._clock.now()
+            )
         if isinstance(self._known_source, RelaySource):
             await self._known_source.check()
         return self._known_source

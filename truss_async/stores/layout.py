@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
@@ -11,7 +11,17 @@ from typing import Final, Literal, TypeAlias
 from ..errors import SettingsError, UnsafeObjectKeyError
 from .idempotency import ATTEMPT_ID
 from .keys import check_artifact_name, check_object_key, check_request_id, is_artifact_name
-from .templates import DATE, REQUEST_ID, Field, check_key, check_url, date_pattern, filled_in, pieces_of
+from .templates import (
+    DATE,
+    REQUEST_ID,
+    Field,
+    check_key,
+    check_url,
+    date_pattern,
+    day_part,
+    filled_in,
+    pieces_of,
+)
 
 Kind: TypeAlias = Literal["result", "error", "artifact"]
 
@@ -21,6 +31,9 @@ _ENDING: Final = ".json"
 _ERROR_ENDING: Final = ".error.json"
 _NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 _RECENTLY: Final = tuple(timedelta(hours=hours) for hours in (0, 1, 24, 48))
+_DAY: Final = timedelta(days=1)
+_CLOCKS_APART: Final = timedelta(hours=1)
+"""What the clock of who saves and that of who looks may differ by, at most."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +84,67 @@ class KeyLayout:
         """Whether the keys follow from the request id alone."""
         return not self._unknown
 
+    @property
+    def has_date(self) -> bool:
+        """Whether keys hold the date of the save."""
+        return DATE in self._unknown
+
     def keys_of(self, request_id: str, *, now: datetime) -> OutputKeys:
         """The keys of what is written now; SettingsError when a value for it is not known."""
         values = {REQUEST_ID: check_request_id(request_id)}
         return OutputKeys(request_id, check_object_key(filled_in(self._pieces, values=values, now=now)))
 
-    def likely_keys(self, request_id: str, *, now: datetime) -> list[OutputKeys]:
-        """The keys of what was written recently, the latest first; none when more than the date is unknown."""
+    def likely_keys(
+        self, request_id: str, *, now: datetime, since: datetime | None = None
+    ) -> list[OutputKeys]:
+        """The keys of what was written recently, the latest first; none when more than the date is unknown.
+
+        ``since``: it was not written before.
+        """
         check_request_id(request_id)
         if self._unknown - {DATE}:
             return []
-        return list(dict.fromkeys(self.keys_of(request_id, now=now - ago) for ago in _RECENTLY))
+        earliest = now - max(_RECENTLY) if since is None else since - _CLOCKS_APART
+        moments = (min(now, max(now - ago, earliest)) for ago in _RECENTLY)
+        return list(dict.fromkeys(self.keys_of(request_id, now=moment) for moment in moments))
+
+    def prefixes_by_day(
+        self, request_id: str, *, now: datetime, since: datetime, tried: Iterable[OutputKeys] = ()
+    ) -> list[str]:
+        """What the keys of result and error start with, of each day from now back to then, the latest first.
+
+        One prefix for all days where no day is told by what a key starts with. Days whose keys were ``tried`` are left
+        out, where a day has but one key.
+        """
+        check_request_id(request_id)
+        earliest = (since - _CLOCKS_APART).date()
+        latest = now + _CLOCKS_APART
+        days = [latest - number * _DAY for number in range((latest.date() - earliest).days + 1)]
+        if self._has_a_key_a_day:
+            known = set(tried)
+            days = [day for day in days if self.keys_of(request_id, now=day) not in known]
+        return list(dict.fromkeys(self._prefix_of_day(request_id, day) for day in days))
+
+    @property
+    def _has_a_key_a_day(self) -> bool:
+        dates = [each.spec for each in self._pieces if isinstance(each, Field) and each.name == DATE]
+        return self._unknown <= {DATE} and all(day_part(spec)[1] for spec in dates)
+
+    def _prefix_of_day(self, request_id: str, day: datetime) -> str:
+        prefix = ""
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                prefix += piece
+            elif piece.name == REQUEST_ID:
+                return prefix + request_id
+            elif piece.name != DATE:
+                return prefix
+            else:
+                form, is_all = day_part(piece.spec)
+                prefix += day.strftime(form) if form else ""
+                if not is_all:
+                    return prefix
+        return prefix
 
     def prefix(self, request_ids: str = "") -> str:
         """What the keys of all requests whose ids start like that have in common."""

@@ -16,7 +16,7 @@ from .layout import DEFAULT_KEY, OutputKeys, layout_of
 from .options import NO_OPTIONS
 from .polling import as_utc, is_last_word, pauses
 from .presigning import DEFAULT_EXPIRY
-from .request_keys import RequestKeys
+from .request_keys import LOOKED_BACK, RequestKeys
 from .result_objects import ResultInfo, parse_output, parse_result, references_in, request_failure
 from .urls import object_store
 
@@ -79,7 +79,8 @@ class OutputStore:
 
         ``url``, ``key`` and ``format`` are the settings that the model saves with. A name in the templates that no
         value is given for, and the date, are looked for: a result of the last two days by its key, if the date alone is
-        unknown; else by listing all that lies below the part of the URL that is known.
+        unknown; then day by day, back to 31 days ago, by listing what the key of such a day starts with, as far as that
+        is known. ``get`` takes a moment to look back to instead.
 
         ``table`` is where ``compact`` has put its files: ``scan`` reads them, too. The URL of such a table is a store of
         its own to scan.
@@ -98,15 +99,15 @@ class OutputStore:
         """Where it is, as far as that is the same for all: no trailing slash, no credentials."""
         return self._objects.url
 
-    def get(self, request_id: str) -> AsyncPredictResult:
-        """The result of the request.
+    def get(self, request_id: str, *, since: datetime | None = None) -> AsyncPredictResult:
+        """The result of the request. Where its date is not known, it is looked for back to ``since``.
 
         Raises:
             ObjectNotFoundError: nothing is known of the request.
             RequestFailedError: the request failed, and no later attempt succeeded.
             InvalidResultError: the object is cut off, or was not written by this package.
         """
-        return self._look(request_id, may_list=True)
+        return self._look(request_id, may_list=True, since=None if since is None else as_utc(since))
 
     def wait(
         self,
@@ -336,15 +337,20 @@ class OutputStore:
         time = moment_of(entry.modified_us)
         return AsyncPredictResult(request_id=entry.request_id, time=time, data=parse_output(body, url=url))
 
-    def _request_keys(self, request_id: str, *, may_list: bool = True) -> RequestKeys:
-        return RequestKeys(self._objects, self._layout, request_id, now=self._clock.now(), may_list=may_list)
+    def _request_keys(
+        self, request_id: str, *, may_list: bool = True, since: datetime | None = None
+    ) -> RequestKeys:
+        now = self._clock.now()
+        return RequestKeys(self._objects, self._layout, request_id, now=now, since=since, may_list=may_list)
 
-    def _look(self, request_id: str, *, may_list: bool) -> AsyncPredictResult:
-        return self._found(request_id, may_list=may_list)[1]
+    def _look(self, request_id: str, *, may_list: bool, since: datetime | None = None) -> AsyncPredictResult:
+        return self._found(request_id, may_list=may_list, since=since)[1]
 
-    def _found(self, request_id: str, *, may_list: bool) -> tuple[str, AsyncPredictResult]:
+    def _found(
+        self, request_id: str, *, may_list: bool, since: datetime | None = None
+    ) -> tuple[str, AsyncPredictResult]:
         """The key of the result, and the result."""
-        keys = self._request_keys(request_id, may_list=may_list)
+        keys = self._request_keys(request_id, may_list=may_list, since=since)
         absent: ObjectNotFoundError | None = None
         for key in keys.result_keys():
             try:
@@ -355,7 +361,7 @@ class OutputStore:
             with suppress(ObjectNotFoundError):
                 failed = parse_result(self._bytes(key), request_id=request_id, url=self._url_of(key))
                 raise request_failure(failed, url=self._url_of(key))
-        raise absent or self._unknown(request_id)
+        raise absent if absent and self._layout.is_fixed else self._unknown(request_id, since=since)
 
     def _read(self, key: str, request_id: str) -> AsyncPredictResult:
         body = self._bytes(key)
@@ -377,8 +383,12 @@ class OutputStore:
         with self._objects.open(key) as file:
             return file.read()
 
-    def _unknown(self, request_id: str) -> ObjectNotFoundError:
-        return ObjectNotFoundError(f"there is no result of {request_id} in {self.url}")
+    def _unknown(self, request_id: str, *, since: datetime | None = None) -> ObjectNotFoundError:
+        told = f"there is no result of {request_id} in {self.url}"
+        if self._layout.has_date:
+            earliest = since or self._clock.now() - LOOKED_BACK
+            told += f" since {earliest:%Y-%m-%d}; for an older one, give the day from which to look: since=…"
+        return ObjectNotFoundError(told)
 
     def _url_of(self, key: str) -> str:
         return f"{self.url}/{key}"

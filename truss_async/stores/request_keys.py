@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from .layout import KeyLayout, Kind
     from .protocol import ObjectInfo, ObjectStore
 
+LOOKED_BACK: Final = timedelta(days=31)
+"""How far back a result is looked for of which nobody knows the date."""
+
 _LONG_AGO: Final = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class RequestKeys:
-    """The keys of one request's objects. Without ``may_list`` only those that were written recently are found."""
+    """The keys of one request's objects. Without ``may_list`` only those that were written recently are found.
+
+    ``since``: what was written before is not looked for.
+    """
 
     def __init__(
         self,
@@ -24,12 +30,15 @@ class RequestKeys:
         request_id: str,
         *,
         now: datetime,
+        since: datetime | None = None,
         may_list: bool = True,
     ) -> None:
         self._objects = objects
         self._layout = layout
         self._request_id = request_id
-        self._likely = layout.likely_keys(request_id, now=now)
+        self._now = now
+        self._since = now - LOOKED_BACK if since is None else since
+        self._likely = layout.likely_keys(request_id, now=now, since=since)
         self._may_list = not self._likely or (may_list and not layout.is_fixed)
 
     def result_keys(self) -> Iterator[str]:
@@ -41,24 +50,38 @@ class RequestKeys:
         return self._keys("error", [keys.error for keys in self._likely])
 
     def all_keys(self) -> list[str]:
-        """Every key that holds something of it, or may, whichever attempt wrote it."""
+        """Every key that holds something of it, or may, whichever attempt wrote it, and whenever."""
         if not self._layout.is_fixed:
-            return [info.key for kind in ("result", "error", "artifact") for info in self._listed(kind)]
+            by_kind = self._listed(self._layout.prefix(self._request_id))
+            return [info.key for kind in ("result", "error", "artifact") for info in by_kind[kind]]
         folder = [info.key for info in self._objects.list(self._likely[0].folder)]
         return [*self.result_keys(), *self.error_keys(), *folder]
 
     def _keys(self, kind: Kind, likely: list[str]) -> Iterator[str]:
         yield from likely
         if self._may_list:
-            yield from (info.key for info in self._listed(kind) if info.key not in likely)
-
-    def _listed(self, kind: Kind) -> list[ObjectInfo]:
-        return self._all_listed[kind]
+            for prefix in self._prefixes:
+                yield from (info.key for info in self._listed_once(prefix)[kind] if info.key not in likely)
 
     @cached_property
-    def _all_listed(self) -> dict[Kind, list[ObjectInfo]]:
+    def _prefixes(self) -> list[str]:
+        return self._layout.prefixes_by_day(
+            self._request_id, now=self._now, since=self._since, tried=self._likely
+        )
+
+    @cached_property
+    def _known(self) -> dict[str, dict[Kind, list[ObjectInfo]]]:
+        return {}
+
+    def _listed_once(self, prefix: str) -> dict[Kind, list[ObjectInfo]]:
+        if prefix not in self._known:
+            self._known[prefix] = self._listed(prefix)
+        return self._known[prefix]
+
+    def _listed(self, prefix: str) -> dict[Kind, list[ObjectInfo]]:
+        """What lies there of the request, each kind with the latest first."""
         listed: dict[Kind, list[ObjectInfo]] = {"result": [], "error": [], "artifact": []}
-        for info in self._objects.list(self._layout.prefix(self._request_id)):
+        for info in self._objects.list(prefix):
             kind = self._layout.kind_of(info.key, self._request_id)
             if kind is not None:
                 listed[kind].append(info)

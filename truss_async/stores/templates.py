@@ -17,6 +17,8 @@ DEFAULT_DATE_FORMAT: Final = "%Y-%m-%d"
 
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", re.ASCII)
 _DIRECTIVE: Final = re.compile(r"%[-_0^#]?(.)")
+_OF_A_DAY: Final = frozenset("aAbBhdemyYCjUWVuwGgDFx%")
+"""Directives that stand for the same all day long, in UTC."""
 _ANY: Final = r"[\w.,:+ -]+"  # a part of a date never holds a slash
 _DIGITS: Final = {
     "Y": r"\d{4}",
@@ -92,6 +94,15 @@ def date_pattern(spec: str) -> str:
         pattern += _DIGITS.get(directive[1], _ANY) if plain else _ANY
         end = directive.end()
     return pattern + re.escape(form[end:])
+
+
+def day_part(spec: str) -> tuple[str, bool]:
+    """The beginning of a format of dates that is the same all day long, and whether that is all of it."""
+    form = spec or DEFAULT_DATE_FORMAT
+    for directive in _DIRECTIVE.finditer(form):
+        if directive[1] not in _OF_A_DAY:
+            return form[: directive.start()], False
+    return form, True
 
 
 def _check_names(template: str, *, allowed: Collection[str]) -> str:

@@ -44,12 +44,14 @@ NAMES = st.from_regex(r"[A-Za-z0-9_-]([A-Za-z0-9_-]{0,20}[A-Za-z0-9_-])?", fullm
 
 
 class CountingStore(MemoryStore):
-    """Tells how often it was asked to list."""
+    """Tells what it was asked to list."""
 
-    listings = 0
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.listings: list[str] = []
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        self.listings += 1
+        self.listings.append(prefix)
         return super().list(prefix)
 
 
@@ -121,10 +123,50 @@ def test_result_of_late_is_found_without_a_listing(clock: ManualClock) -> None:
     saver.save("r1", 1)
     clock.advance(hours=47)
     assert store.get("r1").data == 1
-    assert objects.listings == 0
+    assert objects.listings == []
     clock.advance(hours=72)
     assert store.get("r1").data == 1
-    assert objects.listings == 1
+    assert objects.listings == [f"2026/03/0{day}/r1" for day in (6, 5, 4)]
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "listed"),
+    [
+        ("memory://b/{date}", DEFAULT_KEY, "2026-03-2{day}/r1"),
+        ("memory://b/{date:%Y/%m/%d/%H}", DEFAULT_KEY, "2026/03/2{day}/"),
+        ("memory://b/{date}", "{model_id}/{request_id}.json", "2026-03-2{day}/"),
+        ("memory://b/{date:%Y}", "{request_id}-{date:%j}.json", "2026/r1"),
+        ("memory://b/{date:%H}", DEFAULT_KEY, ""),
+    ],
+)
+def test_without_the_date_days_are_listed_one_by_one_and_no_more_than_a_month(
+    url: str, key: str, listed: str, clock: ManualClock
+) -> None:
+    store, objects, _ = opened(url, key, clock)
+    clock.advance(hours=30 * 24)
+    with pytest.raises(ObjectNotFoundError, match=r"r1 in memory://.* since 2026-03-03; for an older one"):
+        store.get("r1")
+    assert len(objects.listings) == len(set(objects.listings)) <= (32 if "{day}" in listed else 1)
+    assert listed.format(day=1) in objects.listings
+
+
+def test_who_knows_since_when_looks_no_further_back_or_further(clock: ManualClock) -> None:
+    store, objects, saver = opened("memory://b/{date}", DEFAULT_KEY, clock)
+    saver.save("r1", 1)
+    clock.advance(hours=24 * 100)
+    with pytest.raises(ObjectNotFoundError, match="since=…"):
+        store.get("r1")
+    assert len(objects.listings) < 33
+    assert store.get("r1", since=NOON).data == 1
+    objects.listings.clear()
+    with pytest.raises(ObjectNotFoundError):
+        store.get("r1", since=clock.now())
+    assert objects.listings == []
+    saver.save("r2", 2)
+    before = clock.now()
+    clock.advance(hours=20)  # the day is another
+    assert store.get("r2", since=before).data == 2
+    assert objects.listings == []
 
 
 def test_the_latest_of_several_results_counts_and_no_error_hides_it(clock: ManualClock) -> None:
@@ -148,7 +190,7 @@ def test_waiting_lists_once_and_then_looks_where_a_result_would_be(clock: Manual
                 saver.save("r1", 1)
 
     assert store.wait("r1", clock=Passing(NOON)).data == 1
-    assert objects.listings == 1
+    assert len(objects.listings) == len(set(objects.listings)) < 33
 
 
 def test_values_that_are_given_spare_the_search(clock: ManualClock) -> None:
@@ -158,8 +200,8 @@ def test_values_that_are_given_spare_the_search(clock: ManualClock) -> None:
     saver.save("r1", 1)
     assert store.get("r1").data == 1
     assert store.url.endswith("/b/e")
+    assert objects.listings == []
     assert [info.key for info in objects.list()] == ["m/r1.json"]
-    assert objects.listings == 1
 
 
 @pytest.mark.parametrize(

@@ -194,9 +194,10 @@ class Batch:
 
     def _source(self, ledger: Ledger) -> ResultSource:
         if self._outputs is not None:
-            return StoreSource(self._outputs)
+            return StoreSource(self._outputs, since=ledger.begun_at or self._clock.now())
         if self.settings.store is not None:
-            return StoreSource(OutputStore.from_url(self.settings.store))
+            outputs = OutputStore.from_url(self.settings.store)
+            return StoreSource(outputs, since=ledger.begun_at or self._clock.now())
         if self.settings.inbox is not None:
             return inbox_source(self.settings.inbox)
         port, _, key = str(ledger.value(_RECEIVER) or f"0 {ReceiverSource.new_key()}").partition(" ")

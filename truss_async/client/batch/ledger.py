@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -228,6 +229,13 @@ class Ledger:
         sums = "SELECT count(*) AS all_of_them, count(*) FILTER (WHERE ended IN ('unanswered', 'unsure')) AS unanswered FROM submissions"
         row = self.connection.execute(sums).fetchone()
         self.submissions, self.unanswered = row["all_of_them"], row["unanswered"]
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When the first of its submissions began; None before any has."""
+        first = "SELECT begun_at FROM submissions ORDER BY id LIMIT 1"
+        row = self.connection.execute(first).fetchone()
+        return None if row is None else datetime.fromtimestamp(row["begun_at"], timezone.utc)
 
     @property
     def waiting_now(self) -> int:

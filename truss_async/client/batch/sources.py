@@ -20,6 +20,8 @@ from ...stores.result_objects import parse_result
 from ..inbox import Inbox
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ...contract import AsyncPredictResult
     from ...stores import OutputStore
     from .relay import RelaySource
@@ -68,15 +70,16 @@ class _Threads:
 
 
 class StoreSource:
-    """What the model saved."""
+    """What the model saved; nothing of it before ``since``."""
 
     grace_seconds = 30.0
     errors_are_final = False
     is_pushed = False
 
-    def __init__(self, outputs: OutputStore) -> None:
+    def __init__(self, outputs: OutputStore, *, since: datetime | None = None) -> None:
         self.name = f"the output store {outputs.url}"
         self._outputs = outputs
+        self._since = since
         self._threads = _Threads("truss-async-store")
 
     async def look(self, request_id: str) -> AsyncPredictResult | None:
@@ -84,7 +87,7 @@ class StoreSource:
 
     def _get(self, request_id: str) -> AsyncPredictResult | None:
         try:
-            return self._outputs.get(request_id)
+            return self._outputs.get(request_id, since=self._since)
         except (ObjectNotFoundError, UnsafeObjectKeyError):
             return None
         except RequestFailedError as error:
@@ -177,9 +180,13 @@ def inbox_source(location: str) -> ResultSource:
 
 
 def source_of(
-    *, store: OutputStore | str | None, inbox: Path | str | None, relay: RelaySource | None = None
+    *,
+    store: OutputStore | str | None,
+    inbox: Path | str | None,
+    relay: RelaySource | None = None,
+    since: datetime | None = None,
 ) -> ResultSource:
-    """The one source that a client was given.
+    """The one source that a client was given; no result that is asked for was saved before ``since``.
 
     Raises:
         SettingsError: it was given none, or more than one.
@@ -191,7 +198,8 @@ def source_of(
     if relay is not None:
         return relay
     if store is not None:
-        return StoreSource(OutputStore.from_url(store) if isinstance(store, str) else store)
+        outputs = OutputStore.from_url(store) if isinstance(store, str) else store
+        return StoreSource(outputs, since=since)
     if inbox is not None:
         return inbox_source(str(inbox))
     raise SettingsError(
