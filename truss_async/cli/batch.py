@@ -290,6 +290,9 @@ async def _watched(made: Batch, conduct: Conduct, *, as_json: bool) -> BatchEnd:
 
 def _print_end(end: BatchEnd) -> None:
     progress = end.progress
+    if not progress.lines:
+        print(f"there are no lines in the input: {printable(end.out)} is empty")
+        return
     print(f"{progress.done:,} of {progress.lines:,} lines have their result in {printable(end.out)}")
     if end.errors is not None:
         print(

@@ -224,6 +224,19 @@ def test_packed_outputs_and_urls_are_written_once_all_is_over(
     assert command_line.run(*run).code == 1  # it is over: the same once more
 
 
+@pytest.mark.parametrize("out", ["out.jsonl", "out.jsonl.gz"])
+def test_an_input_without_lines_has_an_empty_output(
+    serve: Serve, command_line: CommandLine, out: str
+) -> None:
+    (command_line.folder / "in.jsonl").write_text("\n \n")
+    served = serve(square)
+    done = command_line.run("batch", "run", "in.jsonl", "--out", out, "--url", served.url)
+    assert (done.code, done.stdout) == (0, f"there are no lines in the input: {out} is empty\n")
+    with opened(str(command_line.folder / out), "rb") as file:
+        assert file.read() == b""
+    assert served.front.calls == []
+
+
 def test_wake_wakes_first(serve: Serve, command_line: CommandLine) -> None:
     write(command_line.folder, 1)
     served = serve(square)

@@ -58,7 +58,7 @@ class GroupCommits:
                     self._thread, self._commit, [operation for operation, _ in group]
                 )
             except (sqlite3.Error, OSError, TrussAsyncError) as error:
-                outcomes = LedgerError(f"cannot go on: {getattr(error, 'strerror', None) or error}")
+                outcomes = LedgerError(self._explained(error))
             for number, (_, stored) in enumerate(group):
                 if stored.done():  # whoever waited was called away
                     continue
@@ -67,6 +67,13 @@ class GroupCommits:
                 else:
                     stored.set_result(outcomes[number])
         self._writing = None
+
+    def _explained(self, error: Exception) -> str:
+        if isinstance(error, TrussAsyncError):
+            return f"cannot go on: {error}"
+        files = ", ".join(str(file.path) for file in self._files)
+        reason = getattr(error, "strerror", None) or error
+        return f"cannot write {files} and the ledger: {reason}; nothing is lost: once that is mended, the same command goes on"
 
     def _commit(self, operations: list[Callable[[], Any]]) -> list[Any]:
         self._connection.execute("BEGIN IMMEDIATE")

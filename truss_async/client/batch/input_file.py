@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 STANDARD_INPUT: Final = ("-", "@-")
 
 _MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which some editors put at the beginning
+_OTHER_KINDS: Final = {
+    b"\x1f\x8b": "compressed by gzip; let its name end with .gz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; let its name end with .zst",
+    b"BZh": "compressed by bzip2; let its name end with .bz2",
+    b"\xfd7zXZ\0": "compressed by xz; let its name end with .xz",
+    b"PAR1": "Parquet; let its name end with .parquet",
+    b"PK\3\4": "a ZIP archive; unpack it first",
+    b"\xff\xfe": "UTF-16; write it anew as UTF-8",
+    b"\xfe\xff": "UTF-16; write it anew as UTF-8",
+}
+"""What other files begin with, and what to do."""
+
 _CHUNK_BYTES: Final = 1024 * 1024
 _DIGEST_BYTES: Final = 8
 
@@ -41,8 +53,13 @@ class Place:
 
 
 def is_plain(location: str) -> bool:
-    """Whether it is a local file as it is: neither a URL nor compressed nor standard input."""
-    return "://" not in location and location not in STANDARD_INPUT and not is_packed(location)
+    """Whether it is a local file as it is: neither a URL nor compressed nor a stream."""
+    return "://" not in location and not is_packed(location) and not is_stream(location)
+
+
+def is_stream(location: str) -> bool:
+    """Whether it can be read but once: standard input, or a pipe, as ``<(…)`` of a shell is one."""
+    return location in STANDARD_INPUT or ("://" not in location and Path(location).is_fifo())
 
 
 def local_copy(source: str, copy: Path) -> Path:
@@ -69,7 +86,10 @@ def opened(location: str, mode: str) -> Iterator[BinaryIO]:
     try:
         with _bytes_of(location, mode) as file, packed(file, location, mode) as through:
             yield through
-    except (OSError, EOFError, ValueError, NotImplementedError, ImportError) as error:
+    except NotImplementedError:
+        scheme = location.partition("://")[0]
+        raise LocationError(f"cannot {doing} {location}: there is no way to {doing} {scheme}://") from None
+    except (OSError, EOFError, ValueError, ImportError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise LocationError(f"cannot {doing} {location}: {reason}") from error
 
@@ -107,10 +127,17 @@ def line_digest(raw: bytes) -> bytes:
 
 
 def read_lines(source: str, *, note: Callable[[bytes], object]) -> Iterator[tuple[Place, bytes]]:
-    """Each line of an input that is not blank; ``note`` is given all its bytes, as they come."""
+    """Each line of an input that is not blank; ``note`` is given all its bytes, as they come.
+
+    Raises:
+        SettingsError: it cannot be read, or is of another kind: compressed, say, and its name does not say so.
+        LocationError: the same of what is no plain file.
+    """
     position = 0
     with _reading(Path(source)) if is_plain(source) else opened(source, "rb") as file:
         for number, line in enumerate(file, 1):
+            if number == 1:
+                _check_kind(source, line)
             note(line)
             start, raw = position, line
             position += len(line)
@@ -119,6 +146,12 @@ def read_lines(source: str, *, note: Callable[[bytes], object]) -> Iterator[tupl
             raw = raw.rstrip(b"\r\n")
             if raw.strip():
                 yield Place(number, start, len(raw), line_digest(raw)), raw
+
+
+def _check_kind(source: str, beginning: bytes) -> None:
+    for first_bytes, kind in _OTHER_KINDS.items():
+        if beginning.startswith(first_bytes):
+            raise SettingsError(f"{source} holds no lines of JSON in UTF-8: it is {kind}")
 
 
 class LineFile:
@@ -163,15 +196,28 @@ def publish(source: Path, target: str) -> None:
     Raises:
         LocationError: it cannot be written.
     """
+    if "://" in target:
+        with source.open("rb") as file, opened(target, "wb") as remote:
+            shutil.copyfileobj(file, remote, _CHUNK_BYTES)
+        return
+    try:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        _publish_here(source, target)
+    except OSError as error:
+        raise LocationError(
+            f"cannot write {target}: {error.strerror or error}; what is to be in it is kept in {source}"
+        ) from None
+
+
+def _publish_here(source: Path, target: str) -> None:
     if is_plain(target):
         with source.open("rb") as file:
             write_whole(Path(target), file)
         return
-    if "://" not in target:  # whole or not at all, as any file
-        aside = Path(target).with_name(f".part-{Path(target).name}")
+    aside = Path(target).with_name(f".part-{Path(target).name}")  # whole or not at all, as any file
+    try:
         with source.open("rb") as file, opened(str(aside), "wb") as packed:
             shutil.copyfileobj(file, packed, _CHUNK_BYTES)
         aside.replace(target)
-        return
-    with source.open("rb") as file, opened(target, "wb") as remote:
-        shutil.copyfileobj(file, remote, _CHUNK_BYTES)
+    finally:
+        aside.unlink(missing_ok=True)

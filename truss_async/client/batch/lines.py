@@ -41,7 +41,7 @@ def parse_line(raw: bytes, *, number: int, bare: bool) -> ParsedLine:
         value = parse(raw, allow_inf_nan=False)
         check_finite(value, name="the line")
     except ValueError as error:
-        raise BadLineError(f"it is not JSON: {error}") from None
+        raise BadLineError(f"it is not JSON: {_within_line(error)}") from None
     if bare or not isinstance(value, dict):
         return ParsedLine(default_id(number), {"model_input": value})
     if "model_input" in value:
@@ -75,6 +75,11 @@ def check_size(body: bytes, *, limit: int = limits.MAX_ASYNC_BODY_BYTES) -> None
     """Refuse what an organisation that has asked for no other limit may not send."""
     if len(body) > limit:
         raise BadLineError(f"payload size of {len(body)} bytes exceeds maximum size of {limit} bytes")
+
+
+def _within_line(error: ValueError) -> str:
+    """What is wrong; the parser saw one line alone, and would call each the first."""
+    return str(error).replace(" at line 1 column ", " at column ")
 
 
 def _checked_id(given: Any, number: int) -> str:

@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from ...errors import SettingsError
 from .input_file import (
-    STANDARD_INPUT,
     LineFile,
     digest_of,
     digest_of_stream,
     is_plain,
+    is_stream,
     local_copy,
 )
 from .journal import NEVER_ANSWERED
 from .ledger import Ledger
+from .locations import check_locations, told
 from .row_file import RowFile
 from .rows import error_row
 from .settings import BatchFiles, BatchSettings
@@ -41,6 +42,7 @@ class OpenBatch:
     def __init__(self, settings: BatchSettings, *, reads_copy: bool = False, checks: bool = False) -> None:
         self.settings = settings = located(settings)
         self.files = BatchFiles(settings)
+        check_locations(settings, self.files)
         is_durable = settings.durability == "full"
         self.ledger = Ledger(self.files.ledger, is_durable=is_durable, may_create=True)
         try:
@@ -89,7 +91,7 @@ class OpenBatch:
             return local_copy(source, copy)
         if not copy.exists():
             return local_copy(source, copy)
-        if source in STANDARD_INPUT and not reads_copy:
+        if is_stream(source) and not reads_copy:
             self._check_digest(digest_of_stream(source))
         return copy
 
@@ -115,7 +117,7 @@ class OpenBatch:
     def _check_digest(self, digest: str) -> None:
         if digest != self.ledger.value(_DIGEST):
             raise SettingsError(
-                f"{self.settings.input} is another input than that of the ledger {self.files.ledger}; "
+                f"{told(self.settings.input)} is another input than that of the ledger {self.files.ledger}; "
                 "give that one, or another --out for this one"
             )
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def publish_outputs(opened: OpenBatch) -> None:
-    """Make the output of what was gathered beside the ledger, if it did not grow in its own place."""
-    if opened.results.path != Path(opened.settings.out) and opened.results.path.exists():
+    """Make the output of what was gathered beside the ledger, if it did not grow in its own place; an empty one, too."""
+    opened.results.path.touch()
+    if opened.results.path != Path(opened.settings.out):
         if opened.settings.ordered:
             ordered = opened.results.path.with_name(opened.results.path.name + ".ordered")
             write_rows(ordered, rows_in_order(opened.ledger, opened.results.path))

@@ -13,14 +13,13 @@ class RunLock:
     """Held from its making until it is let go of, or the process ends in whatever way.
 
     Raises:
-        SettingsError: somebody else holds it.
+        SettingsError: somebody else holds it, or nothing can be written there.
     """
 
     def __init__(self, path: Path, *, ledger: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         while True:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = _opened(path)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -41,3 +40,14 @@ class RunLock:
             return self._path.stat().st_ino == os.fstat(self._descriptor).st_ino
         except FileNotFoundError:
             return False
+
+
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {path.parent}: {error.strerror}; the ledger of a batch lies there: "
+            "make room for it, or give another --ledger"
+        ) from None
