@@ -6,6 +6,7 @@ What belongs to whom:
 - ``catalog`` notes a listing, which may be larger than memory, and which object speaks for which request.
 - ``result_rows`` reads the objects of a store, many at once, as rows.
 - ``parquet_files`` are the files of a table: where they lie, how they are read and written.
+- ``row_ids`` are a few bytes for each row, which spare a compaction the reading of files.
 - ``scanning`` puts objects and files together: each request once, with its newest result.
 - ``compaction`` writes the files; ``turn`` lets one process do so at a time, ``manifest`` says what is there.
 - ``exporting`` writes a scan to one file, as Parquet, JSON lines or CSV.

@@ -48,6 +48,9 @@ SELECT request_id, key, is_error, modified_us, is_settled, size_bytes, partition
 WHERE NOT is_done AND request_id > ? AND (? IS NULL OR partition = ?) ORDER BY request_id LIMIT ?"""
 _PARTITION: Final = "SELECT request_id, is_error, modified_us, is_settled FROM objects WHERE partition = ? ORDER BY request_id"
 
+_OUTSIDE: Final = """
+SELECT request_id FROM objects WHERE partition NOT IN (SELECT value FROM json_each(?)) LIMIT ?"""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -128,6 +131,11 @@ class Catalog:
             "SELECT DISTINCT partition FROM objects WHERE NOT is_done ORDER BY partition"
         )
         return [partition for (partition,) in rows]
+
+    def ids_outside(self, partitions: Iterable[str], *, most: int) -> list[str] | None:
+        """The requests whose objects are in other partitions than these; None when there are more than that."""
+        rows = self._database.execute(_OUTSIDE, (json.dumps(list(partitions)), most + 1)).fetchall()
+        return None if len(rows) > most else [request_id for (request_id,) in rows]
 
     def fingerprint(self, partition: str) -> Fingerprint:
         """Of all objects in the partition, done or not."""

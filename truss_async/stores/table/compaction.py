@@ -26,6 +26,7 @@ from .parquet_files import (
 )
 from .result_rows import in_batches
 from .row_counts import RowCounts
+from .row_ids import MOST_COMPARED, digest_of, holds_none_of, ids_key, shortened, write_ids
 from .scanning import current_rows
 from .turn import Turn
 
@@ -137,11 +138,11 @@ class Compaction:
         listed = listed_partitions(self._table)
         for partition in set(manifest.files) - set(listed):
             del manifest.files[partition]
+        passed = self._pass_over(manifest, catalog, listed)
         for partition, size_bytes in listed.items():
-            known, seen = manifest.files.get(partition), catalog.fingerprint(partition)
-            if known is not None and _is_unchanged(known, size_bytes, seen):
-                catalog.mark_partition_done(partition)
+            if partition in passed:
                 continue
+            known, seen = manifest.files.get(partition), catalog.fingerprint(partition)
             counts, ids = RowCounts(), set[str]()
             with opened_file(self._table, partition) as file:
                 for batch in counts.counted(batches_of(file, columns=_COMPARED)):
@@ -151,8 +152,49 @@ class Compaction:
                         each for each, is_kept in zip(ids_in(batch), stands, strict=True) if not is_kept
                     )
             stale[partition] = frozenset(ids)
-            manifest.files[partition] = _file(counts, partition, size_bytes, seen)
+            known_ids = None if known is None else known.ids
+            if known_ids is None or known_ids != digest_of(counts.ids.content):
+                known_ids = write_ids(self._table, partition, counts.ids)
+            manifest.files[partition] = _file(counts, partition, size_bytes, seen, known_ids)
         return stale
+
+    def _pass_over(self, manifest: Manifest, catalog: Catalog, listed: dict[str, int]) -> set[str]:
+        """The partitions whose files say what the store has of them, which shows without reading them; those are done with.
+
+        A row of which the object is gone may have another by now, in another partition: one that is not as it was seen.
+        """
+        seen = {partition: catalog.fingerprint(partition) for partition in listed}
+        known = {
+            partition: file
+            for partition, size_bytes in listed.items()
+            if (file := manifest.files.get(partition)) is not None and file.size_bytes == size_bytes
+        }
+        as_seen = {
+            each for each, file in known.items() if file.seen is not None and file.seen == seen[each].digest
+        }
+        gone = {each for each, file in known.items() if file.seen is not None and not seen[each].objects}
+        whole = {each for each in as_seen if known[each].rows == seen[each].objects}
+        passed = whole | self._without_news(
+            (as_seen | gone) - whole, known, catalog.ids_outside(as_seen, most=MOST_COMPARED)
+        )
+        for partition in passed:
+            catalog.mark_partition_done(partition)
+            known[partition].objects, known[partition].seen = seen[partition].objects, seen[partition].digest
+        return passed
+
+    def _without_news(
+        self, partitions: set[str], known: dict[str, TableFile], news: list[str] | None
+    ) -> set[str]:
+        """Those of the partitions that have no row of a request that has a new object elsewhere."""
+        if news is None:
+            return set()
+        asked, found = set(map(shortened, news)), set[str]()
+        for partition in partitions:
+            self._turn.keep()
+            digest = known[partition].ids
+            if not asked or (digest and holds_none_of(self._table, partition, asked, digest=digest)):
+                found.add(partition)
+        return found
 
     def _rows_before(self, partition: str, *, without: frozenset[str] = frozenset()) -> Iterator[RecordBatch]:
         with opened_file(self._table, partition) as file:
@@ -182,9 +224,11 @@ class Compaction:
             self._turn.check()
             if counts.rows:
                 self._table.put(key, path, content_type=CONTENT_TYPE)
-                manifest.files[partition] = _file(counts, partition, path.stat().st_size, seen)
+                ids = write_ids(self._table, partition, counts.ids)
+                manifest.files[partition] = _file(counts, partition, path.stat().st_size, seen, ids)
             else:
                 self._table.delete(key)
+                self._table.delete(ids_key(partition))
                 manifest.files.pop(partition, None)
         if self._clock.monotonic() - self._manifest_written > MANIFEST_SECONDS:
             self._write_manifest(manifest)
@@ -214,7 +258,7 @@ def check_apart(source: ResultObjects, table: ObjectStore) -> None:
         )
 
 
-def _file(counts: RowCounts, partition: str, size_bytes: int, seen: Fingerprint) -> TableFile:
+def _file(counts: RowCounts, partition: str, size_bytes: int, seen: Fingerprint, ids: str) -> TableFile:
     return TableFile(
         key=file_key(partition),
         rows=counts.rows,
@@ -223,14 +267,5 @@ def _file(counts: RowCounts, partition: str, size_bytes: int, seen: Fingerprint)
         size_bytes=size_bytes,
         objects=seen.objects,
         seen=seen.digest,
-    )
-
-
-def _is_unchanged(known: TableFile, size_bytes: int, seen: Fingerprint) -> bool:
-    """Whether the file holds what the store has of its partition. A row of which the object is gone may have another by now."""
-    return (
-        known.seen is not None
-        and known.seen == seen.digest
-        and known.size_bytes == size_bytes
-        and known.rows == seen.objects
+        ids=ids,
     )

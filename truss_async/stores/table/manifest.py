@@ -16,7 +16,10 @@ KEY: Final = "manifest.json"
 
 
 class TableFile(BaseModel):
-    """One Parquet file. ``seen`` and ``objects`` are what the store held when it was written; no ``seen``: look again."""
+    """One Parquet file. ``seen`` and ``objects`` are what the store held when it was written; no ``seen``: look again.
+
+    ``ids`` tells whether the short ids beside the file are those of its rows.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -27,6 +30,7 @@ class TableFile(BaseModel):
     size_bytes: int
     objects: int
     seen: str | None
+    ids: str | None = None
 
 
 class Manifest(BaseModel):

@@ -15,6 +15,7 @@ from tests.unit.stores.table.test_scan import BOOM, result_of
 from truss_async.errors import InvalidResultError, OutputStoreError, SettingsError
 from truss_async.stores import OutputStore
 from truss_async.stores.memory_store import MemoryStore
+from truss_async.stores.table import compaction
 from truss_async.stores.table.turn import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -180,6 +181,95 @@ def test_rows_stay_when_their_objects_go(
     assert all_ids(table) == ids
     by_id = {row["request_id"]: row["data"] for row in rows_of(store.scan())}
     assert (by_id["r1"], by_id["r2"]) == ('"once more"', "2"), "an error does not stand against a result"
+
+
+def read_files(table: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The Parquet files that are read from now on."""
+    found: list[str] = []
+    read = table.open
+
+    def noted(key: str) -> Any:
+        if key.endswith(".parquet"):
+            found.append(key)
+        return read(key)
+
+    monkeypatch.setattr(table, "open", noted)
+    return found
+
+
+def test_files_whose_objects_are_gone_are_not_read_again(
+    store: OutputStore,
+    objects: MemoryStore,
+    table: MemoryStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = fill(store, clock)
+    store.compact(table)
+    opened = read_files(table, monkeypatch)
+    for request_id in ids:
+        store.delete(request_id)
+    assert (store.compact(table).rows, opened) == (6, []), "nothing is new"
+    clock.advance(hours=1)
+    put_result(store, result_of("r6", 6))
+    clock.advance(10)
+    assert (store.compact(table).rows, opened) == (7, []), "what is new is new in all files"
+    for _ in range(2):
+        assert (store.compact(table).rows, opened) == (7, [])
+    clock.advance(hours=1)
+    put_result(store, result_of("r1", "once more"))
+    clock.advance(10)
+    assert store.compact(table).rows == 7
+    assert set(opened) == {"data/hour=2026-01-01T12/results.parquet"}, "where its row was, and no other"
+    assert all_ids(table) == [*ids, "r6"]
+
+
+def test_a_file_of_which_some_objects_are_gone_is_read_once_more_and_then_no_more(
+    store: OutputStore, table: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, clock)
+    store.compact(table)
+    store.delete("r1")
+    opened = read_files(table, monkeypatch)
+    assert store.compact(table).rows == 6
+    assert set(opened) == {"data/hour=2026-01-01T12/results.parquet"}
+    opened.clear()
+    clock.advance(hours=1)
+    put_result(store, result_of("r6", 6))
+    clock.advance(10)
+    assert (store.compact(table).rows, opened) == (7, [])
+
+
+@pytest.mark.parametrize("harm", ["absent", "of another file", "older than ids", "too many news"])
+def test_without_ids_that_can_be_trusted_files_are_read(
+    store: OutputStore,
+    table: MemoryStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: str,
+) -> None:
+    ids = fill(store, clock)
+    store.compact(table)
+    for request_id in ids:
+        store.delete(request_id)
+    put_result(store, result_of("r1", "new"))
+    key = "ids/hour=2026-01-01T12.ids"
+    if harm == "absent":
+        table.delete(key)
+    elif harm == "of another file":
+        table.put(key, b"12345678", content_type="")
+    elif harm == "older than ids":
+        manifest = manifest_of(table)
+        del manifest["files"]["hour=2026-01-01T12"]["ids"]
+        table.put("manifest.json", json.dumps(manifest).encode(), content_type="application/json")
+    else:
+        monkeypatch.setattr(compaction, "MOST_COMPARED", 0)
+    clock.advance(10)
+    assert store.compact(table).rows == 6
+    assert all_ids(table) == ids
+    assert {row["request_id"]: row["data"] for row in rows_of(store.scan())}["r1"] == '"new"'
+    with table.open(key) as file:
+        assert len(file.read()) == 8 * len(files_of(table)["data/hour=2026-01-01T12/results.parquet"])
 
 
 def test_killed_at_any_write_nothing_is_lost_and_nothing_twice(
