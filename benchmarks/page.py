@@ -1,6 +1,8 @@
 """The pages, and the lists behind them: each filter with a million kept requests, and what open pages take from callers."""
 
 import asyncio
+import html
+import re
 import sqlite3
 import statistics
 import tempfile
@@ -14,6 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import httpx
+from yarl import URL
 
 from truss_async import Harness, HarnessSettings
 from truss_async.contract import RequestStatus, WebhookStatus
@@ -142,18 +145,18 @@ async def open_pages(url: str, paths: tuple[str, ...]) -> AsyncIterator[None]:
 
 
 async def _look(session: aiohttp.ClientSession, url: str, path: str, opened: asyncio.Event) -> None:
-    async def load() -> None:
-        async with session.get(f"{url}/_harness/{path}") as answer:
+    async def load(**headers: str) -> str:
+        async with session.get(f"{url}/_harness/{path}", headers=headers) as answer:
             answer.raise_for_status()
-            await answer.read()
+            return await answer.text()
 
-    await load()
+    (stream_path,) = re.findall(r'data-stream="([^"]+)"', await load())
     timeout = aiohttp.ClientTimeout(total=None)
-    async with session.get(f"{url}/_harness/page/stream", timeout=timeout) as stream:
+    async with session.get(URL(url + html.unescape(stream_path), encoded=True), timeout=timeout) as stream:
         async for line in stream.content:
+            opened.set()
             if line.strip() == b"event: changed":
-                await load()
-                opened.set()
+                await load(**{"HX-Request": "true"})
 
 
 def accepted(server: Server, *pages: str) -> float:

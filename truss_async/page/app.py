@@ -93,7 +93,7 @@ class Guarded:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)  # a file of a model's is held to less
                 headers.setdefault("Cache-Control", "no-store")
-                if packs and headers.get("content-type", "").startswith(_HTML):
+                if packs and _is_plain_html(headers):
                     start = message
                     return
             elif start is not None:
@@ -103,6 +103,10 @@ class Guarded:
             await send(message)
 
         await self._app(scope, receive, guarded_send)
+
+
+def _is_plain_html(headers: MutableHeaders) -> bool:
+    return headers.get("content-type", "").startswith(_HTML) and "content-encoding" not in headers
 
 
 async def _send_packed(start: Message, message: Message, send: Send) -> Message:

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ApiError
-from .measures import between, read
+from .measures import between, read, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Mapping
 
     from .asking import HarnessCalls
-    from .measures import Point, Reading
+    from .measures import Reading
 
 BY_THE_SECOND: Final = 15 * 60
 COARSE_SECONDS: Final = 15
 BY_THE_QUARTER_MINUTE: Final = 24 * 3600 // COARSE_SECONDS
 UNSEEN_SECONDS: Final = 24 * 3600
 """So long it goes on after the last look; then it ends, and begins anew with the next one."""
+SECTIONS: Final = ("overview", "requests", "request", "webhooks", "results", "faults")
+"""What is told apart when something changes: a page shows what one of them is of."""
 
 
 class History:
     """Reads the metrics once a second, for all pages together; whoever never looked, costs nothing.
 
-    ``fine`` and ``coarse`` are its points, the oldest first; they are as many as their spans allow, and no more.
+    ``fine`` and ``coarse`` are its points, the oldest first, each with its moment and as the row that is sent; they are as
+    many as their spans allow, and no more.
     """
 
     def __init__(self, calls: HarnessCalls) -> None:
-        self.fine: deque[Point] = deque(maxlen=BY_THE_SECOND)
-        self.coarse: deque[Point] = deque(maxlen=BY_THE_QUARTER_MINUTE)
+        self.fine: deque[tuple[float, str]] = deque(maxlen=BY_THE_SECOND)
+        self.coarse: deque[tuple[float, str]] = deque(maxlen=BY_THE_QUARTER_MINUTE)
         self._calls = calls
         self._task: asyncio.Task[None] | None = None
         self._looked_at = 0.0
         self._ticks = 0
-        self._changes = 0
+        self._start = secrets.token_hex(4)
+        self._shown: Mapping[str, object] = {}
+        self._changes = dict.fromkeys(SECTIONS, 0)
         self._ticked = asyncio.Event()
 
     def look(self) -> None:
@@ -47,14 +53,16 @@ class History:
             self.coarse.clear()
             self._task = asyncio.get_running_loop().create_task(self._run(), name="PageHistory")
 
-    async def ticks(self) -> AsyncIterator[bool]:
-        """Every second, whether anything changed since the last; the first says so, for a page is older than its stream."""
-        changes: int | None = None
+    def version(self, section: str) -> str:
+        """Another one whenever pages of that section show something else, as far as was looked; never again the same."""
+        return f"{self._start}.{self._changes[section]}"
+
+    async def ticks(self) -> AsyncIterator[int]:
+        """The number of every second that passes."""
         while self._task is not None and not self._task.done():
             self.look()
             await self._ticked.wait()
-            yield changes != self._changes
-            changes = self._changes
+            yield self._ticks
 
     async def close(self) -> None:
         """End it, and whoever waits for it."""
@@ -65,23 +73,27 @@ class History:
 
     async def _run(self) -> None:
         last = coarse = await self._reading()
-        shown = await self._shown(last)
+        self._note(await self._facts(last))
         while SYSTEM_CLOCK.monotonic() - self._looked_at < UNSEEN_SECONDS:
             await SYSTEM_CLOCK.sleep(1)
             now, reading = SYSTEM_CLOCK.now().timestamp(), await self._reading()
-            self.fine.append(between(last, reading, at=now, seconds=1))
+            self.fine.append((now, row_of(between(last, reading, at=now, seconds=1))))
             last = reading
             self._ticks += 1
             if self._ticks % COARSE_SECONDS == 0:
-                self.coarse.append(between(coarse, reading, at=now, seconds=COARSE_SECONDS))
+                self.coarse.append((now, row_of(between(coarse, reading, at=now, seconds=COARSE_SECONDS))))
                 coarse = reading
-            before, shown = shown, await self._shown(reading)
-            self._changes += shown != before
+            self._note(await self._facts(reading))
             self._tick()
 
     def _tick(self) -> None:
         self._ticked.set()
         self._ticked = asyncio.Event()
+
+    def _note(self, shown: Mapping[str, object]) -> None:
+        for section in SECTIONS:
+            self._changes[section] += shown[section] != self._shown.get(section)
+        self._shown = shown
 
     async def _reading(self) -> Reading:
         while True:
@@ -90,17 +102,22 @@ class History:
             except ApiError:  # the queue cannot be read at this moment
                 await SYSTEM_CLOCK.sleep(1)
 
-    async def _shown(self, reading: Reading) -> Iterable[object]:
-        """What pages show of it: when this changes, they do."""
+    async def _facts(self, reading: Reading) -> Mapping[str, object]:
+        """What the pages of each section show of it: when this changes, they do."""
         try:
             lines = await self._calls.latest_line()
+            # But for what goes on by itself: ages, and calls that count no more.
             queue = (await self._calls.queue()).model_copy(update={"limits": [], "oldest_open": None})
-            return (
-                reading,
-                lines,
-                queue,  # but for what goes on by itself: ages, and calls that count no more
-                await self._calls.health(),
-                await self._calls.faults(),
-            )
+            health, faults = await self._calls.health(), await self._calls.faults()
         except ApiError as error:
-            return (str(error),)
+            return dict.fromkeys(SECTIONS, str(error))
+        everywhere = (queue.is_paused, health.queue, [each.model for each in queue.deployments])
+        webhooks = (reading.webhooks, reading.buckets["webhook"])
+        return {
+            "overview": (reading, queue, health),
+            "requests": (reading, queue, everywhere),
+            "request": (reading, queue, lines, everywhere),
+            "webhooks": (*webhooks, everywhere),
+            "results": (reading, queue, lines, everywhere),
+            "faults": (faults, everywhere),
+        }

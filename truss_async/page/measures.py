@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -22,6 +23,7 @@ _GAUGES: Final = {
     "baseten_replicas_active": "active",
     "baseten_replicas_starting": "starting",
 }
+_SIGNIFICANT: Final = 6
 
 
 @dataclass
@@ -89,6 +91,12 @@ def between(before: Reading, after: Reading, *, at: float, seconds: float) -> Po
         after.gauges["active"],
         after.gauges["starting"],
     )
+
+
+def row_of(point: Point) -> str:
+    """A point as charts read it: its numbers, in a JSON array."""
+    rounded = (None if value is None else float(f"{value:.{_SIGNIFICANT}g}") for value in point[1:])
+    return json.dumps([point.at, *rounded])
 
 
 def _quantiles(before: dict[float, float], after: dict[float, float]) -> tuple[float | None, float | None]:

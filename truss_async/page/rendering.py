@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,7 @@ def milliseconds(value: float) -> str:
     return seconds_text(value / 1000)
 
 
+@lru_cache(maxsize=256)
 def status_mark(word: str) -> Markup:
     """A status by its word and a shape; the colour only says it again."""
     shape = _SHAPES.get(word, "·")
@@ -77,7 +79,7 @@ def status_mark(word: str) -> Markup:
 
 def exact(at: datetime) -> str:
     """A moment in full."""
-    return f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+    return at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(" ", "milliseconds") + " UTC"
 
 
 def ago(at: datetime, now: datetime) -> Markup:
@@ -86,7 +88,8 @@ def ago(at: datetime, now: datetime) -> Markup:
     text = (
         "now" if abs(passed) < 1 else f"{_rough(abs(passed))} ago" if passed > 0 else f"in {_rough(-passed)}"
     )
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), exact(at), text)
+    marked = f'<time datetime="{at.isoformat()}" title="{exact(at)}">{text}</time>'
+    return Markup(marked)  # noqa: S704 - none of it is of others
 
 
 def _rough(seconds: float) -> str:

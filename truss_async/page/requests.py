@@ -79,6 +79,7 @@ async def one(site: Site, request: Request) -> Response:
         request,
         "request.html",
         section="requests",
+        changes_with="request",
         title=f"Request {view.request.request_id[:8]}",
         view=view,
         submitted=submitted,

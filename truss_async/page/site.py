@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -14,6 +14,7 @@ from ..errors import ApiError, TrussAsyncError
 from .asking import HarnessCalls
 from .forms import BadFormError, read_form
 from .history import History
+from .panels import Panels, here, is_for_panel
 from .rendering import make_environment
 from .sessions import Sessions, theme_of
 
@@ -28,6 +29,8 @@ Acts: TypeAlias = Callable[["Site", Request, Form], Awaitable[Response]]
 HOME: Final = "/_harness/"
 PAGES: Final = "/_harness/page"
 KEY_PATH: Final = f"{PAGES}/key"
+STREAM_PATH: Final = f"{PAGES}/stream"
+HISTORY_PATH: Final = f"{PAGES}/history"
 NAVIGATION: Final = (
     ("overview", "Overview", HOME),
     ("requests", "Requests", f"{PAGES}/requests"),
@@ -53,17 +56,37 @@ class Site:
         self.settings = settings
         self.sessions = Sessions(settings.api_key)
         self.history = History(self.calls)
+        self.panels = Panels(self.history)
         self.streams = 0
         self._templates = make_environment()
 
     async def page(
-        self, request: Request, template: str, *, section: str, title: str, status: int = 200, **facts: Any
+        self,
+        request: Request,
+        template: str,
+        *,
+        section: str,
+        title: str,
+        changes_with: str | None = None,
+        status: int = 200,
+        **facts: Any,
     ) -> Response:
-        """A page in its frame, with how the harness is at this moment; ``here`` is where it is found again, if elsewhere."""
-        now = (await self.calls.clock()).now
-        frame = {"health": await self.calls.health(), "queue": await self.calls.queue(), "now": now}
+        """A page in its frame, with how the harness is at this moment; or, where that is asked for, its panel alone.
+
+        ``here`` is where it is found again, if elsewhere, ``changes_with`` what it is of, if that is not its section.
+        """
+        shown = {"section": section, "title": title, "here": here(request), **facts}
+        watched = changes_with or section
+        stream = {"section": watched, "of": shown["here"], "seen": self.history.version(watched)}
+        shown["now"] = (await self.calls.clock()).now
+        shown["health"], shown["queue"] = await self.calls.health(), await self.calls.queue()
+        if is_for_panel(request):
+            page = self._templates.get_template(template)
+            return HTMLResponse(
+                page.render(is_panel=True, settings=self.settings, **shown), status_code=status
+            )
         return self._rendered(
-            request, template, status=status, **{**frame, "section": section, "title": title, **facts}
+            request, template, status=status, stream=f"{STREAM_PATH}?{urlencode(stream)}", **shown
         )
 
     def bare(self, request: Request, template: str, *, title: str, status: int, **facts: Any) -> Response:
@@ -87,13 +110,12 @@ class Site:
         if begun:
             session = self.sessions.begin()
         said = self.sessions.said(request)
-        here = facts.pop("here", None)
-        query = request.url.query
+        facts.setdefault("here", here(request))
         page = self._templates.get_template(template).render(
             said=said,
             theme=theme_of(request),
             token="" if session is None else self.sessions.token(session),
-            here=here or request.url.path + (f"?{query}" if query else ""),
+            is_panel=False,
             settings=self.settings,
             navigation=NAVIGATION,
             may_leave=self.sessions.needs_key and session is not None,
@@ -121,15 +143,21 @@ def own_path(given: str) -> str:
 def showing(site: Site, path: str, shows: Shows) -> Route:
     """A page at a path, for whoever may look."""
 
-    async def endpoint(request: Request) -> Response:
-        if site.sessions.needs_key and site.sessions.current(request) is None:
-            return asks_for_key(site, request, 401)
+    async def shown(request: Request) -> Response:
         try:
             return await shows(site, request)
         except BadFormError as error:
             return failed(site, request, 400, str(error))
         except ApiError as error:
             return failed(site, request, error.status_code or 503, str(error))
+
+    async def endpoint(request: Request) -> Response:
+        if site.sessions.needs_key and site.sessions.current(request) is None:
+            return asks_for_key(site, request, 401)
+        panel = site.panels.watched(request) if is_for_panel(request) else None
+        if panel is None:
+            return await shown(request)
+        return await panel.answer(request, lambda: shown(request))
 
     return Route(path, endpoint, methods=["GET"])
 

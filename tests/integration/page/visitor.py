@@ -37,17 +37,21 @@ class Visitor:
         return self.page.text
 
     def form(self, action: str) -> dict[str, str]:
-        """The hidden fields of a form on the page."""
-        found = re.search(
-            rf'<form [^>]*method="post" action="{re.escape(action)}"[^>]*>(.*?)</form>',
-            self.page.text,
-            re.DOTALL,
-        )
+        """The hidden fields of a form on the page: one with that action, or the one whose button sends it there."""
+        which = f'method="post" action="{re.escape(action)}"'
+        if f'formaction="{action}"' in self.page.text:
+            which = 'id="act" method="post"'
+        found = re.search(rf"<form [^>]*?{which}[^>]*>(.*?)</form>", self.page.text, re.DOTALL)
         assert found is not None, f"{self.page.url} has no form {action}"
         return {
             name: html.unescape(value)
             for name, value in re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', found[1])
         }
+
+    def stream(self) -> str:
+        """Where the page that was looked at last hears of changes."""
+        (found,) = re.findall(r'data-stream="([^"]+)"', self.page.text)
+        return html.unescape(found)
 
     def __enter__(self) -> Visitor:
         return self

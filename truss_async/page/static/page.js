@@ -37,12 +37,21 @@
     }
   });
 
-  // Nobody's hand is pushed away: while a button or a piece of text is held, the page stays as it is.
+  // Nobody's hand is pushed away: while a button or a piece of text is held, the page stays as it is, and catches up after.
+  const live = () => one("#live");
+  const held = () => one("#live button:active") || (!getSelection().isCollapsed && live().contains(getSelection().anchorNode));
+  const renew = () => htmx.trigger(live(), "changed");
+  let behind = false;
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const live = event.detail.target;
-    const held = live.contains(one("button:active")) || (!getSelection().isCollapsed && live.contains(getSelection().anchorNode));
-    if (held) event.detail.shouldSwap = false;
+    behind = Boolean(held());
+    if (behind) event.detail.shouldSwap = false;
   });
+  const catchUp = () => {
+    if (!behind || held()) return;
+    behind = false;
+    renew();
+  };
+  for (const name of ["selectionchange", "pointerup", "keyup"]) document.addEventListener(name, () => setTimeout(catchUp));
 
   // A log that is followed shows its end.
   const follow = () => {
@@ -91,6 +100,32 @@
     }, 5000);
   }
 
+  // One stream tells what is new, while somebody can see the page.
+  const hears = { open: [], second: [] };
+  const tellAll = (what, data) => hears[what].forEach((hear) => hear(data));
+  let stream = null;
+  const listen = () => {
+    if (document.hidden || stream) return;
+    stream = new EventSource(document.body.dataset.stream);
+    stream.addEventListener("open", () => tellAll("open"));
+    stream.addEventListener("changed", renew);
+    stream.addEventListener("second", (event) => tellAll("second", JSON.parse(event.data)));
+    stream.addEventListener("error", () => {
+      if (stream?.readyState !== EventSource.CLOSED) return; // it comes back by itself
+      stream = null;
+      setTimeout(listen, 5000);
+    });
+  };
+  const leave = () => {
+    stream?.close();
+    stream = null;
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", listen);
+
+  setTimeout(listen);
+
   // Charts.
   const charts = one("#charts");
   if (!charts || typeof uPlot === "undefined") return;
@@ -106,10 +141,10 @@
     if (unit !== "s") return `${+value.toPrecision(3)}${unit}`;
     return value < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
   };
-  const draw = (figure, history) => {
+  const draw = (figure) => {
     const unit = figure.dataset.unit;
     const columns = figure.dataset.columns.split(" ");
-    const data = [history.at.slice(), ...columns.map((name) => history[name].slice())];
+    const data = [[], ...columns.map(() => [])];
     const lines = [colour("--busy"), columns[1] === "failed" ? colour("--bad") : colour("--warn")];
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `${Math.round(0.7 * rem)}px system-ui` };
     const box = one(".plot", figure);
@@ -123,33 +158,47 @@
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
       axes: [{ ...axis, space: 70 }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
-      series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { show: history.at.length < 2 ? true : undefined, size: 3 } }))],
+      series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { size: 3 } }))],
     }, data, box);
     const tell = () => {
       const last = data.slice(1).map((column, i) => `${columns.length > 1 ? columns[i].replace(/^.*_/, "") + " " : ""}${shortened(column[column.length - 1], unit)}`);
       one(".latest", figure).textContent = data[0].length ? last.join(", ") : "";
     };
-    tell();
     return {
       resize: () => plot.setSize({ width: box.clientWidth, height: 150 }),
-      add: (point) => {
-        data[0].push(point.at);
-        columns.forEach((name, i) => data[i + 1].push(point[name]));
-        if (data[0].length > most) data.forEach((column) => column.shift());
+      add: (points) => {
+        data[0].push(...points.map((point) => point.at));
+        columns.forEach((name, i) => data[i + 1].push(...points.map((point) => point[name])));
+        const over = data[0].length - most;
+        if (over > 0) data.forEach((column) => column.splice(0, over));
         plot.setData(data);
         tell();
       },
     };
   };
-  fetch(`/_harness/page/history?span=${charts.dataset.span}`).then((answer) => answer.json()).then((history) => {
-    const drawn = all("figure", charts).map((figure) => draw(figure, history));
-    addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
-    let count = 0;
-    charts.addEventListener("sse:second", (event) => {
-      count += 1;
-      if (document.hidden || (wide && count % 15)) return;
-      const point = JSON.parse(event.detail.data);
-      drawn.forEach((chart) => chart.add(point));
-    });
+  const drawn = all("figure", charts).map(draw);
+  addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
+  let names = [];
+  let last = 0;
+  const add = (rows) => {
+    const later = rows.filter((row) => row[0] > last);
+    if (!later.length) return;
+    last = later[later.length - 1][0];
+    const points = later.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])));
+    drawn.forEach((chart) => chart.add(points));
+  };
+  // What was missed is asked for, from the last point on; what comes meanwhile is shown after it.
+  let shown = Promise.resolve();
+  const pull = () => {
+    shown = shown.then(() => fetch(`/_harness/page/history?span=${charts.dataset.span}&after=${last}`)).then((answer) => answer.json()).then(({ columns, rows }) => {
+      names = columns;
+      add(rows);
+    }).catch(() => {}); // the next time the stream opens
+  };
+  let count = 0;
+  hears.open.push(pull);
+  hears.second.push((row) => {
+    if (!wide) shown = shown.then(() => add([row]));
+    else if (++count % 15 === 0) pull();
   });
 })();
