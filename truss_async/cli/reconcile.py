@@ -5,7 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from ..client.reconcile import Reconciled
 from ..client.reconcile import reconcile as reconciled
 from ..client.refusals import one_line
 from ..client.request_lists import ids_of_inbox, ids_of_lines, is_ledger, lines_of_ledger
+from ..clock import SYSTEM_CLOCK
 from ..errors import SettingsError
 from ..printable import printable
 from ..text_files import read_text
@@ -49,25 +50,34 @@ def reconcile(
         str | None,
         own_option("inbox", "Look in this folder of `listen --keep`, or file of on_result, for results."),
     ] = None,
+    relay: Annotated[
+        str | None, own_option("batch_relay", "Look at this `listen --relay` for results that it has kept.")
+    ] = None,
+    relay_key: Annotated[
+        str | None,
+        own_option("batch_relay_key", "The key that the relay was started with; no ledger holds it."),
+    ] = None,
     since: Annotated[str | None, SINCE] = None,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
     """Say of each request whether its result is there, whether it failed, is lost or still open, and what to do.
 
-    Results are looked for first, without --store and --inbox where the ledger or the folder has them; of what has none,
-    the status is asked for, within the platform's limits. Of a folder, --since 24h takes what it has kept since then.
+    Results are looked for first, without --store, --inbox and --relay where the ledger or the folder has them; of what has
+    none, the status is asked for, within the platform's limits. Of a folder, --since 24h takes what it has kept since then.
     Exits with 1 when something is lost.
 
     Example:
         truss-async reconcile ids.txt --store s3://my-bucket/outputs
         truss-async reconcile results.jsonl.ledger --json
+        truss-async reconcile results.jsonl.ledger --relay-key my-key
         truss-async reconcile inbox --since 24h --store s3://my-bucket/outputs
     """
     known, asked = _known_and_asked(ids, since=since)
-    if store is None and inbox is None:
-        store, inbox = _own_places(Path(ids))
-    found = known + asyncio.run(_found(asked, _sources(store, inbox), connection))
+    places = Places(store, inbox, relay)
+    if places == Places():
+        places = _own_places(Path(ids))
+    found = known + asyncio.run(_found(asked, places, relay_key, connection))
     if as_json:
         print_json(json.dumps([asdict(each) for each in found]))
     else:
@@ -75,13 +85,24 @@ def reconcile(
     return int(any(each.state == "lost" for each in found))
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where results are looked for: everywhere that is named."""
+
+    store: str | None = None
+    inbox: str | None = None
+    relay: str | None = None
+
+
 async def _found(
-    ids: Iterable[str], sources: "list[ResultSource]", connection: Connection
+    ids: Iterable[str], places: Places, relay_key: str | None, connection: Connection
 ) -> list[Reconciled]:
     from ..client import AsyncPlatformClient
 
     client = AsyncPlatformClient(connection.url, api_key=connection.key())
+    sources: list[ResultSource] = []
     try:
+        await _open(sources, places, relay_key)
         return [each async for each in reconciled(dict.fromkeys(ids), client, sources=sources)]
     finally:
         await client.close()
@@ -107,21 +128,28 @@ def _known_and_asked(ids: str, *, since: str | None) -> tuple[list[Reconciled], 
         raise SettingsError(f"{ids} is neither text nor a ledger") from None
 
 
-def _own_places(path: Path) -> tuple[str | None, str | None]:
-    """The store and the inbox of a ledger's batch; a folder is an inbox itself."""
+def _own_places(path: Path) -> Places:
+    """Where a ledger's batch has its results; a folder is an inbox itself."""
     if path.is_dir():
-        return None, str(path)
+        return Places(inbox=str(path))
     if str(path) in STANDARD_INPUT or not is_ledger(path):
-        return None, None
+        return Places()
     settings = batch_settings(path)
-    return settings.store, settings.inbox
+    return Places(settings.store, settings.inbox, settings.relay)
 
 
-def _sources(store: str | None, inbox: str | None) -> "list[ResultSource]":
+async def _open(sources: "list[ResultSource]", places: Places, relay_key: str | None) -> None:
+    from ..client.batch.relay import RelaySource
     from ..client.batch.sources import source_of
 
-    stores = [] if store is None else [source_of(store=store, inbox=None)]
-    return stores + ([] if inbox is None else [source_of(store=None, inbox=inbox)])
+    if places.store is not None:
+        sources.append(source_of(store=places.store, inbox=None))
+    if places.inbox is not None:
+        sources.append(source_of(store=None, inbox=places.inbox))
+    if places.relay is not None:
+        relay = RelaySource(places.relay, key=relay_key, clock=SYSTEM_CLOCK)
+        sources.append(relay)
+        await relay.check()
 
 
 def _print(found: list[Reconciled]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.batch.conftest import Files
+from tests.unit.cli.conftest import CommandLine
 from truss_async import Harness, HarnessSettings
 from truss_async.client import AsyncPlatformClient, Inbox, PlatformClient
 from truss_async.client.batch import Batch
+from truss_async.client.batch.opening import OpenBatch
+from truss_async.client.batch.relay import RelaySource
 from truss_async.client.batch.streaming import result_of
 from truss_async.clock import SYSTEM_CLOCK
 from truss_async.contract import AsyncPredictResult
@@ -109,6 +113,47 @@ async def test_a_result_is_there_as_soon_as_its_webhook(harness: Harness, relay:
             await client.run("fail", inference_retry_config={"max_attempts": 1})
         found = {number: result.data async for number, result in client.map(range(100), max_open=80)}
     assert found == {number: {"got": number} for number in range(100)}
+
+
+def test_a_ledger_of_a_relay_is_reconciled_there(
+    harness: Harness,
+    relay: RelayHere,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Of a batch that was ended while one result lay at the relay already, and another had never come."""
+    command_line = CommandLine(tmp_path, monkeypatch, capfd)
+    command_line.set(TRUSS_ASYNC_URL=harness.url)
+    files = Files(tmp_path, harness.url, options={"relay": relay.url, "receive": False})
+    files.write(1, 2)
+    opened = OpenBatch(files.settings())
+    for request_id in ("there", "nowhere"):
+        begun = opened.ledger.begin(at=0)
+        assert begun is not None
+        assert opened.ledger.accepted(begun.place.number, begun.submission, request_id)
+    opened.close_ledger()
+    opened.lines.close()
+    result = AsyncPredictResult(request_id="there", time=SYSTEM_CLOCK.now(), data=1)
+    relay.inbox.keep("there", result.as_received())
+    ask = ("reconcile", files.ledger.name, "--json")
+    found = command_line.run(*ask, "--relay-key", KEY)
+    states = {each["request_id"]: each["state"] for each in json.loads(found.stdout)}
+    assert (found.code, states) == (1, {"there": "result", "nowhere": "lost"})
+    refused = command_line.run(*ask)
+    assert (refused.code, "give relay_key=…, or --relay-key" in refused.error_line) == (1, True)
+    relay.stop()
+    gone = command_line.run(*ask, "--relay-key", KEY)
+    assert (gone.code, "start it with `truss-async listen --relay`" in gone.error_line) == (1, True)
+
+
+@pytest.mark.asyncio
+async def test_a_look_at_a_relay_that_has_gone_says_so(relay: RelayHere) -> None:
+    source = RelaySource(relay.url, key=KEY, clock=SYSTEM_CLOCK)
+    relay.stop()
+    with pytest.raises(UnansweredError, match=r"the relay .* does not answer"):
+        await source.look("r1")
+    await source.close()
 
 
 @pytest.fixture

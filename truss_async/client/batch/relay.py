@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 64
 """Connections at one time; a relay has room for some more, of others."""
 _TURN_SECONDS: Final = 15.0
+# What is kept comes at once.
+_LOOK_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 10.0
 # The relay says that it is there every ten.
 _SILENT_SECONDS: Final = 30.0
@@ -87,8 +89,19 @@ class RelaySource:
         """Bring it the results of its requests, as they are opened."""
         flow.on_open = lambda request: self._begin(request, flow)
 
-    async def look(self, request_id: str) -> None:
-        """Nothing: what comes is handed over at once."""
+    async def look(self, request_id: str) -> AsyncPredictResult | None:
+        """What it has kept already: for who does not wait for what comes.
+
+        Raises:
+            ApiError: it refuses the key, or nobody answers.
+        """
+        try:
+            async with self._seats:
+                return await self._turn(request_id, seconds=_LOOK_SECONDS)
+        except (self._aiohttp.ClientError, OSError, asyncio.TimeoutError, EventTooLargeError) as error:
+            raise UnansweredError(
+                f"{self.name} does not answer: {reason_of(error)}", may_have_arrived=False
+            ) from None
 
     async def close(self) -> None:
         """Wait no more, and close the connections."""
@@ -111,7 +124,7 @@ class RelaySource:
             began = self._clock.monotonic()
             try:
                 async with self._seats:
-                    result = await self._turn(request.request_id)
+                    result = await self._turn(request.request_id, seconds=_TURN_SECONDS)
             except InvalidResultError as error:
                 await flow.settle(request, Failure(DAMAGED, str(error)))
                 return
@@ -133,12 +146,12 @@ class RelaySource:
             await self._clock.sleep(pause)
             pause = min(pause * _PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS)
 
-    async def _turn(self, request_id: str) -> AsyncPredictResult | None:
+    async def _turn(self, request_id: str, *, seconds: float) -> AsyncPredictResult | None:
         """The result; None when the turn is over, or the relay has ended it."""
         async with self._get(f"/results/{quote(request_id, safe='')}") as answer:
             self._check_status(answer.status)
             try:
-                return await within(_TURN_SECONDS, self._read(answer, request_id), clock=self._clock)
+                return await within(seconds, self._read(answer, request_id), clock=self._clock)
             except TimeoutError:
                 return None
 
