@@ -14,6 +14,7 @@ from .measures import between, read, row_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from ..contract.harness_calls import Health, QueueState
     from .asking import HarnessCalls
     from .measures import Reading
 
@@ -30,12 +31,13 @@ class History:
     """Reads the metrics once a second, for all pages together; whoever never looked, costs nothing.
 
     ``fine`` and ``coarse`` are its points, the oldest first, each with its moment and as the row that is sent; they are as
-    many as their spans allow, and no more.
+    many as their spans allow, and no more. ``state`` is how the harness was at the last second, None when it could not tell.
     """
 
     def __init__(self, calls: HarnessCalls) -> None:
         self.fine: deque[tuple[float, str]] = deque(maxlen=BY_THE_SECOND)
         self.coarse: deque[tuple[float, str]] = deque(maxlen=BY_THE_QUARTER_MINUTE)
+        self.state: tuple[Health, QueueState] | None = None
         self._calls = calls
         self._task: asyncio.Task[None] | None = None
         self._looked_at = 0.0
@@ -106,11 +108,14 @@ class History:
         """What the pages of each section show of it: when this changes, they do."""
         try:
             lines = await self._calls.latest_line()
-            # But for what goes on by itself: ages, and calls that count no more.
-            queue = (await self._calls.queue()).model_copy(update={"limits": [], "oldest_open": None})
-            health, faults = await self._calls.health(), await self._calls.faults()
+            queue, health = await self._calls.queue(), await self._calls.health()
+            faults = await self._calls.faults()
         except ApiError as error:
+            self.state = None
             return dict.fromkeys(SECTIONS, str(error))
+        self.state = health, queue
+        # But for what goes on by itself: ages, and calls that count no more.
+        queue = queue.model_copy(update={"limits": [], "oldest_open": None})
         everywhere = (queue.is_paused, health.queue, [each.model for each in queue.deployments])
         webhooks = (reading.webhooks, reading.buckets["webhook"])
         return {

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ASKS_FOR_PANEL: Final = "HX-Request"
 """The header that htmx sends."""
 SLOWEST_SECONDS: Final = 2.0
-"""A change is told so late at most, unless making all panels that are watched takes a tenth of the time by itself."""
-_SHARE_OF_ONE: Final = 1 / 50
-_SHARE_OF_ALL: Final = 1 / 10
+"""A change is told so late at most, unless making all panels that are watched would take a twentieth of the time by itself."""
+_SHARE_OF_ONE: Final = 1 / 100
+_SHARE_OF_ALL: Final = 1 / 20
 _PACKS_FAST: Final = 1
 _MIN_PACKED: Final = 500
 
@@ -55,11 +55,12 @@ class _Made:
 
 
 class Panel:
-    """A panel that somebody watches. ``told`` is the version of its section that watchers were told of, or have seen."""
+    """A panel that somebody watches. ``told`` is the version of its section that watchers were told of, or have seen; ``is_told``: the former."""
 
     def __init__(self, section: str) -> None:
         self.section = section
         self.told = ""
+        self.is_told = False
         self.watchers = 0
         self.took_seconds = 0.0
         self._rests_until = 0
@@ -69,7 +70,7 @@ class Panel:
     def at(self, tick: int, *, version: str, all_took_seconds: float) -> None:
         """A second has passed: tell of what is new by now, if it has rested as long as its making takes."""
         if version != self.told and tick >= self._rests_until:
-            self.told = version
+            self.told, self.is_told = version, True
             self._rests_until = tick + rest_of(self.took_seconds, all_took_seconds)
 
     async def answer(self, request: Request, make: Callable[[], Awaitable[Response]]) -> Response:

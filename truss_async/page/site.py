@@ -19,6 +19,7 @@ from .rendering import make_environment
 from .sessions import Sessions, theme_of
 
 if TYPE_CHECKING:
+    from ..contract.harness_calls import Health, QueueState
     from .asking import Ask
     from .settings import PageSettings
 
@@ -79,7 +80,10 @@ class Site:
         watched = changes_with or section
         stream = {"section": watched, "of": shown["here"], "seen": self.history.version(watched)}
         shown["now"] = (await self.calls.clock()).now
-        shown["health"], shown["queue"] = await self.calls.health(), await self.calls.queue()
+        shown["health"], shown["queue"] = self._last_state(request) or (
+            await self.calls.health(),
+            await self.calls.queue(),
+        )
         if is_for_panel(request):
             page = self._templates.get_template(template)
             return HTMLResponse(
@@ -88,6 +92,11 @@ class Site:
         return self._rendered(
             request, template, status=status, stream=f"{STREAM_PATH}?{urlencode(stream)}", **shown
         )
+
+    def _last_state(self, request: Request) -> tuple[Health, QueueState] | None:
+        """How the harness was when it was told that a panel has something new to show, if it was."""
+        panel = self.panels.watched(request) if is_for_panel(request) else None
+        return self.history.state if panel is not None and panel.is_told else None
 
     def bare(self, request: Request, template: str, *, title: str, status: int, **facts: Any) -> Response:
         """A page that shows nothing of the harness."""

@@ -63,7 +63,7 @@ def history() -> History:
 
 @pytest.mark.parametrize(
     ("took", "all_took", "seconds"),
-    [(0, 0, 1), (0.01, 0.02, 1), (0.03, 0.06, 2), (0.5, 0.5, 5), (0.01, 0.4, 4), (10, 10, 100)],
+    [(0, 0, 1), (0.005, 0.02, 1), (0.03, 0.06, 2), (0.5, 0.5, 10), (0.01, 0.2, 4), (5, 5, 100)],
 )
 def test_what_takes_long_to_make_rests_long(took: float, all_took: float, seconds: int) -> None:
     assert rest_of(took, all_took) == seconds
@@ -119,7 +119,7 @@ def test_a_panel_that_could_not_be_made_is_made_by_the_next_who_asks(history: Hi
 def test_a_change_is_told_once_it_has_rested_and_not_lost(history: History) -> None:
     panels = Panels(history)
     with panels.watching(PLACE, section="requests") as panel:
-        panel.took_seconds = 0.3
+        panel.took_seconds = 0.15
         told = []
         for tick in range(1, 6):
             history._note(dict.fromkeys(SECTIONS, tick))
