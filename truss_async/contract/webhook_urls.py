@@ -80,9 +80,11 @@ def _parsed(text: str) -> WebhookUrl:
     return WebhookUrl(scheme, host, port, target, _login(found["user"]))
 
 
-_kept = lru_cache(maxsize=256)(_parsed)
+# The endpoints of a batch differ by their paths, and each is read several times: as many are kept as are open.
+_kept = lru_cache(maxsize=4096)(_parsed)
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a URL's host is this machine: localhost, *.localhost, 127.0.0.0/8 or ::1."""
     name = host.removesuffix(".")
@@ -95,6 +97,7 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+@lru_cache(maxsize=256)
 def _host(given: str) -> str:
     try:
         host = Url(f"https://{given}/").host or ""
