@@ -12,7 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from typing import Any
@@ -83,9 +84,8 @@ class SystemClock:
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> NoReturn:
         raise RuntimeError("this is real time, which cannot be moved; ask for a virtual clock")
 
-    def elapsed(self) -> float:
-        """As ``monotonic``, and what the machine slept counts, too, where it can tell."""
-        return time.clock_gettime(_COUNTS_SLEEP)
+    elapsed: ClassVar[Callable[[], float]] = partial(time.clock_gettime, _COUNTS_SLEEP)
+    """As ``monotonic``, and what the machine slept counts, too, where it can tell."""
 
 
 SYSTEM_CLOCK = SystemClock()
@@ -116,7 +116,7 @@ class SteadyClock:
         self._began = self._elapsed()
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._elapsed() - self._began)
+        return self._start + timedelta(0, self._elapsed() - self._began)
 
     def time_of_day(self, moment: datetime) -> datetime:
         set_by = self._clock.now() - self.now()

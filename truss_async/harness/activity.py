@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..clock import SYSTEM_CLOCK, ManualClock, wait_for_event, within
 from ..errors import HarnessError
@@ -54,16 +54,14 @@ class Activity:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.now: Final[Callable[[], datetime]] = clock.now
+        """The present moment, in UTC. Asked several times a request, so without a method of its own in between."""
         self._is_counted = isinstance(clock, ManualClock)
         self._working = 0
         self._rests: set[_Rest] = set()
         self._changed = asyncio.Event()
         self._is_ended = False
         self._settling: asyncio.Task[None] | None = None
-
-    def now(self) -> datetime:
-        """The present moment, in UTC."""
-        return self._clock.now()
 
     def time_of_day(self, moment: datetime) -> datetime:
         """What people, and receivers of webhooks, call that moment."""

@@ -235,8 +235,7 @@ class Delivery:
             raise UnsendableError(f"its URL {error}") from error
         since = self._activity.now()
         while True:
-            waited = (self._activity.now() - since).total_seconds()
-            attempt = await self._attempt(due, url, tampering, waited_seconds=waited)
+            attempt = await self._attempt(due, url, tampering, since=since)
             if attempt is not None:
                 self._is_short = False
                 self._slots.heard(url.origin, answered=attempt.status_code is not None)
@@ -244,9 +243,9 @@ class Delivery:
             await self._activity.sleep(PAUSE_SECONDS)
 
     async def _attempt(
-        self, due: DueDelivery, url: WebhookUrl, tampering: Tampering, *, waited_seconds: float
+        self, due: DueDelivery, url: WebhookUrl, tampering: Tampering, *, since: datetime
     ) -> DeliveryAttempt | None:
-        """One POST, and what came of it; None when it could not be made for want of something of our own."""
+        """One POST, and what came of it; None when it could not be made, since that moment, for want of something of our own."""
         sent_at = self._activity.now()
         time = self._activity.time_of_day(sent_at) - timedelta(seconds=tampering.age_seconds)
         body = self._body(due, time=time)
@@ -264,7 +263,7 @@ class Delivery:
         except TimeoutError:
             problem = f"no answer within {self._policy.timeout_seconds:g} s"
         except (aiohttp.ClientError, OSError) as error:
-            if is_shortage(error, waited_seconds=waited_seconds):
+            if is_shortage(error, waited_seconds=(self._activity.now() - since).total_seconds()):
                 self._tell_of_shortage(error)
                 return None
             if isinstance(getattr(error, "os_error", None), PrivateTargetError):

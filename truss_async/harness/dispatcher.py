@@ -245,23 +245,25 @@ class Dispatcher:
         )
 
     async def _traced(self, request: ClaimedRequest, replica: Replica) -> Outcome:
-        began, span_id = self._activity.now(), new_span_id()
+        span_id = new_span_id()
+        if self._tracing is None:
+            return await self._infer(request, replica, span_id=span_id)
+        began = self._activity.now()
         outcome = await self._infer(request, replica, span_id=span_id)
-        if self._tracing is not None:
-            self._tracing.attempt_over(
-                INFERENCE,
-                request.request_id,
-                at=self._activity.time_of_day(began),
-                took=self._activity.now() - began,
-                problem=problem_of(outcome),
-                attributes={
-                    "baseten.model_id": request.accepted.model_id,
-                    "baseten.deployment_id": self._deployment_id,
-                    "truss_async.attempt": request.attempts_made + 1,
-                    "truss_async.replica": replica.name,
-                },
-                span_id=span_id,
-            )
+        self._tracing.attempt_over(
+            INFERENCE,
+            request.request_id,
+            at=self._activity.time_of_day(began),
+            took=self._activity.now() - began,
+            problem=problem_of(outcome),
+            attributes={
+                "baseten.model_id": request.accepted.model_id,
+                "baseten.deployment_id": self._deployment_id,
+                "truss_async.attempt": request.attempts_made + 1,
+                "truss_async.replica": replica.name,
+            },
+            span_id=span_id,
+        )
         return outcome
 
     async def _infer(self, request: ClaimedRequest, replica: Replica, *, span_id: str) -> Outcome:
@@ -314,7 +316,7 @@ class Dispatcher:
         attempts = request.attempts_made + 1
         match outcome:
             case Succeeded(data):
-                await self._finish(request, attempts, data, [])
+                await self._finish(request, attempts, data, [], now=now)
             case Busy():
                 await self._retry(
                     request, request.attempts_made, now + backoff(request.accepted.retry_config, step=1), []
@@ -324,7 +326,7 @@ class Dispatcher:
                 if is_retryable and delay is not None:
                     await self._retry(request, attempts, now + delay, [error])
                 else:
-                    await self._finish(request, attempts, None, [error])
+                    await self._finish(request, attempts, None, [error], now=now)
 
     async def _retry(
         self, request: ClaimedRequest, attempts: int, at: datetime, errors: list[ErrorDetail]
@@ -333,9 +335,14 @@ class Dispatcher:
             self._schedule(request.request_id, request.priority, at)
 
     async def _finish(
-        self, request: ClaimedRequest, attempts: int, data: bytes | None, errors: list[ErrorDetail]
+        self,
+        request: ClaimedRequest,
+        attempts: int,
+        data: bytes | None,
+        errors: list[ErrorDetail],
+        *,
+        now: datetime,
     ) -> None:
-        now = self._activity.now()
         with self._delivery.slot_for(request.accepted.webhook_endpoint) as slot:
             is_over = await self._queue.finish(
                 request.request_id,

@@ -79,7 +79,18 @@ class MendedDatabase:
             RequestQueueError: it was not.
         """
         try:
-            result = await self._run(operation)
+            if self._mending is not None:
+                await self._mended()
+            if self._unmendable is not None:
+                raise self._unmendable
+            writer = self._writer
+            try:
+                result = await writer.run(operation)
+            except RequestQueueError as error:
+                if not isinstance(error, DamagedQueueError) and writer is self._writer:
+                    raise
+                await self._mend(writer, error)
+                result = await self._writer.run(operation)
         except RequestQueueError as error:
             if error.is_lasting:
                 self._note_lasting(error)
@@ -119,20 +130,6 @@ class MendedDatabase:
     def kept_aside(self) -> list[Path]:
         """The damaged files that lie beside this one, until somebody takes them away."""
         return sorted(self._path.parent.glob(f"{self._path.stem}-damaged-*"))
-
-    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        if self._mending is not None:
-            await self._mended()
-        if self._unmendable is not None:
-            raise self._unmendable
-        writer = self._writer
-        try:
-            return await writer.run(operation)
-        except RequestQueueError as error:
-            if not isinstance(error, DamagedQueueError) and writer is self._writer:
-                raise
-            await self._mend(writer, error)
-            return await self._writer.run(operation)
 
     def _note_lasting(self, error: RequestQueueError) -> None:
         if self._error is None and isinstance(
