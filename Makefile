@@ -20,7 +20,7 @@ QUIETLY := --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-o
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start a thousand interpreters: where none may leave compiled modules, each compiles all that it imports anew.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
@@ -107,6 +107,6 @@ drift: install ## Say what has moved at the platform: the newest baseten and tru
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"
 
 clean: ## Remove what was made: .venv, caches, state, demo output
-	rm -rf $(VENV) .truss-async demo-output dist site screenshots docs/assets/mermaid.min.js .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) .pycache .truss-async demo-output dist site screenshots docs/assets/mermaid.min.js .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 	rm -rf example_truss/packages
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
