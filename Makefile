@@ -97,7 +97,7 @@ bench: install ## Measure speed, as ratios against a floor in the same run
 	@$(BIN)/python -m benchmarks
 
 ray: install ## Run the Ray Data recipe of docs/tables.md: Ray is 500 MB, and goes into a folder of its own
-	@$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)/ray "ray[data]>=2.50"
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --target $(VENV)/ray "ray[data]>=2.50"
 	@PYTHONPATH=.:$(VENV)/ray $(BIN)/python -m tests.integration.stores.ray_recipe
 
 batch-million: install ## Run a million lines through a batch while it is killed, and the harness, too: LINES=100000, SOURCE=store
