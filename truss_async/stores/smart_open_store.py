@@ -34,12 +34,16 @@ if TYPE_CHECKING:
     from .protocol import Body
 
 
+_EXTRAS: Final = {"sftp": "ssh", "scp": "ssh", "gs": "gcs"}
+
+
 def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
     """Raise SettingsError when smart_open does not open such URLs; ``known`` are the schemes that need no smart_open."""
     try:
         transport.get_transport(scheme)
     except ImportError:
-        raise SettingsError(f"{scheme}:// needs pip install 'smart_open[ssh]'") from None
+        extra = _EXTRAS.get(scheme, scheme)
+        raise SettingsError(f"{scheme}:// needs pip install 'smart_open[{extra}]'") from None
     except NotImplementedError:
         schemes = sorted({*known, *filter(None, transport.SUPPORTED_SCHEMES)})
         raise SettingsError(

@@ -65,16 +65,12 @@ def _check_rights(option: str, path: Path) -> None:
 
 
 def _check_scheme(option: str, location: str) -> None:
-    from smart_open import transport
+    from ...stores.smart_open_store import check_scheme
 
     scheme = urlsplit(location).scheme
+    if scheme in _READ_ONLY:
+        raise SettingsError(f"{option} {location} cannot be written: {scheme}:// is for reading")
     try:
-        known = transport.get_transport(scheme)
-    except NotImplementedError:
-        known = None
-    except ImportError as error:
+        check_scheme(scheme, known=())
+    except SettingsError as error:
         raise SettingsError(f"{option} {location} cannot be written: {error}") from None
-    if known is None or scheme in _READ_ONLY:
-        raise SettingsError(
-            f"{option} {location} cannot be written: {scheme}:// is no store; use a file, s3:// or gs://"
-        )

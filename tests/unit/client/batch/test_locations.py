@@ -47,8 +47,8 @@ def check(folder: Path, **given: Any) -> None:
         ({"errors": "folder"}, "--errors .*folder is a folder"),
         ({"ledger": "folder"}, "--ledger .*folder is a folder"),
         ({"out": "-", "ledger": "l"}, "--out cannot be a stream"),
-        ({"out": "s3x://b/out"}, "--out s3x://b/out cannot be written: s3x:// is no store"),
-        ({"errors": "http://h/e"}, "--errors http://h/e cannot be written: http:// is no store"),
+        ({"out": "s3x://b/out"}, "--out s3x://b/out cannot be written: no output store for s3x://; known are .*s3://"),
+        ({"errors": "http://h/e"}, "--errors http://h/e cannot be written: http:// is for reading"),
         ({"out": "locked/new/out.jsonl", "ledger": "l"}, r"--out .*out\.jsonl cannot be written: .*locked is read-only"),
     ],
 )  # fmt: skip
@@ -90,7 +90,9 @@ def test_a_store_whose_library_is_missing_is_known_before_anything_is_sent(
         raise ImportError(f"no library for {scheme}")
 
     monkeypatch.setattr(transport, "get_transport", missing)
-    with pytest.raises(SettingsError, match="--out s3://b/out cannot be written: no library for s3"):
+    with pytest.raises(
+        SettingsError, match=r"--out s3://b/out cannot be written: s3:// needs pip install 'smart_open\[s3\]'"
+    ):
         check(tmp_path, out="s3://b/out")
 
 
