@@ -28,6 +28,7 @@ COMMANDS = {
     "batch": "Run a file of inputs through a model, whatever happens in between.",
     "status": "Show where a request stands.",
     "cancel": "Withdraw a request that is still queued.",
+    "submit-again": "Submit a request again, as a new one.",
     "requests": "List the requests of a harness.",
     "show": "Show all that is known of a request.",
     "logs": "Print what the model wrote, of one request or of all.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..contract.faults import DEFAULT_SECONDS, FaultKind
+from ..contract.faults import FaultKind
 from .forms import BadFormError
 from .site import PAGES, Form, Site, acting, given, showing
 
@@ -58,7 +58,6 @@ async def faults(site: Site, request: Request) -> Response:
         rules=[(each, _terms(each.model_dump(mode="json"))) for each in (await site.calls.faults()).faults],
         groups=groups,
         presets=PRESETS,
-        timed=[each.value for each in DEFAULT_SECONDS],
     )
 
 

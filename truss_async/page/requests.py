@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 PATH: Final = f"{PAGES}/requests"
 ROWS: Final = 100
-FILTERS: Final[tuple[str, ...]] = ("status", "webhook_status", "priority", "deployment", "since")
+FILTERS: Final[tuple[str, ...]] = ("status", "webhook_status", "priority", "deployment", "since", "id_prefix")
+SHORTEST_PREFIX: Final = 6
 PRIORITIES: Final = ("0", "1", "2")
 AGES: Final = (("", "any age"), ("5m", "last 5 minutes"), ("1h", "last hour"), ("1d", "last day"))
 
@@ -40,8 +41,7 @@ async def listed(site: Site, request: Request) -> Response:
     """A page of the list; the filter and the place in it are the URL's."""
     asked = given(request.query_params.multi_items())
     if wanted := asked.get("id"):
-        view = await site.calls.view(wanted)
-        return site.go(request, f"{PATH}/{view.request.request_id}")
+        return site.go(request, await _found(site, wanted))
     chosen = {name: asked[name] for name in FILTERS if name in asked}
     place = {"after": asked["after"]} if "after" in asked else {}
     found = await site.calls.requests({**chosen, **place, "limit": str(ROWS)})
@@ -116,8 +116,18 @@ async def cancel(site: Site, request: Request, form: Form) -> Response:
     return site.back(request, form, answer.message)
 
 
+async def _found(site: Site, wanted: str) -> str:
+    """Where the request is whose id begins so; the list of them, when they are several."""
+    alike = (await site.calls.requests({"id_prefix": wanted, "limit": "2"})).requests
+    if len(wanted) >= SHORTEST_PREFIX and len(alike) > 1:
+        return _url({"id_prefix": wanted})
+    return f"{PATH}/{(await site.calls.view(wanted)).request.request_id}"
+
+
 def _all_of(chosen: dict[str, str], counts: dict[str, int]) -> list[tuple[str, str]]:
-    """What can be done with the whole filter, and where it is asked for."""
+    """What can be done with the whole filter, and where it is asked for; nothing where ids that begin alike were looked for."""
+    if "id_prefix" in chosen:
+        return []
     labels = {"cancel": "Cancel all that are queued…", "again": "Submit all that failed again…"}
     kept = {name: value for name, value in chosen.items() if name in bulk.FILTERS}
     return [

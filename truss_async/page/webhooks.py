@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PATH: Final = f"{PAGES}/webhooks"
 SHOWN_DELIVERIES: Final = 100
+SHOWN_ENDPOINTS: Final = 10
 JUDGED_DELIVERIES: Final = 1000
 MAX_REDELIVERED: Final = 1000
 AT_ONCE: Final = 50
@@ -71,14 +72,14 @@ def is_good(sent: DeliveryAttemptRecord) -> bool:
 
 
 def endpoints_of(deliveries: Iterable[DeliveryAttemptRecord]) -> list[EndpointHealth]:
-    """Each endpoint of those attempts, which are newest first; the ones that fail come first."""
+    """Each endpoint of those attempts, which are newest first; the ones that fail come first, then those of most attempts."""
     found: dict[str, EndpointHealth] = {}
     for sent in deliveries:
         health = found.setdefault(sent.webhook_endpoint, EndpointHealth(sent.webhook_endpoint, sent))
         health.attempts += 1
         health.good += is_good(sent)
         health.total_ms += sent.latency_ms
-    return sorted(found.values(), key=lambda each: (each.is_well, each.url))
+    return sorted(found.values(), key=lambda each: (each.is_well, -each.attempts, each.url))
 
 
 async def webhooks(site: Site, request: Request) -> Response:
@@ -132,7 +133,8 @@ async def webhooks_page(site: Site, request: Request, **came: Any) -> Response:
         title="Webhooks",
         here=PATH,
         deliveries=deliveries[:SHOWN_DELIVERIES],
-        endpoints=endpoints_of(deliveries),
+        endpoints=(endpoints := endpoints_of(deliveries))[:SHOWN_ENDPOINTS],
+        more_endpoints=len(endpoints[SHOWN_ENDPOINTS:]),
         undelivered=await _undelivered(site),
         ages=AGES,
         secrets=(await site.calls.secrets()).secrets,

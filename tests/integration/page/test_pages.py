@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.page.visitor import Visitor
 from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
 from truss_async.errors import ApiError
+from truss_async.harness.api import app
 from truss_async.harness.harness import Harness
 from truss_async.harness.stories import RequestHandle
 from truss_async.page.measures import Point
@@ -69,6 +71,19 @@ def test_a_request_is_found_by_its_status_and_by_the_beginning_of_its_id(
     text = visitor.look(f"{REQUESTS}?id={good[:8]}")
     assert visitor.page.url.path == f"{REQUESTS}/{good}"
     assert "left the queue after" in text
+
+
+def test_requests_whose_ids_begin_alike_are_listed(
+    harness: Harness, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = iter([UUID(f"abcdef00-0000-4000-8000-00000000000{number}") for number in range(2)])
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "uuid4", lambda: next(ids, uuid4()))
+        alike = {harness.submit(1).request_id for _ in range(2)}
+    text = visitor.look(f"{REQUESTS}?id=abcdef")
+    assert str(visitor.page.url).endswith("?id_prefix=abcdef")
+    assert set(re.findall(r'id="r-([0-9a-f]+)"', text)) == alike
+    assert "all that" not in text
 
 
 def test_a_page_of_the_list_leads_to_the_next(harness: Harness, visitor: Visitor) -> None:
@@ -323,11 +338,11 @@ def test_a_stream_tells_of_changes_and_is_let_go_when_the_harness_ends(
         with visitor.http.stream("GET", visitor.stream()) as stream:
             lines = stream.iter_lines()
             assert next(lines) == "retry: 2000"
+            assert "event: second" in lines  # from here on it counts
             harness.submit(1).wait()
             assert "event: changed" in lines
-            point = json.loads(
-                next(each for each in lines if each.startswith("data: ")).removeprefix("data: ")
-            )
+            points = (json.loads(each[6:]) for each in lines if each.startswith("data: ["))
+            point = next(each for each in points if each[1])
             assert len(point) == len(Point._fields)
             history = visitor.http.get("/_harness/page/history").json()
             assert history["columns"] == list(Point._fields)
