@@ -66,7 +66,7 @@ def _commands() -> str:
     """Every command as its ``--help`` tells it."""
     from truss_async.cli.app import COMMANDS, HELP, make_app, select_command
 
-    parts = [f"# Commands\n\n{HELP} Every option can be set in the environment, too."]
+    parts = [f"# Commands\n\n{HELP} Options can also be set by environment variables."]
     for name in COMMANDS:
         app = make_app()
         select_command(app, [name])

@@ -82,7 +82,7 @@ class SystemClock:
         time.sleep(max(0.0, seconds))
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> NoReturn:
-        raise RuntimeError("this is real time, which cannot be moved; ask for a virtual clock")
+        raise RuntimeError("this clock runs in real time and cannot be moved; use a virtual clock")
 
     elapsed: ClassVar[Callable[[], float]] = partial(time.clock_gettime, _COUNTS_SLEEP)
     """As ``monotonic``, and what the machine slept counts, too, where it can tell."""

@@ -36,19 +36,19 @@ def own_folder(path: Path, *, what: str, closed: int = OTHERS_WRITE) -> int:
         status = path.stat()
         if not {status.st_uid, path.lstat().st_uid} <= trusted:
             raise SettingsError(
-                f"{what} {path} belongs to another user, who could change what lies there; name a folder of your own"
+                f"{what} {path} belongs to another user, who could change its files; choose a folder that you own"
             )
         is_for_all = bool(status.st_mode & stat.S_ISVTX) or status.st_uid not in (os.geteuid(), own_id)
         if is_for_all and status.st_mode & stat.S_IWOTH:
             raise SettingsError(
-                f"{what} {path} can be written by everybody; name a folder below it, which is then made for this user alone"
+                f"{what} {path} is writable by everyone; choose a folder below it, which is then created for this user alone"
             )
         if not is_for_all and status.st_mode & closed:
             path.chmod(stat.S_IMODE(status.st_mode) & ~closed)
-            _LOG.warning("%s %s was open to others; it is not any more", what, path)
+            _LOG.warning("%s %s was accessible to other users; it is private now", what, path)
     except OSError as error:
         raise SettingsError(
-            f"{what} {path} cannot be used: {error.strerror}; name a folder of your own"
+            f"{what} {path} cannot be used: {error.strerror}; choose a folder that you own"
         ) from error
     return own_id
 

@@ -25,7 +25,7 @@ def as_meant(text: str, *, what: str, may_have_lines: bool = False) -> str:
         if len(meant) > 1 and meant[0] + meant[-1] in _QUOTES:
             meant = meant[1:-1]
     if not may_have_lines and any(ord(each) < ord(" ") or each == "\x7f" for each in meant):
-        raise SettingsError(f"{what} holds a line break or another control character; give one value, whole")
+        raise SettingsError(f"{what} contains a line break or another control character; give a single value")
     return meant
 
 
@@ -36,9 +36,7 @@ def as_api_key(text: str) -> str:
     """
     meant = as_meant(text, what="the API key")
     if not meant.isascii() or not meant:
-        raise SettingsError(
-            "the API key is empty, or holds a character that is not ASCII, which no API key has"
-        )
+        raise SettingsError("the API key is empty or contains a non-ASCII character")
     return meant
 
 
@@ -48,6 +46,6 @@ def check_variables(names: Iterable[str]) -> None:
         value = os.environ.get(name, "")
         if as_meant(value, what=name) != value:
             raise SettingsError(
-                f"{name} has white space, quotes or invisible characters round its value, which would be taken for "
-                "part of it; take them away"
+                f"{name} has white space, quotes or invisible characters around its value, which would become "
+                "part of it; remove them"
             )

@@ -218,5 +218,5 @@ def pytest_runtest_makereport(
 def _all_stories(harness: Harness) -> str:
     stories = [request.story for request in harness.requests] or ["there was none"]
     if harness.other_lines:
-        stories.append("\n| ".join(["what the model said outside of any request:", *harness.other_lines]))
+        stories.append("\n| ".join(["log lines of the model outside of any request:", *harness.other_lines]))
     return "\n\n".join(stories)

@@ -28,7 +28,7 @@ def test_a_request_for_one_truss_is_never_run_by_another_in_the_same_folder(tmp_
         with PlatformClient(served.url, api_key="k") as client:
             for_first = client.submit(model_input="for a", max_time_in_queue_seconds=3600).request_id
         served.wait_for_line(
-            "SyntaxError: invalid syntax; mend the model; it is loaded again once it is edited"
+            "SyntaxError: invalid syntax; fix the model; it is loaded again when you edit it"
         )
         told = subprocess.run(
             [COMMAND, "status", for_first[:8], "--url", served.url],
@@ -38,7 +38,7 @@ def test_a_request_for_one_truss_is_never_run_by_another_in_the_same_folder(tmp_
         ).stdout
         assert "the model does not load: SyntaxError: invalid syntax" in told
         assert served.stop(signal.SIGINT) == 0
-        assert "ending: 1 request waits in .truss-async; serve the same again to go on" in served.stderr
+        assert "ending: 1 request waits in .truss-async; serve it again to continue" in served.stderr
         assert served.stderr.count("replica-1 did not start") == 1
     with (
         Served(second, "--port", "0", cwd=tmp_path) as served,
@@ -55,9 +55,9 @@ def test_a_request_for_one_truss_is_never_run_by_another_in_the_same_folder(tmp_
     ("model", "config", "options", "said"),
     [
         (ECHO, "resources: {cpu: lots}\n", [], "; correct config.yaml (truss-async doctor "),
-        (ECHO, "requirements: [no-such-package-at-all==9]\n", ["--no-install", "--python", sys.executable], "lacks no-such-package-at-all==9, and nothing may be installed: install that there, or leave out"),
+        (ECHO, "requirements: [no-such-package-at-all==9]\n", ["--no-install", "--python", sys.executable], "lacks no-such-package-at-all==9, and --no-install forbids installing it: install it there, or remove"),
         (ECHO, "", ["--python", "3.1"], "no Python 3.1 was found on PATH"),
-        (BROKEN, "", ["--fail-fast"], "the model does not load: SyntaxError: invalid syntax; mend the model"),
+        (BROKEN, "", ["--fail-fast"], "the model does not load: SyntaxError: invalid syntax; fix the model"),
     ],
     ids=["a wrong config", "nothing may be installed", "no such Python", "fail fast"],
 )  # fmt: skip

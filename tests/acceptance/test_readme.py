@@ -1,4 +1,4 @@
-"""Every block of the README that can run, runs."""
+"""The Python blocks of the README run, and its links lead somewhere; test_site.py follows it as a reader would."""
 
 import re
 from datetime import datetime, timezone
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.pages import Reader, blocks
 from tests.acceptance.serving import ROOT, make_truss
 from truss_async import AsyncPredictResult, OutputStore
 from truss_async.webhooks import signature_header
@@ -53,15 +52,6 @@ def test_the_receiver_takes_what_is_signed_and_refuses_what_is_not(
     assert names["receive"](body, {"X-BASETEN-SIGNATURE": signature_header(body, ["whsec_old"])}) == 200
     assert names["receive"](body, {"X-BASETEN-SIGNATURE": signature_header(body, ["whsec_other"])}) == 401
     assert capsys.readouterr().out == "r1 1\n"
-
-
-def test_the_first_steps_work_as_typed(tmp_path: Path) -> None:
-    (steps,) = re.findall(r"^## Serve, submit, see the output\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
-    folder = tmp_path / "reader"
-    folder.mkdir()
-    with Reader(folder) as reader:
-        for block in blocks(steps):
-            reader.follow(block)
 
 
 def test_every_page_that_is_linked_is_there() -> None:

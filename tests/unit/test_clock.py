@@ -250,7 +250,7 @@ def test_many_abandoned_sleeps_leave_the_others_in_order() -> None:
 
 
 def test_real_time_cannot_be_moved() -> None:
-    with pytest.raises(RuntimeError, match="real time, which cannot be moved; ask for a virtual clock"):
+    with pytest.raises(RuntimeError, match="real time and cannot be moved; use a virtual clock"):
         SYSTEM_CLOCK.advance(seconds=1)
 
 

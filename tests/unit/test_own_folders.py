@@ -40,13 +40,13 @@ def test_a_folder_of_this_user_is_closed_to_others(
     for _ in range(2):
         own_folder(tmp_path, what="spill_dir", **({} if closed is None else {"closed": closed}))
         assert mode_of(tmp_path) == then
-    assert caplog.text.count("was open to others") == 1
+    assert caplog.text.count("was accessible to other users") == 1
 
 
 def test_a_folder_for_everybody_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     with pytest.raises(
-        SettingsError, match=rf"spill_dir {tmp_path} can be written by everybody; name a folder below it"
+        SettingsError, match=rf"spill_dir {tmp_path} is writable by everyone; choose a folder below it"
     ):
         own_folder(tmp_path, what="spill_dir")
     assert mode_of(tmp_path) == 0o1777

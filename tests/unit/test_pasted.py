@@ -37,7 +37,7 @@ def test_what_may_be_meant_stays(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["one\ntwo", "one\rtwo", "a\tb", "a\0b", "a\x7fb"])
 def test_a_secret_of_several_lines_is_named_and_not_quoted(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^the key holds a line break") as refused:
+    with pytest.raises(SettingsError, match=r"^the key contains a line break") as refused:
         as_meant(text, what="the key")
     assert text not in str(refused.value)
     assert as_meant(f" {text}", what="the key", may_have_lines=True) == text

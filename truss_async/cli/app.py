@@ -18,39 +18,39 @@ from .variables import take_variables
 
 # What the list of commands says, so that showing it loads none of them.
 COMMANDS = {
-    "init": "Make a truss that works, with tests and a receiver.",
-    "doctor": "Look for what would keep a truss from being served here.",
-    "serve": "Serve a truss as Baseten does, on this machine.",
-    "demo": "Watch the whole path work, from submitted pages to verified webhooks.",
+    "init": "Create a working truss with tests and a webhook receiver.",
+    "doctor": "Check this machine and a truss for problems.",
+    "serve": "Serve a truss on this machine the way Baseten does.",
+    "demo": "Run an end-to-end demo, from submitted pages to verified webhooks.",
     "submit": "Submit one async request.",
-    "predict": "Call a model synchronously, and print its output.",
-    "wake": "Have a model that was scaled to zero load.",
+    "predict": "Call a model synchronously and print its output.",
+    "wake": "Wake a model that is scaled to zero.",
     "batch": "Run a file of inputs through a model, whatever happens in between.",
-    "status": "Show where a request stands.",
-    "cancel": "Withdraw a request that is still queued.",
+    "status": "Show the status of a request.",
+    "cancel": "Cancel a request that is still queued.",
     "submit-again": "Submit a request again, as a new one.",
     "requests": "List the requests of a harness.",
-    "show": "Show all that is known of a request.",
-    "logs": "Print what the model wrote, of one request or of all.",
-    "queue": "Show, pause and resume the queue of a harness.",
-    "clock": "Show and advance the clock of a harness.",
-    "faults": "List, set and clear the faults of a harness.",
-    "results": "Find, read and remove what a model saved.",
-    "reconcile": "Say of each request whether its result is there, and what to do.",
-    "redeliver": "Send results again, newly signed and dated.",
-    "listen": "Receive webhooks: verify, keep, print, forward.",
-    "events": "List, show and resend what listen has kept.",
-    "test-webhook": "Try a webhook endpoint with what the platform, and a forger, would send.",
+    "show": "Show everything about a request.",
+    "logs": "Print the log lines of the model.",
+    "queue": "Show, pause, resume or clear the queue of a harness.",
+    "clock": "Show or advance the clock of a harness.",
+    "faults": "List, add or clear the faults that a harness injects.",
+    "results": "Find, read, export and remove saved outputs.",
+    "reconcile": "Find out which requests have a result and which are lost.",
+    "redeliver": "Resend results with a new signature and timestamp.",
+    "listen": "Receive webhooks: verify, store, print and forward them.",
+    "events": "List, show and resend the webhooks that `listen` stored.",
+    "test-webhook": "Test a webhook endpoint with valid and forged webhooks.",
     "secrets": "Create, list, rotate and remove the webhook secrets of a harness.",
-    "package": "Put the plugin into a truss, ready for `truss push`.",
-    "cache": "List and remove the environments that are kept for trusses.",
-    "completion": "Let the shell complete commands and options.",
+    "package": "Copy the plugin into a truss, ready for `truss push`.",
+    "cache": "List or remove cached truss environments.",
+    "completion": "Set up shell completion.",
 }
 
-HELP = "Async inference on Baseten: no result is lost, and the whole path runs on this machine."
-EPILOGUE = """Each command has --help, with an example. Every option can be set in the
-environment, too: --port of listen is TRUSS_ASYNC_LISTEN_PORT.
---debug, or TRUSS_ASYNC_DEBUG=1, shows where an error comes from.
+HELP = "Keep every async inference result on Baseten, and run the whole async path on this machine."
+EPILOGUE = """Each command has --help with an example. Options can also be set by environment
+variables: `listen --port` is TRUSS_ASYNC_LISTEN_PORT. --debug, or
+TRUSS_ASYNC_DEBUG=1, prints the traceback of an error.
 
 Example:
     truss-async serve path/to/truss"""

@@ -27,7 +27,7 @@ _CacheDir = Annotated[Path | None, option(HarnessSettings, "cache_dir")]
 
 @cache.command(name="list")
 def list_environments(*, cache_dir: _CacheDir = None, as_json: AsJson = False) -> None:
-    """List the environments that `serve` keeps for trusses, the latest used first.
+    """List the environments that `serve` has cached, most recently used first.
 
     Example:
         truss-async cache list
@@ -48,17 +48,19 @@ def prune_environments(
     unused_for: Annotated[
         str,
         Parameter(
-            help="Remove those that nobody has used for so long: 12h, 30d; 0s: all that are not in use.",
+            help="Remove environments unused for this long, such as 12h or 30d. 0s removes all that are not in use.",
             env_var=variable("cache_prune_unused_for"),
         ),
     ] = "30d",
-    dry_run: Annotated[bool, flag("cache_prune_dry_run", "Only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, flag("cache_prune_dry_run", "Show what would be removed, and remove nothing.")
+    ] = False,
     cache_dir: _CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove environments that were not used for a while, and those that were never finished.
+    """Remove environments that are unused or incomplete.
 
-    What a model server runs in stays, as does what is being installed. A truss whose environment is gone gets a new one.
+    Keeps environments that are in use or being installed. A removed environment is created again when it is needed.
 
     Example:
         truss-async cache prune --dry-run

@@ -13,7 +13,7 @@ def cancel(
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Withdraw an async request that is still queued; fails when it is too late.
+    """Cancel an async request. Fails if it is no longer queued.
 
     Example:
         truss-async cancel 0123456789abcdef0123456789abcdef

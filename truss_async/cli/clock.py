@@ -17,7 +17,7 @@ clock = App(name="clock", help_epilogue="Example:\n    truss-async clock advance
 @clock.default
 @clock.command(name="show")
 def show_clock(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """Show what the clock of a harness shows.
+    """Show the time of a harness's clock.
 
     Example:
         truss-async clock show
@@ -28,13 +28,13 @@ def show_clock(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False
 
 @clock.command(name="advance")
 def advance_clock(
-    time: Annotated[str, Parameter(name="TIME", help="How far: 30s, 15m, 12h, 7d.")],
+    time: Annotated[str, Parameter(name="TIME", help="How far to advance: 30s, 15m, 12h, 7d.")],
     /,
     *,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Move the clock of a harness that was started with --virtual-clock; what falls due happens.
+    """Advance the clock of a harness that was started with --virtual-clock. Everything due by then happens.
 
     Example:
         truss-async clock advance 1h

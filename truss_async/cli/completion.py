@@ -13,17 +13,17 @@ Shell = Literal["bash", "zsh", "fish"]
 
 def completion(
     shell: Annotated[
-        Shell | None, Parameter(name="SHELL", help="The shell. [default: the one that this runs in]")
+        Shell | None, Parameter(name="SHELL", help="The shell. [default: the current one]")
     ] = None,
     /,
     *,
     install: Annotated[
-        bool, flag("completion_install", "Write it where the shell looks, and have its startup file load it.")
+        bool, flag("completion_install", "Install the script and load it in the shell's startup file.")
     ] = False,
 ) -> None:
-    """Print the script with which a shell completes commands, options and their values.
+    """Print a shell completion script for commands, options and values.
 
-    Without --install, put what is printed where your shell looks for such scripts, or source it.
+    Without --install, save the output where your shell looks for completion scripts, or source it.
 
     Example:
         truss-async completion bash
@@ -37,8 +37,8 @@ def completion(
     try:
         if install:
             path = app.install_completion(shell=shell)
-            print(f"installed in {printable(str(path))}; it works in shells that start from now on")
+            print(f"installed in {printable(str(path))}; open a new shell to use it")
         else:
             print(app.generate_completion(shell=shell))
     except ShellDetectionError:
-        raise SettingsError("this runs in no shell that is known; name it: bash, zsh or fish") from None
+        raise SettingsError("cannot tell which shell this is; give bash, zsh or fish") from None

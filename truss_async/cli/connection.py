@@ -28,12 +28,13 @@ class Connection:
     """Where a command calls; for this machine any key will do, elsewhere there must be one."""
 
     url: Annotated[
-        str, own_option("url", "The harness, or a model on the platform: https://model-ID.api.baseten.co.")
+        str,
+        own_option("url", "URL of the harness, or of a model on Baseten: https://model-ID.api.baseten.co."),
     ] = DEFAULT_URL
     api_key: Annotated[
         str | None,
         Parameter(
-            help="API key; not needed for a harness on this machine that asks for none.",
+            help="API key. Not needed for a harness on this machine that was started without one.",
             env_var=(variable("api_key"), "BASETEN_API_KEY"),
         ),
     ] = None

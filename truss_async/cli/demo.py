@@ -13,18 +13,18 @@ from .options import option, own_option
 def demo(
     *,
     truss: Annotated[
-        Path, own_option("truss", "A truss that reads pages, with some in its folder pages/.")
+        Path, own_option("truss", "Truss that reads page images, with samples in its pages/ folder.")
     ] = Path("example_truss"),
     output: Annotated[
         Path, own_option("demo_output", "Folder for the annotated pages and the results.")
     ] = Path("demo-output"),
     cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None,
 ) -> int:
-    """Run real async inference end to end on this machine, and check every step of it.
+    """Run real async inference end to end on this machine, and check every step.
 
     Starts an S3 server, the harness and a webhook receiver; submits pages with mixed priorities; verifies each
-    webhook, reads each output back from the bucket, and prints a table. Fails when anything did not hold. Stops
-    what it started.
+    webhook, reads each output back from the bucket, and prints a table. Fails if any check fails. Stops everything
+    that it started.
 
     Example:
         truss-async demo --output demo-output

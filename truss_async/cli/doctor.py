@@ -48,33 +48,33 @@ AS_USUAL = Serving()
 
 
 def doctor(
-    truss_dir: Annotated[Path | None, Parameter(name="DIR", help="The truss to look at.")] = None,
+    truss_dir: Annotated[Path | None, Parameter(name="DIR", help="The truss to check.")] = None,
     /,
     *,
     store: Annotated[
         str | None,
         Parameter(
-            help="The output store to try: a folder, or a URL. [default: what config.yaml in DIR says]",
+            help="Output store to check: a folder or a URL. [default: from config.yaml in DIR]",
             env_var=(variable("store"), OUTPUT_URL),
         ),
         STORE,
     ] = None,
     webhook_endpoint: Annotated[
-        str | None, own_option("webhook_endpoint", "The webhook endpoint to ask; nothing is delivered to it.")
+        str | None, own_option("webhook_endpoint", "Webhook endpoint to check. It gets a GET, no webhook.")
     ] = None,
     serving: Serving = AS_USUAL,
     time_url: Annotated[
-        str, own_option("time_url", "A server with the right time, to compare this machine's clock with.")
+        str, own_option("time_url", "Server to compare this machine's clock with.")
     ] = PLATFORM,
     as_json: AsJson = False,
 ) -> int:
-    """Look for what would keep a truss from being served here, and say the remedy.
+    """Check this machine and a truss for problems, and suggest a fix for each.
 
-    Looks at Python, Truss, the extras, the port, the disk and the clock; writes, reads and deletes a small object in
-    the output store; asks the webhook endpoint; and says what config.yaml would do here. Nothing is installed.
-    Takes the options and variables that `serve` would be given.
+    Checks Python, Truss, extras, port, disk space and clock; writes, reads and deletes a small object in the output
+    store; calls the webhook endpoint; and reports what config.yaml does on this machine. Installs nothing. Accepts
+    the same options and variables as `serve`.
 
-    Exit code: 0 all is well, 1 something is to be mended.
+    Exit code: 0 no problems, 1 at least one check failed.
 
     Example:
         truss-async doctor
@@ -101,7 +101,7 @@ def doctor(
     if as_json:
         print(json.dumps({"ok": not failed, "rows": [asdict(each) for each in findings]}))
     else:
-        print(f"\n{failed} to mend" if failed else "\nall is well")
+        print(f"\n{failed} failed" if failed else "\nno problems found")
     return 1 if failed else 0
 
 

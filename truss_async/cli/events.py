@@ -26,11 +26,11 @@ def list_events(
     inbox: _Inbox = USUAL_INBOX,
     since: Annotated[str | None, SINCE] = None,
     failed: Annotated[
-        bool, flag("events_failed", "Only what `listen --forward` got no acknowledgement for.")
+        bool, flag("events_failed", "Only results that `listen --forward` could not deliver.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the results that were received, the newest last; with --json, one a line.
+    """List the received results, newest last. With --json, one object per line.
 
     Example:
         truss-async events list --since 1h
@@ -63,7 +63,7 @@ def list_events(
 
 @events.command(name="show")
 def show_event(request_id: RequestId, /, *, inbox: _Inbox = USUAL_INBOX, as_json: AsJson = False) -> int:
-    """Print what was received of a request: its output; with --json, the webhook as it came.
+    """Print the output received for a request. With --json, the original webhook body.
 
     Example:
         truss-async events show 0123456789abcdef0123456789abcdef --json
@@ -83,18 +83,18 @@ def show_event(request_id: RequestId, /, *, inbox: _Inbox = USUAL_INBOX, as_json
 
 @events.command(name="resend")
 def resend_events(
-    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
+    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more request ids.")],
     inbox: _Inbox = USUAL_INBOX,
     sending: Sending = NOWHERE,
     as_json: AsJson = False,
 ) -> int:
-    """Send to your application again what was received, newly signed and dated.
+    """Resend received webhooks to your application, with a new signature and timestamp.
 
     Example:
         truss-async events resend 01234567 --to http://127.0.0.1:8000/webhook --webhook-secret whsec_abc
     """
     if not request_ids:
-        raise SettingsError("give the REQUEST_ID of what is to be sent again; `events list` lists them")
+        raise SettingsError("give a REQUEST_ID to resend; `events list` lists them")
     kept = opened_inbox(inbox)
     ids = [kept.full_id(each) for each in request_ids]
     return resend(ids, kept.result, sending=sending, as_json=as_json, note=kept.acknowledge)

@@ -16,7 +16,7 @@ faults = App(name="faults", help_epilogue="Example:\n    truss-async faults add 
 
 @faults.command(name="list")
 def list_faults(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """List the faults that are set, and how often each has struck.
+    """List the current faults and how often each was injected.
 
     Example:
         truss-async faults list
@@ -28,14 +28,15 @@ def list_faults(*, connection: Connection = HARNESS_HERE, as_json: AsJson = Fals
 @faults.command(name="add")
 def add_faults(
     file: Annotated[
-        Path, Parameter(name="FILE", help="TOML, with a [[fault]] table for each; see docs/faults.md.")
+        Path,
+        Parameter(name="FILE", help="TOML file with a [[fault]] table for each fault; see docs/faults.md."),
     ],
     /,
     *,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Set the faults of a file, after those that are set already.
+    """Add the faults in a file to the current ones.
 
     Example:
         truss-async faults add faults.toml
@@ -49,7 +50,7 @@ def add_faults(
 
 @faults.command(name="clear")
 def clear_faults(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """Let nothing go wrong any more.
+    """Remove all faults.
 
     Example:
         truss-async faults clear
@@ -59,7 +60,7 @@ def clear_faults(*, connection: Connection = HARNESS_HERE, as_json: AsJson = Fal
     if as_json:
         print_json(SetFaults(faults=[]).model_dump_json())
     else:
-        print("no fault is set any more")
+        print("all faults removed")
 
 
 def _print(found: Sequence[SetFault], *, as_json: bool) -> None:
@@ -67,7 +68,7 @@ def _print(found: Sequence[SetFault], *, as_json: bool) -> None:
         print_json(SetFaults(faults=list(found)).model_dump_json(exclude_none=True))
         return
     if not found:
-        print("no fault is set")
+        print("no faults")
     for each in found:
         rule = each.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         shown = {name: value for name, value in rule.items() if name not in ("id", "kind", "struck")}

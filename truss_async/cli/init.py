@@ -14,15 +14,17 @@ from .options import AsJson
 
 
 def init(
-    truss_dir: Annotated[Path, Parameter(name="DIR", help="The folder of the truss; a new or an empty one.")],
+    truss_dir: Annotated[
+        Path, Parameter(name="DIR", help="Folder for the new truss. It must be empty or not exist.")
+    ],
     /,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make a truss that works: a model that saves its outputs, tests of it, and a receiver of its webhooks.
+    """Create a working truss: a model that saves its outputs, tests, and a webhook receiver.
 
-    `truss-async serve DIR` serves it at once; no cloud account is needed. `pytest DIR` runs its tests, which need
-    truss-async[pytest]. No file that is there already is changed.
+    `truss-async serve DIR` serves it; no cloud account is needed. `pytest DIR` runs its tests and needs
+    truss-async[pytest]. Existing files are not changed.
 
     Example:
         truss-async init hello
@@ -43,10 +45,10 @@ def init(
 
 
 _MEANINGS = {
-    "config.yaml": "name, Python, requirements, and where outputs are saved",
+    "config.yaml": "name, Python version, requirements, output store",
     "model/model.py": "the model",
     "receiver.py": "a webhook endpoint",
     "test_model.py": "tests on a local platform",
-    ".gitignore": "what is not to be committed",
-    ".truss_ignore": "what `truss push` does not ship",
+    ".gitignore": "files that Git ignores",
+    ".truss_ignore": "files that `truss push` ignores",
 }

@@ -7,9 +7,10 @@ from ..client import Inbox
 from ..errors import SettingsError
 from .options import own_option
 
-INBOX: Final = own_option("inbox", "The folder that `listen --keep` keeps results in.")
+INBOX: Final = own_option("inbox", "Folder where `listen --keep` stores results.")
 SINCE: Final = own_option(
-    "since", "Only what was kept, or saved, since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z."
+    "since",
+    "Only results stored since then: an age such as 30m, 12h or 7d, or a time such as 2026-01-31T12:00Z.",
 )
 USUAL_INBOX: Final = "inbox"
 

@@ -46,12 +46,12 @@ TLS_FOLDER = Path(".truss-async") / "tls"
 class Tls:
     """Whether the endpoint speaks HTTPS, and with which certificate."""
 
-    tls: Annotated[bool, flag("tls", "Speak HTTPS, with a certificate that is made for it.")] = False
+    tls: Annotated[bool, flag("tls", "Use HTTPS with a generated certificate.")] = False
     tls_cert: Annotated[
-        Path | None, own_option("tls_cert", "Speak HTTPS, with the certificate in this PEM file.")
+        Path | None, own_option("tls_cert", "Use HTTPS with the certificate in this PEM file.")
     ] = None
     tls_key: Annotated[
-        Path | None, own_option("tls_key", "PEM file of its key, if it is not in the same file.")
+        Path | None, own_option("tls_key", "PEM file of the private key, if not in the certificate file.")
     ] = None
 
     def certificate(self, host: str) -> Certificate | None:
@@ -59,7 +59,7 @@ class Tls:
         if self.tls_cert is not None:
             return given_certificate(self.tls_cert, self.tls_key)
         if self.tls_key is not None:
-            raise SettingsError("--tls-key: the key of which certificate? give --tls-cert, too")
+            raise SettingsError("--tls-key needs --tls-cert")
         return own_certificate(TLS_FOLDER, host=host) if self.tls else None
 
 
@@ -75,14 +75,14 @@ class Relaying:
         bool,
         flag(
             "relay",
-            "Hand each result to who waits for it: GET /results/REQUEST_ID, over server-sent events; for relay=URL in Python.",
+            "Serve results to waiting clients at GET /results/REQUEST_ID (server-sent events). For relay=URL in Python.",
         ),
     ] = False
     relay_key: Annotated[
         str | None,
         own_option(
             "relay_key",
-            "The key that they must send; without one, only programs on this machine are answered.",
+            "Key that relay clients must send. Without it, only programs on this machine are served.",
         ),
     ] = None
 
@@ -91,7 +91,7 @@ class Relaying:
         key = None if self.relay_key is None else as_api_key(self.relay_key)
         if not self.relay:
             if key is not None:
-                raise SettingsError("--relay-key: the key of what? give --relay, too")
+                raise SettingsError("--relay-key needs --relay")
             return None
         check_key(key, host=host)
         return Relay(keeper.find, key=key)
@@ -108,20 +108,21 @@ class Checks:
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
-        Parameter(help="Accept only what this secret signed; may be given more than once."),
+        Parameter(help="Accept only webhooks signed with this secret. Repeat for several."),
     ] = ()
     webhook_secret_file: WebhookSecretFile = None
     tolerance: Annotated[
         float,
         own_option(
-            "tolerance", "Seconds by which the time in a signed webhook may differ from this machine's."
+            "tolerance",
+            "Maximum difference, in seconds, between a signature's time and this machine's clock.",
         ),
     ] = WEBHOOK_AGE_TOLERANCE_SECONDS
     allow_host: Annotated[
         tuple[str, ...],
         own_option(
             "listen_allow_host",
-            "Without a secret: a name that others call this machine by, a tunnel's, say; *.example.com is all below it.",
+            "Without a secret: another host name to accept, such as a tunnel's. *.example.com covers all subdomains.",
         ),
         Parameter(negative="", show_default=False),
     ] = ()
@@ -149,31 +150,31 @@ def listen(
     keep: Annotated[
         str,
         own_option(
-            "keep", "Folder, or URL of an output store (s3://…), that keeps each result as REQUEST_ID.json."
+            "keep", "Folder or output store URL (s3://…) where each result is stored as REQUEST_ID.json."
         ),
     ] = "inbox",
     forward: Annotated[
         str | None,
         own_option(
             "forward",
-            "Forward each verified webhook to this URL, headers and all, and give the answer from there.",
+            "Forward each verified webhook, with its headers, to this URL, and return the answer.",
         ),
     ] = None,
     exit_after: Annotated[
         int | None,
-        own_option("exit_after", "End after so many results; one that comes again does not count."),
+        own_option("exit_after", "Exit after this many results; duplicates do not count."),
     ] = None,
     prints_output: Annotated[
-        bool, Parameter(name="--print"), flag("listen_print", "Print each output, too, as JSON on a line.")
+        bool, Parameter(name="--print"), flag("listen_print", "Also print each output, as one line of JSON.")
     ] = False,
     tls: Tls = PLAIN_HTTP,
     relaying: Relaying = NOTHING_RELAYED,
     as_json: AsJson = False,
 ) -> None:
-    """Receive webhooks: verify, keep, and print one line for each. A result is kept before it is acknowledged.
+    """Receive webhooks: verify, store, and print one line for each. A result is stored before it is acknowledged.
 
-    With --forward, the answer is that of the application; 502 when it cannot be reached and 504 when it is too slow, so
-    that the platform sends the webhook again.
+    With --forward, the sender gets your application's answer, or 502 if it cannot be reached and 504 if it is too
+    slow, so that the platform retries.
 
     Example:
         truss-async listen --webhook-secret whsec_abc --keep results
@@ -243,7 +244,7 @@ def _print_start(url: str, certificate: Certificate | None, *, is_verified: bool
         ready["ca_file"] = str(authority)
     print_line(json.dumps(ready) if as_json else f"listening on {url}")
     if authority is not None:
-        print(f"the harness trusts it when started with: --webhook-ca {authority}", file=sys.stderr)
+        print(f"to make the harness trust it, start it with: --webhook-ca {authority}", file=sys.stderr)
     if not is_verified:
         print("no --webhook-secret: signatures are not checked", file=sys.stderr)
 

@@ -21,19 +21,19 @@ def logs(
         str | None,
         Parameter(
             name="REQUEST_ID",
-            help="Only the lines of this request; its first characters are enough, six at least.",
+            help="Only the lines of this request: its id, or at least its first six characters.",
         ),
     ] = None,
     /,
     *,
-    follow: Annotated[bool, flag("follow", "Go on with what is written from now on, until Ctrl-C.")] = False,
+    follow: Annotated[bool, flag("follow", "Keep printing new lines, until Ctrl-C.")] = False,
     limit: Annotated[
-        int, Parameter(help="So many at most, the latest ones.", env_var=variable("logs_limit"))
+        int, Parameter(help="Maximum number to show; the newest are shown.", env_var=variable("logs_limit"))
     ] = MAX_AT_ONCE,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the model wrote, of one request or of all; with --json, an object a line.
+    """Print the log lines of the model, for one request or for all. With --json, one object per line.
 
     Example:
         truss-async logs 3f2a91bc

@@ -16,7 +16,7 @@ ModelInput: TypeAlias = Annotated[
     str | None,
     Parameter(
         name="INPUT",
-        help="Model input: JSON, @FILE that holds it, or - for standard input (the default in a pipe).",
+        help="Model input: JSON, @FILE, or - for standard input (the default in a pipe).",
     ),
 ]
 

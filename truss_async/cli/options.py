@@ -39,7 +39,10 @@ AsJson = Annotated[
     bool, Parameter(name="--json", help="Print JSON, for scripts.", negative="", show_default=False)
 ]
 RequestId = Annotated[
-    str, Parameter(name="REQUEST_ID", help="What `submit` printed, or its first characters, six at least.")
+    str,
+    Parameter(
+        name="REQUEST_ID", help="Request id that `submit` printed, or at least its first six characters."
+    ),
 ]
 
 

@@ -42,7 +42,7 @@ class OutputWanted:
             negative="",
             show_default=False,
             env_var=variable("submit_output"),
-            help="Wait, and print the output on standard output, as JSON, and nothing else there.",
+            help="Wait, then print only the output, as JSON, to standard output.",
         ),
     ] = False
     output_file: Annotated[
@@ -50,7 +50,7 @@ class OutputWanted:
         Parameter(
             name=("-o", "--output-file"),
             env_var=variable("submit_output_file"),
-            help="Wait, and write the output to this file; to a folder, with its artifacts.",
+            help="Wait, then write the output to this file, or the output and its artifacts to this folder.",
         ),
     ] = None
     store: Annotated[
@@ -58,7 +58,7 @@ class OutputWanted:
         Parameter(
             name="--store",
             env_var=(variable("submit_store"), variable("store")),
-            help="Output store that the output is read from: a folder, or a URL. [default: a webhook of the command's own]",
+            help="Output store to read the output from: a folder or a URL. [default: the command receives it by webhook]",
         ),
         STORE,
     ] = None

@@ -23,19 +23,18 @@ def package(
         Path,
         Parameter(
             name="TRUSS_DIR",
-            help="A folder with a config.yaml, or the Python file of a chain, CHAIN.py or CHAIN.py:ENTRY_POINT.",
+            help="Folder with a config.yaml, or the Python file of a chain: CHAIN.py or CHAIN.py:ENTRY_POINT.",
         ),
     ],
     /,
     *,
-    check: Annotated[bool, flag("package_check", "Only say what would change.")] = False,
+    check: Annotated[bool, flag("package_check", "Show what would change, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Put what a model container needs of this package into a truss or a chain, ready for `truss push` or `truss chains push`.
+    """Copy the plugin into a truss or a chain, ready for `truss push` or `truss chains push`.
 
-    The copy goes to the folder packages/ of the truss, or beside the file of the chain. A requirement on truss-async gives way to the packages
-    that it needs; everything else in the config stays as it is. Then says what is still to do: the exit code is 1
-    as long as anything is.
+    The plugin is copied to packages/ in the truss, or next to the chain's file. In the config, the requirement
+    truss-async is replaced by the packages that the plugin needs. Then lists what is left for you to do; the exit code is 1 if there is anything.
 
     Example:
         truss-async package path/to/truss --check

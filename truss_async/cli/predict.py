@@ -32,14 +32,14 @@ def predict(
         ),
     ] = None,
     timeout_seconds: Annotated[
-        float, own_option("predict_timeout_seconds", "Fail after so long.")
+        float, own_option("predict_timeout_seconds", "Fail after this many seconds.")
     ] = SYNC_TIMEOUT_SECONDS,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Call a model synchronously, and print its output; no webhook is sent.
+    """Call a model synchronously and print its output. No webhook is sent.
 
-    JSON is printed on a line, text as it is (with --json, as JSON), and anything else as bytes, but not on a terminal.
+    JSON is printed on one line. Text is printed as is, or as JSON with --json. Binary output needs -o or a pipe.
 
     Example:
         truss-async predict '{"text": "hello"}'

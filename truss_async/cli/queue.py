@@ -13,7 +13,7 @@ queue = App(name="queue", help_epilogue="Example:\n    truss-async queue\n    tr
 
 @queue.default
 def show_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """Show what waits and runs of each deployment.
+    """Show the queued and running requests of each deployment.
 
     Example:
         truss-async queue
@@ -25,7 +25,7 @@ def show_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False
 
 @queue.command(name="pause")
 def pause_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """Let requests wait: they are accepted, and none is begun. What runs, runs on.
+    """Pause the queue. Requests are still accepted but not started; running ones finish.
 
     Example:
         truss-async queue pause
@@ -36,7 +36,7 @@ def pause_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = Fals
 
 @queue.command(name="resume")
 def resume_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = False) -> None:
-    """Let requests run again.
+    """Resume the queue.
 
     Example:
         truss-async queue resume
@@ -49,18 +49,19 @@ def resume_queue(*, connection: Connection = HARNESS_HERE, as_json: AsJson = Fal
 def cancel_queued(
     *,
     deployment: Annotated[
-        str | None, own_option("queue_cancel_deployment", "Only those of this deployment id.")
+        str | None, own_option("queue_cancel_deployment", "Only requests of this deployment id.")
     ] = None,
     priority: Annotated[
-        Literal[0, 1, 2] | None, own_option("queue_cancel_priority", "Only those of this priority.")
+        Literal[0, 1, 2] | None, own_option("queue_cancel_priority", "Only requests with this priority.")
     ] = None,
     since: Annotated[
-        str | None, own_option("queue_cancel_since", "Only what was accepted since: 30m, 12h, 7d ago.")
+        str | None,
+        own_option("queue_cancel_since", "Only requests accepted since then: an age such as 30m, 12h or 7d."),
     ] = None,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel every request that is queued, or those of a filter; at most 10,000 at once. What has begun goes on.
+    """Cancel all queued requests, or those that match; at most 10,000 at a time. Running requests are not affected.
 
     Example:
         truss-async queue cancel
@@ -74,7 +75,7 @@ def cancel_queued(
         return
     print(f"canceled {done.done:,} of {done.found:,} that were queued")
     if done.has_more:
-        print("there are more: run it again")
+        print("more remain: run the command again")
 
 
 def _print(state: QueueState, *, as_json: bool) -> None:
@@ -82,7 +83,7 @@ def _print(state: QueueState, *, as_json: bool) -> None:
         print_json(state.model_dump_json())
         return
     if state.is_paused:
-        print("the queue is paused; go on with: truss-async queue resume")
+        print("the queue is paused; to resume it: truss-async queue resume")
     print(f"{'deployment':<24}  {'queued':>8}  {'running':>8}  model")
     for each in state.deployments:
         print(f"{each.deployment_id:<24}  {each.queued:>8}  {each.in_progress:>8}  {each.model}")

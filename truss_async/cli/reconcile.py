@@ -36,7 +36,7 @@ def reconcile(
         str,
         Parameter(
             name="IDS",
-            help="A file with a request id on each line (or JSON lines with request_id), the ledger of a batch, a folder of "
+            help="File with one request id per line (or JSON lines with request_id), a batch ledger, a folder of "
             "`listen --keep`, or - for standard input.",
         ),
     ],
@@ -44,28 +44,30 @@ def reconcile(
     *,
     store: Annotated[
         str | None,
-        Parameter.combine(own_option("store", "Look in this output store, or folder, for results."), STORE),
+        Parameter.combine(
+            own_option("store", "Output store (a folder or a URL) to search for results."), STORE
+        ),
     ] = None,
     inbox: Annotated[
         str | None,
-        own_option("inbox", "Look in this folder of `listen --keep`, or file of on_result, for results."),
+        own_option("inbox", "Folder of `listen --keep`, or file of on_result, to search for results."),
     ] = None,
     relay: Annotated[
-        str | None, own_option("batch_relay", "Look at this `listen --relay` for results that it has kept.")
+        str | None, own_option("batch_relay", "URL of a `listen --relay` to search for results.")
     ] = None,
     relay_key: Annotated[
         str | None,
-        own_option("batch_relay_key", "The key that the relay was started with; no ledger holds it."),
+        own_option("batch_relay_key", "Key of the relay. It is not stored in the ledger."),
     ] = None,
     since: Annotated[str | None, SINCE] = None,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Say of each request whether its result is there, whether it failed, is lost or still open, and what to do.
+    """Report for each request whether it has a result, failed, is lost or is still open, and what to do about it.
 
-    Results are looked for first, without --store, --inbox and --relay where the ledger or the folder has them; of what has
-    none, the status is asked for, within the platform's limits. Of a folder, --since 24h takes what it has kept since then.
-    Exits with 1 when something is lost.
+    Looks for results first: in --store, --inbox or --relay, or where the ledger or folder points to. Then requests the
+    status of the others, within the platform's rate limits. With a folder, --since 24h limits the check to recent
+    results. Exits with 1 if a request is lost.
 
     Example:
         truss-async reconcile ids.txt --store s3://my-bucket/outputs

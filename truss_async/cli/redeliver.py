@@ -38,14 +38,15 @@ class Sending:
     to: Annotated[
         str | None,
         own_option(
-            "to", "URL that they are sent to. [default: the webhook endpoint of each, from a harness]"
+            "to",
+            "URL to send the results to. [default: with a harness, the webhook endpoint of each request]",
         ),
     ] = None
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
         Parameter(
-            help="Sign with this secret, newest first; may be given more than once. A harness signs with its own."
+            help="Webhook secret to sign with; repeat for several, newest first. A harness uses its own secrets."
         ),
     ] = ()
     webhook_secret_file: WebhookSecretFile = None
@@ -58,7 +59,7 @@ class Sending:
     def resender(self) -> Resender:
         """For what is sent from here."""
         if self.to is None:
-            raise SettingsError("--to: where is it to be sent?")
+            raise SettingsError("give the URL to send to with --to")
         if not self.secrets:
             raise SettingsError("give the --webhook-secret that the receiver verifies with")
         return Resender(self.to, secrets=self.secrets)
@@ -68,28 +69,32 @@ NOWHERE = Sending()
 
 
 def redeliver(
-    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
+    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more request ids.")],
     failed: Annotated[
         bool,
         flag(
             "redeliver_failed",
-            "All of which the delivery failed: as a harness or the platform says, or, of an inbox, what `listen --forward` "
-            "got no acknowledgement for.",
+            "Resend all results whose delivery failed, according to the harness or the platform. With --inbox: "
+            "those that `listen --forward` could not deliver.",
         ),
     ] = False,
     since: Annotated[str | None, SINCE] = None,
     store: Annotated[
-        str | None, Parameter.combine(own_option("store", "From this output store, or folder."), STORE)
+        str | None,
+        Parameter.combine(
+            own_option("store", "Output store to read results from: a folder or a URL."), STORE
+        ),
     ] = None,
     inbox: Annotated[str | None, INBOX] = None,
     sending: Sending = NOWHERE,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Send results again, each once, newly signed and dated: from an output store, an inbox, or a harness.
+    """Resend results from an output store, an inbox or a harness, with a new signature and timestamp.
 
-    A harness has those that `serve --keep-results 1h` keeps. With --store and --failed, the platform at --url says whose
-    delivery failed, as long as it knows: for an hour. Exits with 1 when one was not acknowledged.
+    Each result is sent once. A harness keeps results for this with `serve --keep-results 1h`. With --store and
+    --failed, the platform at --url is asked which deliveries failed; it knows for one hour. Exits with 1 if a result
+    was not acknowledged.
 
     Example:
         truss-async redeliver 0123456789abcdef0123456789abcdef
@@ -97,7 +102,7 @@ def redeliver(
         truss-async redeliver 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs --to https://example.com/hook
     """
     if failed == bool(request_ids):
-        raise SettingsError("give the REQUEST_ID of what is to be sent again, or --failed")
+        raise SettingsError("give a REQUEST_ID to resend, or --failed")
     if since is not None and not failed:
         raise SettingsError("--since goes with --failed")
     if store is not None and inbox is not None:

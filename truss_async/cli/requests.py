@@ -24,7 +24,7 @@ WebhookStatusName = Literal["PENDING", "SUCCEEDED", "FAILED", "CANCELED", "NO_WE
 _Status = Annotated[
     StatusName | None,
     Parameter(
-        help="Only those of this status, such as FAILED.",
+        help="Only requests with this status, such as FAILED.",
         env_var=variable("requests_status"),
         show_choices=True,
     ),
@@ -32,14 +32,14 @@ _Status = Annotated[
 _WebhookStatus = Annotated[
     WebhookStatusName | None,
     Parameter(
-        help="Only those whose webhook stands so, such as FAILED.",
+        help="Only requests with this webhook status, such as FAILED.",
         env_var=variable("requests_webhook_status"),
         show_choices=True,
     ),
 ]
 _Priority = Annotated[
     Literal[0, 1, 2] | None,
-    Parameter(help="Only those of this priority.", env_var=variable("requests_priority")),
+    Parameter(help="Only requests with this priority.", env_var=variable("requests_priority")),
 ]
 
 
@@ -50,32 +50,33 @@ def requests(
     priority: _Priority = None,
     deployment: Annotated[
         str | None,
-        Parameter(help="Only those of this deployment id.", env_var=variable("requests_deployment")),
+        Parameter(help="Only requests of this deployment id.", env_var=variable("requests_deployment")),
     ] = None,
     since: Annotated[
         str | None,
         Parameter(
-            help="Only what was accepted since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
+            help="Only requests accepted since then: an age such as 30m, 12h or 7d, or a time such as 2026-01-31T12:00Z.",
             env_var=variable("requests_since"),
         ),
     ] = None,
     id_prefix: Annotated[
         str | None,
-        Parameter(help="Only those whose id begins so.", env_var=variable("requests_id_prefix")),
+        Parameter(help="Only requests whose id starts with this.", env_var=variable("requests_id_prefix")),
     ] = None,
     limit: Annotated[
-        int, Parameter(help="So many at most, the latest ones.", env_var=variable("requests_limit"))
+        int,
+        Parameter(help="Maximum number to show; the newest are shown.", env_var=variable("requests_limit")),
     ] = DEFAULT_LIMIT,
     after: Annotated[
-        str | None, own_option("after", "Go on after the page before: what it named as `next`.")
+        str | None, own_option("after", "Start after this position: the `next` value of the previous page.")
     ] = None,
-    watch: Annotated[bool, flag("watch", "Show the list again every 2 seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, flag("watch", "Refresh the list every 2 seconds, until Ctrl-C.")] = False,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """List the async requests of a harness, the latest first, and how many there are of each status.
+    """List the async requests of a harness, newest first, with a count for each status.
 
-    A request is listed until an hour after it was over.
+    Requests are listed until one hour after completion.
 
     Example:
         truss-async requests

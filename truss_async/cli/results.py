@@ -37,9 +37,9 @@ results.command(name="compact")(compact_results)
 
 @results.command(name="get")
 def get_result(request_id: RequestId, /, *, location: StoreLocation, as_json: AsJson = False) -> int:
-    """Print the result of a request; fails with the reason when the request failed.
+    """Print the result of a request. Exits with 1 and prints the error if the request failed.
 
-    As JSON, it is the async predict result, the same that the webhook carries.
+    With --json, prints the async predict result, the same JSON as the webhook body.
 
     Example:
         truss-async results get 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
@@ -56,12 +56,12 @@ def wait_for_result(
     /,
     *,
     location: StoreLocation,
-    timeout_seconds: Annotated[float, own_option("timeout_seconds", "Fail after so long.")] = 3600,
+    timeout_seconds: Annotated[float, own_option("timeout_seconds", "Fail after this many seconds.")] = 3600,
     as_json: AsJson = False,
 ) -> int:
-    """Print the result of a request as soon as it is there.
+    """Wait for the result of a request and print it.
 
-    A failure counts once it is half a minute old, for the platform may be trying again.
+    A failure is final after 30 seconds, since the platform may still retry.
 
     Example:
         truss-async results wait 0123456789abcdef0123456789abcdef --store gs://my-bucket/outputs --timeout-seconds 60
@@ -78,14 +78,17 @@ def list_results(
     *,
     location: StoreLocation,
     since: Since = None,
-    prefix: Annotated[str, own_option("prefix", "Only request ids that start with it.")] = "",
+    prefix: Annotated[str, own_option("prefix", "Only request ids that start with this.")] = "",
     failed: Annotated[
         bool,
-        flag("results_failed", "List what failed instead, with its error; what succeeded later is none."),
+        flag(
+            "results_failed",
+            "List failed requests instead, with their errors, except those that succeeded later.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the results that are in the store, the newest last; with --json, one a line, in no order.
+    """List the results in the store, newest last. With --json, one object per line, unordered.
 
     Example:
         truss-async results list --store s3://my-bucket/outputs --since 24h
@@ -111,7 +114,7 @@ def open_artifact(
     request_id: RequestId,
     name: Annotated[
         str | None,
-        Parameter(name="NAME", help="The artifact; not needed when the request has only one."),
+        Parameter(name="NAME", help="Name of the artifact. Not needed if there is only one."),
     ] = None,
     /,
     *,
@@ -120,12 +123,12 @@ def open_artifact(
         Path | None,
         own_option(
             "results_open_output",
-            "File or folder to write to, or - for standard output. [default: this folder]",
+            "File or folder to write to, or - for standard output. [default: the current folder]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy an artifact of a request to a file; prints where it is then.
+    """Copy an artifact of a request to a file, and print its path.
 
     Example:
         truss-async results open 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
@@ -149,17 +152,17 @@ def open_artifact(
 
 @results.command(name="rm")
 def remove_results(
-    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more of them.")],
+    *request_ids: Annotated[str, Parameter(name="REQUEST_ID", help="One or more request ids.")],
     location: StoreLocation,
     as_json: AsJson = False,
 ) -> None:
-    """Remove all that is kept of requests: result, error and artifacts. It does not matter if there is nothing.
+    """Delete everything stored for these requests: result, error and artifacts. Missing objects are ignored.
 
     Example:
         truss-async results rm 0123456789abcdef0123456789abcdef --store s3://my-bucket/outputs
     """
     if not request_ids:
-        raise SettingsError("give the REQUEST_ID of what is to be removed")
+        raise SettingsError("give the REQUEST_ID of the request to remove")
     outputs = location.open()
     for request_id in [_full_id(outputs, check_request_id(each)) for each in request_ids]:
         outputs.delete(request_id)

@@ -22,17 +22,21 @@ def export_results(
     location: TableLocation,
     out: Annotated[str, own_option("out", "File or URL to write, or - for standard output (jsonl, csv).")],
     format: Annotated[
-        TableFormat | None, own_option("table_format", "What to write; by default, as the name of OUT ends.")
+        TableFormat | None,
+        own_option("table_format", "Table format. By default, from the file extension of OUT."),
     ] = None,
     table: Annotated[
         str | None,
-        own_option("table", "URL of what `results compact` has written: its rows are not read from objects."),
+        own_option(
+            "table",
+            "URL of a table that `results compact` wrote. Its rows are read from there instead of the objects.",
+        ),
     ] = None,
     since: Since = None,
-    failed: Annotated[bool, flag("results_failed", "Only what failed, with its errors.")] = False,
+    failed: Annotated[bool, flag("results_failed", "Only failed requests, with their errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write all results of a store as one table, with a row for each request; needs truss-async[table].
+    """Export all results in a store as one table, one row per request. Needs truss-async[table].
 
     Columns: request_id, model_id, deployment_id, time, status (SUCCEEDED, FAILED, DAMAGED), data (the output as JSON text),
     errors and artifacts.
@@ -59,16 +63,16 @@ def compact_results(
     *,
     location: StoreLocation,
     into: Annotated[
-        str, own_option("into", "URL of a folder of its own, such as s3://my-bucket/outputs/table.")
+        str, own_option("into", "URL of a folder for the table alone, such as s3://my-bucket/outputs/table.")
     ],
     every: Annotated[
-        Span, own_option("every", "A file for each hour, or day, in which results were stored.")
+        Span, own_option("every", "Write one file per hour or per day in which results were stored.")
     ] = "hour",
     as_json: AsJson = False,
 ) -> None:
-    """Gather the results of a store into Parquet files, which are read far faster; needs truss-async[table].
+    """Compact the results in a store into Parquet files, which are much faster to read. Needs truss-async[table].
 
-    Run again, it adds what is new. Killed at any point, it has lost nothing, and the next run goes on. The objects stay.
+    Run it again to add new results. It is safe to interrupt: the next run continues. The original objects are kept.
 
     Example:
         truss-async results compact --store s3://my-bucket/outputs --into s3://my-bucket/outputs/table

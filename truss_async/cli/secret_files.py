@@ -9,13 +9,13 @@ from ..text_files import read_text
 from .options import own_option
 
 ApiKeyFile: TypeAlias = Annotated[
-    Path | None, own_option("api_key_file", "File that holds the API key; it goes before --api-key.")
+    Path | None, own_option("api_key_file", "File with the API key; takes precedence over --api-key.")
 ]
 WebhookSecretFile: TypeAlias = Annotated[
     Path | None,
     own_option(
         "webhook_secret_file",
-        "File with a webhook secret on each line, newest first; they come after those of --webhook-secret.",
+        "File with one webhook secret per line, newest first; used after those of --webhook-secret.",
     ),
 ]
 _COMMENT: Final = "#"

@@ -31,8 +31,8 @@ def secrets(
 ) -> None:
     """Create, list, rotate and remove the webhook secrets of a harness.
 
-    Each webhook is signed with every active secret. A new secret is shown once. Rotating makes a new one and lets the
-    old one sign for 24 hours more; removing ends it at once.
+    Webhooks are signed with every active secret. A new secret is shown only once. `rotate` creates a new secret and
+    keeps the old one active for 24 hours; `remove` deletes a secret at once.
 
     Example:
         truss-async secrets create
@@ -41,7 +41,7 @@ def secrets(
         truss-async secrets remove 0123456789ab
     """
     if action in ("rotate", "remove") and secret_id is None:
-        raise SettingsError(f"which secret? give its id: truss-async secrets {action} SECRET_ID")
+        raise SettingsError(f"give the secret's id: truss-async secrets {action} SECRET_ID")
     if action in ("list", "create") and secret_id is not None:
         raise SettingsError(f"{action} takes no secret id")
     with connection.to_harness() as client:
@@ -75,7 +75,7 @@ def _print_new(created: NewWebhookSecret, *, as_json: bool) -> None:
         return
     print(f"id      {created.id}")
     print(f"secret  {created.secret}")
-    print("shown this once; give it to the code that verifies your webhooks")
+    print("shown only once; give it to the code that verifies your webhooks")
     if created.replaces is not None and created.replaces.ends_at is not None:
         print(f"{created.replaces.id} signs until {created.replaces.ends_at:%Y-%m-%d %H:%M:%S} UTC")
 

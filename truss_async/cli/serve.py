@@ -40,8 +40,8 @@ _FOLDERS = inspect.Parameter(
         Parameter.combine(
             option(HarnessSettings, "truss_dir"),
             Parameter(
-                help="The truss to serve, a folder with a config.yaml, or the chain, a Python file, as CHAIN.py or "
-                "CHAIN.py:ENTRY_POINT; of several, the folder's name is the model id."
+                help="Truss to serve (a folder with a config.yaml), or chain (CHAIN.py or CHAIN.py:ENTRY_POINT). With "
+                "several trusses, each folder's name is its model id."
             ),
             Parameter(env_var_split=lambda _type, value, **_: value.split(os.pathsep)),
         ),
@@ -88,10 +88,10 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
     ],
 )
 def serve(**values: Any) -> None:
-    """Serve trusses and chains as Baseten does, on this machine: async requests, retries, signed webhooks.
+    """Serve trusses and chains on this machine the way Baseten does, with async requests, retries and signed webhooks.
 
-    Says `listening on URL` once it accepts requests; the model may load longer. A restart on the same state folder
-    goes on where it stopped. Ctrl-C ends it.
+    Prints `listening on URL` when it accepts requests; the model may still be loading. The queue survives a restart
+    with the same state folder. Press Ctrl-C to stop.
 
     Example:
         truss-async serve path/to/truss --webhook-secret-file secrets.txt

@@ -39,7 +39,7 @@ def show(
         str | None,
         Parameter(
             name="--store",
-            help="Output store, where the saved output is read from: a folder, or a URL. [default: what the model's config says]",
+            help="Output store to read the saved output from: a folder or a URL. [default: from the model's config]",
             env_var=(variable("show_store"), variable("store"), variable("output_url")),
         ),
         STORE,
@@ -47,7 +47,7 @@ def show(
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of a request: its story, deliveries, log lines, and what was saved of it.
+    """Show everything about a request: its timeline, deliveries, log lines and saved output.
 
     Example:
         truss-async show 3f2a91bc
@@ -112,7 +112,7 @@ def _since(start: datetime, at: datetime) -> str:
 def _print_saved(saved: Saved | None) -> None:
     print()
     if saved is None:
-        print("saved: nobody knows where; give --store")
+        print("saved: the output store is not known; give --store")
     elif saved.result is None:
         print(f"saved: {one_line(saved.problem or 'nothing')}")
     elif saved.result.errors:

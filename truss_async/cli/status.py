@@ -22,12 +22,15 @@ def status(
     *,
     deliveries: Annotated[
         bool,
-        flag("deliveries", "Show every POST to the webhook endpoint, too; only a harness knows them."),
+        flag(
+            "deliveries",
+            "Also show every webhook delivery attempt. Needs a harness; the platform does not list them.",
+        ),
     ] = False,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show where an async request stands. A status is kept for one hour after completion.
+    """Show the status of an async request. It is available for one hour after completion.
 
     Example:
         truss-async status 0123456789abcdef0123456789abcdef
@@ -40,7 +43,7 @@ def status(
         waits = _why_it_waits(client, known)
         attempts = client.deliveries(request_id) if deliveries else None
     if waits is not None and as_json:
-        print(f"it waits: {waits}", file=sys.stderr)
+        print(f"waiting: {waits}", file=sys.stderr)
     if attempts is None:
         print_status(known, as_json=as_json, file=sys.stdout, waits=waits)
     elif as_json:

@@ -21,14 +21,14 @@ Since = Annotated[
     str | None,
     own_option(
         "results_since",
-        "Only what was written since: 30m, 12h, 7d ago, or a moment such as 2026-01-31T12:00Z.",
+        "Only results written since then: an age such as 30m, 12h or 7d, or a time such as 2026-01-31T12:00Z.",
     ),
 ]
 
 
 def _setting(name: str, help_text: str = "") -> Parameter:
     """An option with the variable of the plugin's setting."""
-    text = help_text or f"For {{{name}}} in URL or key."
+    text = help_text or f"Value of {{{name}}} in the URL or key."
     return Parameter(help=text, env_var=variable(f"output_{name}"))
 
 
@@ -46,8 +46,10 @@ class StoreLocation:
         ),
         STORE,
     ]
-    key: Annotated[str, _setting("key", "The object key, if the model's setting differs.")] = DEFAULT_KEY
-    format: Annotated[Format, _setting("format", "What the objects hold; the model's setting.")] = "result"
+    key: Annotated[str, _setting("key", "Object key, if the model does not use the default.")] = DEFAULT_KEY
+    format: Annotated[Format, _setting("format", "Content of the objects: the model's `format` setting.")] = (
+        "result"
+    )
     model_id: Annotated[str | None, _setting("model_id")] = None
     deployment_id: Annotated[str | None, _setting("deployment_id")] = None
     environment: Annotated[str | None, _setting("environment")] = None
@@ -80,7 +82,7 @@ class TableLocation(StoreLocation):
         Format,
         Parameter(
             name="--object-format",
-            help="What the objects hold; the model's setting `format`.",
+            help="Content of the objects: the model's `format` setting.",
             env_var=(variable("object_format"), variable("output_format")),
         ),
     ] = "result"

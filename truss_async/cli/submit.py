@@ -50,13 +50,13 @@ def submit(
     terms: RequestTerms = USUAL_TERMS,
     target: TargetName = DEFAULT_TARGET,
     wait: Annotated[
-        bool, flag("wait", "Wait until inference and delivery are over; fail unless both succeeded.")
+        bool, flag("wait", "Wait for inference and webhook delivery. Fail unless both succeed.")
     ] = False,
     wanted: OutputWanted = NO_OUTPUT,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Submit one async request, and print its request id.
+    """Submit one async request and print its request id.
 
     Example:
         truss-async submit '{"text": "hello"}' --wait
@@ -80,7 +80,9 @@ def submit(
             status = client.wait(accepted.request_id, on_status=Watch(client).look)
         except KeyboardInterrupt:
             known = escaped(accepted.request_id)
-            raise KeyboardInterrupt(f"the request goes on; see: truss-async status {known}") from None
+            raise KeyboardInterrupt(
+                f"the request is still running; see: truss-async status {known}"
+            ) from None
         print_status(status, as_json=as_json, file=for_facts if as_json else sys.stderr)
         if wanted.is_wanted:
             wanted.hand_over(source.result_of(status))

@@ -19,28 +19,28 @@ _INDENT = " " * 9
 
 
 def test_webhook(
-    url: Annotated[str, Parameter(name="URL", help="The webhook endpoint to try.")],
+    url: Annotated[str, Parameter(name="URL", help="The webhook endpoint to test.")],
     /,
     *,
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
-        Parameter(help="A secret that the endpoint holds; may be given more than once, newest first."),
+        Parameter(help="Webhook secret that the endpoint uses. Repeat for several, newest first."),
     ] = (),
     webhook_secret_file: WebhookSecretFile = None,
     webhook_ca: Annotated[
         Path | None,
         own_option(
             "test_webhook_webhook_ca",
-            "PEM file of certificate authorities that it may use, besides the system's.",
+            "PEM file of extra certificate authorities to trust.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Play the platform against a webhook endpoint: good, broken and forged webhooks, and what it does about each.
+    """Send valid, malformed and forged webhooks to an endpoint, and check its answers.
 
-    Fails when the endpoint refuses what it ought to accept, accepts what is forged or stale, or is too slow. The
-    endpoint gets results of requests that never were; their model id is truss_async_test.
+    Fails if the endpoint rejects a valid webhook, accepts a forged or outdated one, or is too slow. The results
+    sent are made up; their model id is truss_async_test.
 
     Example:
         truss-async test-webhook http://localhost:8000 --webhook-secret whsec_abc

@@ -11,7 +11,7 @@ from .options import AsJson
 def wake(
     *, target: TargetName = DEFAULT_TARGET, connection: Connection = HARNESS_HERE, as_json: AsJson = False
 ) -> None:
-    """Have a model that was scaled to zero load; returns at once, before it is loaded.
+    """Wake a model that is scaled to zero. Returns at once, without waiting for it to load.
 
     Example:
         truss-async wake

@@ -145,7 +145,7 @@ def model_and_target(url: str, *, target: str = DEFAULT_TARGET) -> tuple[str, Ta
         raise _no_url(url)
     named = found["target"] or ("" if found["operation"] else target)
     if target not in (DEFAULT_TARGET, named):
-        raise SettingsError(f"{url} names another target than {target!r}: give the URL of the model alone")
+        raise SettingsError(f"{url} contains another target than {target!r}; give the URL of the model alone")
     return found["model"], Target(named, is_chain=_CHAIN.match(url) is not None)
 
 
@@ -161,7 +161,7 @@ def checked_url(url: str) -> str:
 
 
 def _no_url(url: str) -> SettingsError:
-    return SettingsError(f"{url!r} is no URL of a model; give one like https://model-ID.api.baseten.co")
+    return SettingsError(f"{url!r} is not the URL of a model; give one like https://model-ID.api.baseten.co")
 
 
 def answered(call: Call[T], answer: HttpAnswer, *, url: str, clock: Clock) -> T:
@@ -180,7 +180,7 @@ def answered(call: Call[T], answer: HttpAnswer, *, url: str, clock: Clock) -> T:
         return call.read(answer)
     except ValueError:  # a ValidationError, too
         raise ApiError(
-            f"{url} answered {status_code}, but not as the platform does; check the URL",
+            f"{url} answered {status_code}, but not like the platform; check the URL",
             status_code=status_code,
         ) from None
 

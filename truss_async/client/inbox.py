@@ -126,7 +126,7 @@ class Inbox:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_whole(path, body, mode=0o600)
             except OSError as error:
-                raise OutputStoreError(f"cannot keep a result in {self.folder}: {error.strerror}") from None
+                raise OutputStoreError(f"cannot store a result in {self.folder}: {error.strerror}") from None
         return True
 
     def set_aside(self, request_id: str) -> None:

@@ -106,7 +106,7 @@ class _Reconciler:
         means = meaning(status)
         if means is None:
             waits = "" if status is None else status.status.value
-            return Reconciled(request_id, "open", f"it is {waits}: come again later")
+            return Reconciled(request_id, "open", f"it is {waits}: try again later")
         if not isinstance(means, Over):
             return Reconciled(request_id, "failed", _advice(means))
         # It may have come since it was looked for.
@@ -133,14 +133,14 @@ def _of_result(request_id: str, result: AsyncPredictResult, source: ResultSource
 
 def _advice(failure: Failure) -> str:
     message = failure.message.strip().splitlines()
-    return f"{failure.code}: {message[-1] if message else ''}; submit it again once that is mended"
+    return f"{failure.code}: {message[-1] if message else ''}; fix that, then submit it again"
 
 
 def _remedy(status: AsyncRequestStatus | None) -> str:
     if status is None:
         return "submit it again"
     if status.webhook_status is WebhookStatus.FAILED:
-        return "redeliver it from where it was saved, or submit it again"
+        return "redeliver it from the store, or submit it again"
     if status.webhook_status is WebhookStatus.NO_WEBHOOK_PROVIDED:
-        return "look in the output store (--store), or submit it again with a webhook endpoint"
-    return "look where its webhook went (--inbox), or submit it again"
+        return "check the output store (--store), or submit it again with a webhook endpoint"
+    return "check the inbox of its webhook endpoint (--inbox), or submit it again"

@@ -11,9 +11,9 @@ MAX_DEPTH: Final = 10_000
 """Objects and lists inside of each other, in a model input or output. Python holds such a value without harm; one of
 100,000 levels ends the process in places."""
 
-HALF: Final = "half a character, such as \\ud83d alone, is no text; send both halves, or \\ufffd"
+HALF: Final = "a lone surrogate such as \\ud83d is not valid text; send the complete pair, or \\ufffd"
 
-_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH:,} levels, which are the most: flatten it"
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH:,} levels, the maximum; flatten it"
 _CONTAINERS: Final = (dict, list, tuple)
 _CLOSINGS: Final = {"[": "]", "{": "}"}
 _SPACE: Final = re.compile(r"[ \t\n\r]*")

@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 
 class FaultKind(str, Enum):
-    """What goes wrong."""
+    """The kind of fault."""
 
     WEBHOOK_DROPPED = "webhook_dropped"
     WEBHOOK_DOUBLED = "webhook_doubled"
@@ -62,35 +62,40 @@ class FaultRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: FaultKind = Field(description="What goes wrong.")
-    request_id: str | None = Field(default=None, min_length=1, description="Strike only this request.")
+    kind: FaultKind = Field(description="The kind of fault.")
+    request_id: str | None = Field(
+        default=None, min_length=1, description="Inject the fault only into this request."
+    )
     deployment_id: str | None = Field(
-        default=None, min_length=1, description="Strike only requests of this deployment."
+        default=None, min_length=1, description="Inject the fault only into requests of this deployment."
     )
     nth: int | None = Field(
         default=None,
         strict=True,
         ge=1,
-        description="Strike only the async request with this number, counted from 1 in the order of acceptance.",
+        description="Inject the fault only into the async request with this number, counted from 1 in order of acceptance.",
     )
     attempt: int | None = Field(
-        default=None, strict=True, ge=1, description="Strike only this attempt, of inference or of delivery."
+        default=None,
+        strict=True,
+        ge=1,
+        description="Inject the fault only into this attempt, of inference or of delivery.",
     )
     times: int | None = Field(
         default=None,
         strict=True,
         ge=1,
-        description="Strike so many times; without it, until the rule is removed.",
+        description="Number of times to inject the fault. By default, until the rule is removed.",
     )
     rate: float | None = Field(
         default=None,
         strict=True,
         ge=0,
         le=1,
-        description="Strike this share of what fits; without it, all of it.",
+        description="Share of matching events to inject the fault into. By default, all.",
     )
     seed: int = Field(
-        default=0, strict=True, description="What the share is drawn from: the same seed, the same draws."
+        default=0, strict=True, description="Random seed for the share. The same seed gives the same draws."
     )
     seconds: float | None = Field(
         default=None,

@@ -18,7 +18,7 @@ def duration(text: str) -> timedelta:
         ValueError: it is none; the message says so.
     """
     if (found := _DURATION.fullmatch(text)) is None:
-        raise ValueError(f"{text!a} is no duration (30s, 15m, 12h, 7d)")
+        raise ValueError(f"{text!a} is not a duration (30s, 15m, 12h, 7d)")
     return timedelta(**{TIME_UNITS[found[2]]: int(found[1])})
 
 
@@ -38,6 +38,6 @@ def moment(text: str, *, now: datetime) -> datetime:
         found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
     except ValueError:
         raise ValueError(
-            f"{text!a} is neither a duration (30m, 12h, 7d) nor a moment (2026-01-31T12:00Z)"
+            f"{text!a} is neither a duration (30m, 12h, 7d) nor a time (2026-01-31T12:00Z)"
         ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)

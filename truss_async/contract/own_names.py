@@ -35,7 +35,7 @@ def allowed_name(given: str) -> str:
     name = _name(given.removeprefix(many))
     if not name:
         raise ValueError(
-            f"{given[:100]!a} is no host: give a name alone, such as tunnel.example.com, or *.example.com for all below it"
+            f"{given[:100]!a} is not a host name; give a name such as tunnel.example.com, or *.example.com for all subdomains"
         )
     return many + name
 
@@ -73,11 +73,11 @@ class OwnNames:
 def refusal_of_a_page(headers: Mapping[str, str], own: OwnNames) -> str | None:
     """Why the request may be that of a page in somebody's browser; None when it cannot. Header names are in lower case."""
     if "origin" in headers or "sec-fetch-site" in headers:
-        return "it comes from a page in a browser, and nothing else proves who sent it"
+        return "it comes from a page in a browser, and nothing proves who sent it"
     header = headers.get("host", "")
     if own.include(header):
         return None
-    return f"it calls this machine {header[:100]!a}, as a page in a browser could, and nothing else proves who sent it"
+    return f"it calls this machine {header[:100]!a}, as a page in a browser could, and nothing proves who sent it"
 
 
 def _is_nobodys(host: str) -> bool:

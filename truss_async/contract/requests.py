@@ -18,19 +18,19 @@ class InferenceRetryConfig(BaseModel):
         default=limits.DEFAULT_INFERENCE_ATTEMPTS,
         ge=limits.MIN_INFERENCE_ATTEMPTS,
         le=limits.MAX_INFERENCE_ATTEMPTS,
-        description="Inference attempts in all; the first one counts.",
+        description="Maximum number of inference attempts, including the first.",
     )
     initial_delay_ms: StrictInt = Field(
         default=limits.DEFAULT_INITIAL_DELAY_MS,
         ge=0,
         le=limits.MAX_INITIAL_DELAY_MS,
-        description="Wait before the second attempt, in milliseconds; doubled for each later one.",
+        description="Wait before the second attempt, in milliseconds; doubled for each later attempt.",
     )
     max_delay_ms: StrictInt = Field(
         default=limits.DEFAULT_MAX_DELAY_MS,
         ge=0,
         le=limits.MAX_MAX_DELAY_MS,
-        description="No wait is longer than this, in milliseconds.",
+        description="Maximum wait, in milliseconds.",
     )
 
 
@@ -51,9 +51,9 @@ class AsyncPredictRequest(AnyDepth):
         frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="constants"
     )
 
-    model_input: Any = Field(description="Any JSON; handed to the model as it is.")
+    model_input: Any = Field(description="Any JSON value; passed to the model unchanged.")
     webhook_endpoint: Annotated[str | None, BeforeValidator(check_webhook_endpoint)] = Field(
-        default=None, description="Where the result is POSTed; HTTPS, or plain HTTP to localhost."
+        default=None, description="URL that the result is POSTed to: HTTPS, or plain HTTP to localhost."
     )
     priority: StrictInt = Field(
         default=limits.DEFAULT_PRIORITY,
@@ -65,7 +65,7 @@ class AsyncPredictRequest(AnyDepth):
         default=limits.DEFAULT_TIME_IN_QUEUE_SECONDS,
         ge=limits.MIN_TIME_IN_QUEUE_SECONDS,
         le=limits.MAX_TIME_IN_QUEUE_SECONDS,
-        description="Not started within this time: the request expires.",
+        description="Seconds in the queue after which the request expires.",
     )
     inference_retry_config: Annotated[
         InferenceRetryConfig, BeforeValidator(lambda value: {} if value is None else value)

@@ -72,5 +72,5 @@ class PageOutcome:
             problems.append("no line was read on it")
         sent = None if self.delivery is None else self.delivery.result
         if sent is not None and self.stored.result is not None and sent.data != self.stored.result.data:
-            problems.append("its webhook and its object in the bucket differ")
+            problems.append("its webhook and its stored object differ")
         return problems

@@ -83,9 +83,7 @@ def run_demo(
         client = started.enter_context(PlatformClient(harness.url, api_key=_ANY_KEY, clock=clock))
         own = started.enter_context(_client_of_own_paths(harness.url))
         submissions = _submit(pages, client, webhook_endpoint=receiver.url)
-        screen.say(
-            f"{len(submissions)} async requests accepted; they wait in the queue until the model is loaded"
-        )
+        screen.say(f"{len(submissions)} async requests accepted; they stay queued until the model is loaded")
         statuses = _watch(submissions, client, own, screen=screen, clock=clock)
         store = OutputStore.from_url(_OUTPUT_URL, credentials=s3.credentials())
         outcomes = [
@@ -241,7 +239,7 @@ def _read_back(store: OutputStore, request_id: str) -> StoredOutput:
     except OutputStoreError as error:
         return StoredOutput(key, result=result, problem=str(error))
     except (KeyError, TypeError, ValidationError):
-        return StoredOutput(key, result=result, problem=f"{key} refers to no annotated page")
+        return StoredOutput(key, result=result, problem=f"{key} does not refer to an annotated page")
     if not annotated.startswith(_PNG):
         return StoredOutput(key, result=result, problem=f"{reference.url} is not a PNG image")
     return StoredOutput(key, result=result, annotated=annotated)

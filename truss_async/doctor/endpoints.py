@@ -33,9 +33,9 @@ def webhook_endpoint(url: str, *, clock: Clock) -> Finding:
         try:
             status = http.send("GET", url, wants_body=False).status_code
         except (TimeoutError, NoAnswerError) as error:
-            remedy = "start the endpoint, and see that its name and its certificate are right"
+            remedy = "start the endpoint, and check its host name and certificate"
             return Finding(_NAME, "failed", f"{url} does not answer: {error}", remedy)
     found = f"{url} answers {status} after {clock.monotonic() - began:.2f} s"
     if status >= _SERVER_ERROR:
-        return Finding(_NAME, "failed", found, "look into the endpoint's log")
-    return Finding(_NAME, "ok", f"{found}; whether it verifies signatures: truss-async test-webhook")
+        return Finding(_NAME, "failed", found, "check the endpoint's log")
+    return Finding(_NAME, "ok", f"{found}; to check how it verifies signatures: truss-async test-webhook")

@@ -59,7 +59,7 @@ class Examination:
             except HarnessError:
                 pass  # the rows of the truss say why it cannot be read
         if url is None:
-            return Finding("store", "note", "none is named; give DIR or --store to have one tried")
+            return Finding("store", "note", "not checked; give DIR or --store to check one")
         environment = self.settings.environment or None
         return stores.output_store(url, secrets=secrets, environment=environment, clock=self.clock)
 
@@ -78,7 +78,5 @@ class Examination:
 
     def _webhook(self) -> Finding:
         if self.webhook_endpoint is None:
-            return Finding(
-                "webhook", "note", "no endpoint is named; give --webhook-endpoint to have one asked"
-            )
+            return Finding("webhook", "note", "not checked; give --webhook-endpoint to check one")
         return endpoints.webhook_endpoint(self.webhook_endpoint, clock=self.clock)

@@ -42,7 +42,7 @@ def python() -> Finding:
     found = f"{running}, {sys.executable}"
     if sys.version_info[:2] > NEWEST_TESTED_PYTHON:
         newest = ".".join(map(str, NEWEST_TESTED_PYTHON))
-        return Finding("Python", "note", f"{found}; this version is not tested with newer ones than {newest}")
+        return Finding("Python", "note", f"{found}; this version of truss-async is tested up to {newest}")
     return Finding("Python", "ok", found)
 
 
@@ -56,16 +56,16 @@ def packages() -> Iterator[Finding]:
     wrong = [each for each in harness if each.startswith("truss")]
     remedy = f"pip install '{DISTRIBUTION}[harness]'"
     if wrong:
-        yield Finding("Truss", "failed", f"{version or 'not installed'}; needed is {wrong[0]}", remedy)
+        yield Finding("Truss", "failed", f"{version or 'not installed'}; {wrong[0]} is required", remedy)
     else:
         yield Finding("Truss", "ok", version)
     if others := [each for each in harness if each not in wrong]:
-        yield Finding("extras", "failed", f"harness lacks {', '.join(others)}", remedy)
+        yield Finding("extras", "failed", f"the harness extra lacks {', '.join(others)}", remedy)
         return
     extras = importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra", [])
     there = [name for name in extras if not any(_lacking(name))]
     absent = [name for name in _OF_THE_CLOUDS if name not in there]
-    hint = f"; a store of another cloud needs {', '.join(absent)}" if absent else ""
+    hint = f"; not installed: stores for {', '.join(absent)}" if absent else ""
     yield Finding("extras", "ok", f"{', '.join(there)}{hint}")
 
 
@@ -90,7 +90,7 @@ def port(host: str, number: int) -> Finding:
         bind(host, number).close()
     except HarnessError as error:
         problem, _, remedy = str(error).partition("; ")
-        return Finding("port", "failed", problem, f"stop what listens there, or {remedy}")
+        return Finding("port", "failed", problem, f"stop the process that listens there, or {remedy}")
     return Finding("port", "ok", f"{host}:{number} is free")
 
 
@@ -102,9 +102,9 @@ def disk(folder: Path, *, what: str) -> Finding:
     free = shutil.disk_usage(place).free
     found = f"{what} {folder}: {free / _GB:.1f} GB free"
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        return Finding("disk", "failed", f"{what} {folder} cannot be written", "name a folder of your own")
+        return Finding("disk", "failed", f"{what} {folder} cannot be written", "choose a folder that you own")
     if free < LEAST_FREE_BYTES:
-        return Finding("disk", "failed", found, f"make room: {LEAST_FREE_BYTES / _GB:g} GB are soon needed")
+        return Finding("disk", "failed", found, f"make room: {LEAST_FREE_BYTES / _GB:g} GB are needed")
     return Finding("disk", "ok", found)
 
 
@@ -116,13 +116,16 @@ def time_of_day(url: str, *, clock: Clock) -> Finding:
             answer = http.send("HEAD", url, wants_body=False)
             told = parsedate_to_datetime(answer.headers.get("date", ""))
         except (TimeoutError, NoAnswerError) as error:
-            return Finding("clock", "note", f"not compared, for {url} does not answer: {error}")
+            return Finding("clock", "note", f"not checked: {url} does not answer: {error}")
         except ValueError:
-            return Finding("clock", "note", f"not compared, for {url} does not tell the time")
+            return Finding("clock", "note", f"not checked: {url} does not send a date")
     seconds = (clock.now() - told).total_seconds()
     found = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} {url}"
     if abs(seconds) > WEBHOOK_AGE_TOLERANCE_SECONDS / 2:
         return Finding(
-            "clock", "failed", found, "set this machine's time: signatures of webhooks and of S3 are refused"
+            "clock",
+            "failed",
+            found,
+            "correct this machine's clock: webhook and S3 signatures are rejected otherwise",
         )
     return Finding("clock", "ok", found)

@@ -50,10 +50,10 @@ def _probe(objects: ObjectStore) -> Finding:
         return Finding(
             _ROWS_NAME,
             "failed",
-            f"{objects.url} gives back other bytes than were written",
+            f"{objects.url} returns different bytes than were written",
             "check the server",
         )
     if refused:
-        told = f"{objects.url}: written, which is enough for the model; {'; '.join(refused)}"
+        told = f"{objects.url}: written, which is all the model needs; {'; '.join(refused)}"
         return Finding(_ROWS_NAME, "note", told)
     return Finding(_ROWS_NAME, "ok", f"{objects.url}: written, read and deleted")

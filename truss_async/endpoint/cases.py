@@ -23,15 +23,13 @@ STALE: Final = timedelta(hours=1)
 # Of the model and the deployment, so that nobody takes it for a real result.
 TEST_ID: Final = "truss_async_test"
 
-_RAW = "compute the HMAC over the raw bytes that came, not over JSON that was parsed and written again"
+_RAW = "compute the HMAC over the raw body, not over JSON that was parsed and serialized again"
 _ANY = (
-    "the header holds one signature for each active secret, newest first: accept when any of them fits any secret "
-    "that you hold; after a rotation the first may be of one that you do not hold yet"
+    "the header has one signature for each active secret, newest first; accept the webhook if any of them "
+    "matches any of your secrets. After a rotation, the first may belong to a secret that you do not have yet"
 )
-_AGAIN = "acknowledge what you have handled already: any other answer counts as a failed delivery"
-_PROVE = (
-    "refuse with 401 unless an HMAC-SHA256 of the raw body, keyed with one of your secrets, is in the header"
-)
+_AGAIN = "acknowledge duplicates, too: any other answer counts as a failed delivery"
+_PROVE = "answer 401 unless the header contains an HMAC-SHA256 of the raw body, made with one of your secrets"
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,12 @@ CASES: Final = (
     Case("good result", _RAW),
     Case(
         "error result",
-        "a failed request comes as a webhook, too: data is null, and errors says why",
+        "failed requests are sent as webhooks, too: data is null, and errors has the reason",
         errors=(ErrorDetail(code=ErrorCode.MODEL_PREDICT_ERROR.value, message="a test: “no” model"),),
     ),
     Case(
         LARGE_ROW,
-        "raise the limit on request bodies, of your server and of the proxy before it: this one has 2 MB",
+        "raise the request body limit of your server and its proxy: this body has 2 MB",
         data={"text": "x" * LARGE_CHARACTERS},
     ),
     Case(
@@ -113,7 +111,7 @@ CASES: Final = (
     Case("no signature", _PROVE, is_genuine=False, signings=("none",)),
     Case(
         "old timestamp",
-        "compare `time` in the body with now, and refuse with 401 what is more than 300 s away; this one is an hour old",
+        "compare `time` in the body with the current time, and answer 401 if it differs by more than 300 s; this one is an hour old",
         is_genuine=False,
         age=STALE,
     ),
@@ -121,12 +119,12 @@ CASES: Final = (
         "same result twice",
         _AGAIN,
         repeats="same",
-        note="both acknowledged; that it was handled only once cannot be seen from outside",
+        note="both were acknowledged; this test cannot see whether the result was handled only once",
     ),
     Case(
         "retry after a 500",
         _AGAIN,
         repeats="retry",
-        note="the endpoint answered no 500; what the platform's retry looks like was acknowledged",
+        note="the endpoint did not answer 500; a webhook like the platform's retry was acknowledged",
     ),
 )

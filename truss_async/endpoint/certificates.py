@@ -43,14 +43,14 @@ def given_certificate(certificate_file: Path, key_file: Path | None) -> Certific
     files = [certificate_file] if key_file is None else [certificate_file, key_file]
     for file in files:
         if not file.is_file():
-            raise SettingsError(f"there is no file {file}")
+            raise SettingsError(f"the file {file} does not exist")
     try:
         # Without a password, an encrypted key would be asked for on the terminal.
         context.load_cert_chain(certificate_file, key_file, password="")
     except OSError:  # ssl.SSLError is one
         shown = " and ".join(map(str, files))
         raise SettingsError(
-            f"cannot use the certificate in {shown}: it must be PEM, with the key that belongs to it, not encrypted"
+            f"cannot use the certificate in {shown}: it must be PEM, with its matching, unencrypted key"
         ) from None
     return Certificate(context)
 
@@ -63,7 +63,7 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
 
     Raises:
         MissingExtraError: the package ``trustme`` is not installed.
-        SettingsError: the folder cannot be written, or no certificate can name the host.
+        SettingsError: the folder cannot be written, or a certificate cannot be made for the host.
     """
     if importlib.util.find_spec("trustme") is None:
         raise MissingExtraError("trustme", extra="cli", purpose="making a certificate")
@@ -77,9 +77,11 @@ def own_certificate(folder: Path, *, host: str, clock: Clock = SYSTEM_CLOCK) -> 
             write_whole(server_file, server, mode=0o600)
             write_whole(authority_file, authority, mode=0o600)
     except OSError as error:
-        raise SettingsError(f"cannot keep a certificate in {folder}: {error.strerror}") from None
+        raise SettingsError(f"cannot store a certificate in {folder}: {error.strerror}") from None
     except UnicodeError:  # of the rules for host names
-        raise SettingsError(f"no certificate can name the host {host}; give one with --tls-cert") from None
+        raise SettingsError(
+            f"a certificate cannot be made for the host {host}; give one with --tls-cert"
+        ) from None
     return Certificate(given_certificate(server_file, None).context, authority_file)
 
 

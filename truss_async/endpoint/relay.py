@@ -72,7 +72,9 @@ class Relay:
             return Answer(404, {"error": f"GET {RESULTS}/REQUEST_ID waits for the result of a request"})
         waiter = self._enlisted(request_id)
         if waiter is None:
-            return Answer(503, {"error": f"{self._most_waiting} clients wait already; come again"})
+            return Answer(
+                503, {"error": f"{self._most_waiting} clients are waiting already; try again later"}
+            )
         return waiter
 
     def close(self) -> None:
@@ -109,13 +111,11 @@ class Relay:
                 given.partition(" ")[2].strip().encode(errors="surrogateescape"), self._key.encode()
             ):
                 return None
-            return Answer(
-                401, {"error": "results are handed to who has the relay key: Authorization: Api-Key KEY"}
-            )
+            return Answer(401, {"error": "send the relay key: Authorization: Api-Key KEY"})
         host = host_of(headers.get("host", "")) or ""
         if not is_loopback(host) or headers.keys() & (_OF_PROXIES | _OF_PAGES):
             return Answer(
-                403, {"error": "without --relay-key, results are handed to programs on this machine alone"}
+                403, {"error": "without --relay-key, results are served only to programs on this machine"}
             )
         return None
 

@@ -32,11 +32,11 @@ _RETRY_SECONDS: Final = DELIVERY_SCHEDULES["current"][0]
 # Half of what there is: on a busy day the other half is gone.
 _NEAR_SECONDS: Final = DELIVERY_TIMEOUT_SECONDS / 2
 _NOT_PROVEN: Final = (
-    "every webhook is refused as not proven, the good ones, too: the endpoint holds another secret than the one given here, "
-    "or none; if it is the same, let it compute the HMAC over the raw bytes that came, and look at its clock"
+    "the endpoint rejects every webhook, even valid ones: it has no secret, or another secret than given here. If "
+    "the secret is the same, check that it computes the HMAC over the raw body, and check its clock"
 )
-_SAME_ANSWER: Final = "every webhook gets the same answer, whatever it is; look into the endpoint's log"
-_SHORTER: Final = "store the result, acknowledge, and work on it afterwards"
+_SAME_ANSWER: Final = "every webhook gets the same answer; check the endpoint's log"
+_SHORTER: Final = "store the result, acknowledge it, and process it afterwards"
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class EndpointTrial:
             elif is_any_accepted:
                 yield self._try_forged(case)
             else:
-                yield _skipped(case, "that it refuses this says something once it accepts a good one")
+                yield _skipped(case, "not meaningful until the endpoint accepts a valid webhook")
 
     def _try_genuine(self, case: Case) -> Row:
         if len(self._secrets) < case.needs_secrets:
@@ -199,7 +199,7 @@ def judge_genuine(case: Case, deliveries: Sequence[tuple[Attempt, ...]]) -> Row:
         return Row(case.name, "accept", "failed", attempts, _why_refused(case, attempts[-1]))
     note = case.note
     if any(not attempt.accepted for attempt in attempts):
-        note = "not acknowledged at once, but when it came again; the platform tries no third time"
+        note = "acknowledged only at the second attempt; the platform makes no third one"
     return Row(case.name, "accept", "ok", attempts, note)
 
 
@@ -208,7 +208,7 @@ def judge_forged(case: Case, attempts: tuple[Attempt, ...]) -> Row:
     if any(attempt.accepted for attempt in attempts):
         return Row(case.name, "refuse", "failed", attempts, f"it was accepted; {case.advice}")
     retried = [attempt for attempt in attempts if attempt.is_retried]
-    note = f"{_shown(retried[0])} makes the platform send it again; answer 401" if retried else ""
+    note = f"{_shown(retried[0])} makes the platform retry; answer 401" if retried else ""
     return Row(case.name, "refuse", "ok", attempts, note)
 
 
@@ -218,9 +218,7 @@ def judge_speed(rows: Sequence[Row]) -> Row:
     if slowest.took_seconds >= DELIVERY_TIMEOUT_SECONDS:
         return Row(SLOW_ROW, "in time", "failed", (slowest,), f"too slow for the platform; {_SHORTER}")
     if not any(row.expects == "accept" and row.outcome == "ok" for row in rows):
-        return Row(
-            SLOW_ROW, "in time", "skipped", note="nothing was accepted: how long that takes is not known"
-        )
+        return Row(SLOW_ROW, "in time", "skipped", note="not measured: no webhook was accepted")
     if slowest.took_seconds >= _NEAR_SECONDS:
         took = f"{slowest.took_seconds:.1f} s of the {DELIVERY_TIMEOUT_SECONDS:g} s that the platform waits"
         return Row(SLOW_ROW, "in time", "ok", (slowest,), f"{took}; {_SHORTER}")
@@ -247,11 +245,11 @@ def with_common_cause(rows: Sequence[Row]) -> list[Row]:
 def _why_refused(case: Case, attempt: Attempt) -> str:
     """What to do about this answer to a webhook that ought to be accepted."""
     if attempt.status_code is None and attempt.took_seconds >= DELIVERY_TIMEOUT_SECONDS:
-        return f"{attempt.problem}; the platform tries no third time; {_SHORTER}"
+        return f"{attempt.problem}; the platform makes no third attempt; {_SHORTER}"
     if attempt.status_code is None:
-        return f"the connection broke ({attempt.problem}): look into the endpoint's log; {case.advice}"
+        return f"the connection broke ({attempt.problem}): check the endpoint's log; {case.advice}"
     if attempt.status_code >= 500:
-        return f"the endpoint fails ({attempt.status_code}): look into its log; {case.advice}"
+        return f"the endpoint fails ({attempt.status_code}): check its log; {case.advice}"
     return _why_answered(attempt.status_code) or case.advice
 
 
@@ -259,13 +257,13 @@ def _why_answered(status_code: int | None) -> str | None:
     """What such an answer means to whatever webhook it is; None when it may be the webhook's own fault."""
     match status_code:
         case None:
-            return "the connection breaks each time: look into the endpoint's log"
+            return "the connection breaks each time: check the endpoint's log"
         case 404 | 405 | 410:
-            return f"no POST is answered there ({status_code}): check the path of the URL, and its method"
+            return f"it does not accept POST ({status_code}); check the path of the URL"
         case status if 300 <= status < 400:
-            return "redirects are not followed: give the platform the URL that answers itself"
+            return "redirects are not followed; use the final URL"
         case status if status >= 500:
-            return f"the endpoint fails each time ({status}): look into its log"
+            return f"the endpoint fails each time ({status}): check its log"
     return None
 
 

@@ -141,7 +141,7 @@ class Activity:
         try:
             settled.result(deadline_seconds)
         except FutureTimeoutError:
-            raise HarnessError(f"the harness did not come to rest within {deadline_seconds:g} s") from None
+            raise HarnessError(f"the harness did not become idle within {deadline_seconds:g} s") from None
 
     def end(self) -> None:
         """Let nobody wait any longer: the harness stops."""

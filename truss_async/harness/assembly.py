@@ -110,7 +110,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
     settings, clock = given.settings, given.clock
     if settings.api_key is None and not is_loopback(settings.host):
         given.report(
-            f"{settings.host} can be reached by others, who may call with any key; set one with --api-key"
+            f"other machines can reach {settings.host} and call with any key; set one with --api-key"
         )
     inner_key = token_urlsafe()
     chains = await _generate_chains(parts, given, url=address(listening), key=inner_key)

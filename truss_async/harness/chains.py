@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..replicas.settings import DeploymentSettings
     from .settings import HarnessSettings
 
-_REMEDY: Final = "restart the harness to serve it as it is now"
+_REMEDY: Final = "restart the harness to serve the current version"
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,7 @@ def unfit(damage: str | None, *, interruptions: int) -> Failed | None:
     if damage is not None:
         return failure(ErrorCode.INTERNAL_SERVER_ERROR, damage, retry=False)
     if interruptions >= MAX_INTERRUPTIONS:
-        message = (
-            f"the harness ended {interruptions} times while the model worked on it; it is not tried again"
-        )
+        message = f"the harness stopped {interruptions} times while the model worked on it; it is not retried"
         return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=False)
     return None
 
@@ -113,7 +111,7 @@ def _judge_output(answer: ModelAnswer) -> Outcome:
     except ValueError as error:  # UnicodeDecodeError is one
         return failure(
             ErrorCode.MODEL_PREDICT_ERROR,
-            f"the model's output is no valid {content_type}: {error}",
+            f"the model's output is not valid {content_type}: {error}",
             retry=False,
         )
     return failure(

@@ -166,12 +166,14 @@ class Delivery:
         error = None if delivery.cancelled() else delivery.exception()
         if error is not None and not has_given_up:
             reason = (
-                str(error) if isinstance(error, UnsendableError) else f"the harness itself failed: {error!r}"
+                str(error)
+                if isinstance(error, UnsendableError)
+                else f"internal error of the harness: {error!r}"
             )
             self._start(slot, request_id, self._give_up(request_id, reason), gives_up=True)
             return
         if error is not None:
-            self._report(f"the webhook of {request_id} is given up at the next start: {error!r}")
+            self._report(f"the webhook of {request_id} is dropped at the next start: {error!r}")
         self._slots.give_back(slot)
 
     async def _give_up(self, request_id: str, reason: str) -> None:
@@ -275,7 +277,9 @@ class Delivery:
 
     def _tell_of_shortage(self, error: Exception) -> None:
         if not self._is_short:
-            self._report(f"webhooks wait for want of something of this machine's own: {error}; see ulimit -n")
+            self._report(
+                f"webhooks are delayed because this machine lacks a resource: {error}; see ulimit -n"
+            )
         self._is_short = True
 
     def _body(self, due: DueDelivery, *, time: datetime) -> bytes:
@@ -324,7 +328,7 @@ async def _reason(response: aiohttp.ClientResponse) -> str:
         content = json.loads(body)
         if isinstance(content, dict):
             said = content.get("error", content.get("detail", said))
-    return printable(str(said).strip() or "it does not say why", limit=_LONGEST_REASON)
+    return printable(str(said).strip() or "no reason given", limit=_LONGEST_REASON)
 
 
 def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
@@ -338,6 +342,6 @@ def webhook_tls(ca_file: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(ca_file)
         except (ssl.SSLError, OSError) as error:
-            reason = "it holds no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            reason = "it contains no PEM certificate" if isinstance(error, ssl.SSLError) else error.strerror
             raise HarnessError(f"cannot use the certificate authorities {ca_file}: {reason}") from error
     return context

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .tracing import Tracing
 
 
-EDIT_IT: Final = "it is loaded again once it is edited, and tried now and then until it is"
-UNTIL_IT_DOES: Final = "it is tried again until it does"
+EDIT_IT: Final = "it is loaded again when you edit it, and retried from time to time"
+UNTIL_IT_DOES: Final = "it is retried until it loads"
 WORST_FIRST: tuple[ModelState, ...] = ("failed", "starting", "ready", "scaled_to_zero")
 
 

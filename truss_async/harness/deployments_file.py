@@ -50,11 +50,11 @@ def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentS
     deployments, chains = _tables(content, _TABLE, file), _tables(content, _CHAIN_TABLE, file)
     if content:
         raise SettingsError(
-            f"{file}: unknown key {next(iter(content))}; there are only [[{_TABLE}]] and [[{_CHAIN_TABLE}]]"
+            f"{file}: unknown key {next(iter(content))}; known are [[{_TABLE}]] and [[{_CHAIN_TABLE}]]"
         )
     if not deployments and not chains:
         raise SettingsError(
-            f"{file} describes no deployment; begin each one with [[{_TABLE}]] or [[{_CHAIN_TABLE}]]"
+            f"{file} describes no deployment; start each with [[{_TABLE}]] or [[{_CHAIN_TABLE}]]"
         )
     return (
         *(
@@ -72,7 +72,7 @@ def read_deployments(file: Path, values: Mapping[str, Any]) -> tuple[DeploymentS
 def _tables(content: dict[str, Any], name: str, file: Path) -> list[dict[str, Any]]:
     tables = content.pop(name, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise SettingsError(f"{file} describes no {name}; begin each one with [[{name}]]")
+        raise SettingsError(f"{file} describes no {name}; start each with [[{name}]]")
     return tables
 
 
@@ -85,7 +85,7 @@ def _chain_values(table: dict[str, Any], file: Path, where: str) -> dict[str, An
     chainlets = table.get(_CHAINLETS, {})
     if not isinstance(chainlets, dict) or not all(isinstance(own, dict) for own in chainlets.values()):
         raise SettingsError(
-            f"{where}: write what differs for a chainlet in a table [{_CHAIN_TABLE}.{_CHAINLETS}.CLASS]"
+            f"{where}: put the settings of a chainlet into a table [{_CHAIN_TABLE}.{_CHAINLETS}.CLASS]"
         )
     own = {key: value for key, value in table.items() if key not in (_FILE, _CHAINLETS)}
     differing = {name: _with_paths(values, file) for name, values in chainlets.items()}

@@ -218,8 +218,8 @@ class Dispatcher:
     def _ended(self, request: ClaimedRequest, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
         if not attempt.cancelled() and (error := attempt.exception()) is not None:
-            self._report(f"request {request.request_id}: the harness itself failed: {error!r}")
-            outcome = failure(ErrorCode.INTERNAL_SERVER_ERROR, "the harness itself failed", retry=True)
+            self._report(f"request {request.request_id}: internal error of the harness: {error!r}")
+            outcome = failure(ErrorCode.INTERNAL_SERVER_ERROR, "internal error of the harness", retry=True)
             keeping = self._activity.start(self._keep(request, outcome))
             self._attempts.add(keeping)
             keeping.add_done_callback(lambda done: self._kept(request, done))
@@ -228,7 +228,7 @@ class Dispatcher:
         self._attempts.discard(keeping)
         if not keeping.cancelled() and (error := keeping.exception()) is not None:
             self._report(
-                f"request {request.request_id} stays in progress until the next start, for its failure cannot be kept: {error!r}"
+                f"request {request.request_id} stays in progress until the next start, because its failure cannot be stored: {error!r}"
             )
 
     async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:

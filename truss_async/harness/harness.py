@@ -216,13 +216,11 @@ class Harness:
             count = self._thread.run(within(COUNT_SECONDS, self._count_open(), clock=SYSTEM_CLOCK))
             if count and self.settings.state is not None:
                 self._log.say(
-                    f"ending: {count} not over in the database; others that serve the same go on with them"
+                    f"ending: {count} not over in the database; other harnesses that serve it continue them"
                 )
             elif count and self.settings.state_dir is not None:
                 waiting = "1 request waits" if count == 1 else f"{count} requests wait"
-                self._log.say(
-                    f"ending: {waiting} in {self.settings.state_dir}; serve the same again to go on"
-                )
+                self._log.say(f"ending: {waiting} in {self.settings.state_dir}; serve it again to continue")
 
     def allow(self, *kinds: ProblemKind) -> None:
         """Let ``problems`` not mention these: they are meant to happen."""
@@ -342,7 +340,7 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
         announce(f"listening on {harness.url}")
         while not ended.wait(timeout=0.5):
             if harness.wait(timeout_seconds=0):
-                raise HarnessError("the harness has broken down; its last lines say why")
+                raise HarnessError("the harness has failed; see its last log lines")
             if failures.error is not None:
                 raise failures.error
         harness.tell_what_waits()

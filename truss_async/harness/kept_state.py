@@ -68,9 +68,7 @@ async def open_state(
         HarnessError: it cannot be used, or what it needs is not installed.
     """
     if settings.state is not None and isinstance(clock, ManualClock):
-        raise HarnessError(
-            "a database that several harnesses share goes by its own clock, which nobody moves"
-        )
+        raise HarnessError("a shared database uses its own clock, which cannot be moved")
     now = clock.now()
     folder = StateFolder(settings.state_dir)
     parts.callback(folder.close)

@@ -62,8 +62,8 @@ class Redelivery:
         kept = await self._queue.kept_result(request_id, now=self._activity.now())
         if kept is None:
             raise NotKeptError(
-                f"no result of {request_id} is kept: serve --keep-results 1h keeps each for an hour after its request is "
-                "over; without it, results are erased once they are delivered or given up"
+                f"no result of {request_id} is kept; start the harness with --keep-results 1h to keep results "
+                "for an hour. Without it, results are deleted once they are delivered"
             )
         due = self._addressed(kept, to)
         try:
@@ -80,7 +80,7 @@ class Redelivery:
         if to is None:
             if not kept.webhook_endpoint:
                 raise NoTargetError(
-                    f"request {kept.request_id} has no webhook endpoint: say where to send it"
+                    f"request {kept.request_id} has no webhook endpoint; give a URL to send it to"
                 )
             return kept
         try:

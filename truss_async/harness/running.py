@@ -80,7 +80,7 @@ class LoopThread:
         while not asked.done() and not self.wait(0):
             futures.wait([asked], timeout=_LOOK_SECONDS)
         if not asked.done() or asked.cancelled():
-            raise HarnessError("the harness has ended; if nobody stopped it, its last lines say why")
+            raise HarnessError("the harness has stopped; if nobody stopped it, see its last log lines")
         return asked.result()
 
     def _run_loop(self, begin: Begin, begun: Future[None]) -> None:
@@ -110,7 +110,7 @@ class LoopThread:
             await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done() and not task.cancelled():
-                    self._report(f"the harness has broken down ({task.get_name()}): {task.exception()!r}")
+                    self._report(f"the harness has failed ({task.get_name()}): {task.exception()!r}")
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -57,7 +57,7 @@ def _pasted(read: Callable[[str], str]) -> AfterValidator:
         except SettingsError as error:
             raise ValueError(str(error)) from None
         if not meant:
-            raise ValueError("it is blank")
+            raise ValueError("it is empty")
         return meant
 
     return AfterValidator(checked)
@@ -65,9 +65,7 @@ def _pasted(read: Callable[[str], str]) -> AfterValidator:
 
 def _database(address: str) -> str:
     if not address.startswith(("postgresql://", "postgres://")):
-        raise ValueError(
-            "give the address of a database, postgresql://USER@HOST/DB; a folder is given with --state-dir"
-        )
+        raise ValueError("give a database URL, postgresql://USER@HOST/DB; for a folder, use --state-dir")
     return address
 
 
@@ -83,122 +81,125 @@ class HarnessSettings(DeploymentSettings):
 
     deployments: tuple[DeploymentSettings, ...] = Field(
         default=(),
-        description="Several deployments: a TOML file with a [[deployment]] table for each (truss_dir, model_url or stub, model_id, …).",
+        description="TOML file that lists several deployments, each a [[deployment]] table (truss_dir, model_url or stub, model_id, …).",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
         default=DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free one."
     )
     state_dir: Path | None = Field(
-        default=None, description="Folder of the durable queue; without one, requests end with the harness."
+        default=None,
+        description="Folder of the durable queue. Without one, requests are lost when the harness stops.",
     )
     state: Annotated[str, AfterValidator(_database)] | None = Field(
         default=None,
-        description="Instead, a PostgreSQL database that several harnesses share: postgresql://USER@HOST/DB; each runs what any of them accepted.",
+        description="PostgreSQL database to use instead of a folder, shared by several harnesses: postgresql://USER@HOST/DB. Each harness runs requests that any of them accepted.",
     )
     state_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = Field(
-        default="truss_async", description="The schema in the database of --state; it is made if need be."
+        default="truss_async",
+        description="Schema in the --state database. It is created if it does not exist.",
     )
     lease_seconds: float = Field(
         default=15,
         ge=1,
         le=3600,
-        description="With --state: after so long without a sign of life, others take over what a harness worked on.",
+        description="With --state: seconds without a heartbeat after which other harnesses take over a harness's requests.",
     )
     adopt: bool = Field(
         default=False,
-        description="Run what the state folder holds for an id on what is served by that id now, though it was for another truss.",
+        description="Run queued requests on the truss served now, even if they were accepted for another truss with the same id.",
     )
     durability: Durability = Field(
         default="process",
-        description="What an accepted request survives: the end of the process, or (full) of the machine, at a price.",
+        description="What an accepted request survives: a crash of the process (process), or also of the machine (full, slower).",
     )
     keep_results: Duration | None = Field(
         default=None,
         gt=timedelta(0),
         le=timedelta(days=366),
-        description="Keep each result so long (30m, 1h) after its request is over, for `redeliver`. [default: erased at delivery]",
+        description="How long to keep each result for `redeliver`, such as 30m or 1h. [default: deleted on delivery]",
     )
     virtual_clock: bool = Field(
-        default=False, description="Let time stand still until POST /_harness/clock moves it."
+        default=False, description="Stop the clock. `truss-async clock advance` moves it."
     )
     webhook_secrets: tuple[Secret, ...] = Field(
         default=(),
-        description="Sign webhooks with this secret, too, newest first; may be given more than once, and is not kept.",
+        description="Webhook secret to sign with; repeat for several, newest first. It is not stored.",
     )
     webhook_schedule: WebhookSchedule = Field(
         default="current",
-        description="When webhooks are repeated: after 2 s (current), or after 1 s and 4 s (older).",
+        description="When failed webhooks are retried: after 2 s (current), or after 1 s and 4 s (older).",
     )
     webhook_ca: Path | None = Field(
         default=None,
-        description="PEM file of certificate authorities that HTTPS webhook endpoints may use, besides the system's.",
+        description="PEM file of extra certificate authorities to trust for HTTPS webhook endpoints.",
     )
     faults: tuple[FaultRule, ...] = Field(
         default=(),
-        description="Faults to make: a TOML file, see docs/faults.md; more can be set while it runs.",
+        description="TOML file of faults to inject; see docs/faults.md. `truss-async faults` can add more later.",
     )
     store_gate: bool = Field(
         default=True,
-        description="Lead the replicas' own S3 or GCS endpoint through the harness, so that store faults can strike.",
+        description="Route the replicas' S3 or GCS calls to a custom endpoint through the harness, so that it can inject store faults.",
     )
     allow_private_webhooks: bool = Field(
         default=False,
-        description="Beyond loopback, too, send webhooks to addresses that are not public: this machine, its networks.",
+        description="Allow webhooks to private addresses when --host is not a loopback address.",
     )
     sync_retries: bool = Field(
         default=True,
-        description="Repeat sync calls that the model server answers 502, 503 or 504, or not at all, as the platform does.",
+        description="Retry sync calls when the model server answers 502, 503 or 504, or not at all, as the platform does.",
     )
     fail_fast: bool = Field(
         default=False,
-        description="End, with 1, when a model does not load at first, instead of waiting for an edit: for CI.",
+        description="Exit with 1 if a model does not load at startup, instead of waiting for an edit. For CI.",
     )
-    quiet: bool = Field(
-        default=False, description="Log no line for each sync call and each async request that is over."
-    )
+    quiet: bool = Field(default=False, description="Do not log completed calls and requests.")
     log_format: LogFormat = Field(
-        default="text", description="How the log is written: text for people, or json, an object a line."
+        default="text", description="Log format: text, or json (one object per line)."
     )
     api_key: ApiKey | None = Field(
-        default=None, min_length=1, description="The key callers must send; without one, any key will do."
+        default=None,
+        min_length=1,
+        description="API key that callers must send. Without it, any key is accepted.",
     )
     allow_hosts: tuple[Annotated[str, AfterValidator(allowed_name)], ...] = Field(
         default=(),
-        description="Without --api-key, let calls come by this host name, too, and from pages of it; *.example.com is all below it.",
+        description="Without --api-key: another host name to accept calls for, also from its web pages. *.example.com covers all subdomains.",
     )
     limits: Literal["current", "older", "none"] = Field(
         default="current",
-        description="The limits on calls: the platform's, those it published before, or none.",
+        description="Rate limits: the platform's current ones, its older ones, or none.",
     )
     async_calls_per_minute: int | None = Field(
-        default=None, ge=1, description="Async calls answered in a minute, instead of what --limits says."
+        default=None, ge=1, description="Async calls per minute. Overrides --limits."
     )
     status_calls_per_second: int | None = Field(
-        default=None, ge=1, description="Status calls answered in a second, instead of what --limits says."
+        default=None, ge=1, description="Status calls per second. Overrides --limits."
     )
     cancel_calls_per_second: int | None = Field(
-        default=None, ge=1, description="Cancel calls answered in a second, instead of what --limits says."
+        default=None, ge=1, description="Cancel calls per second. Overrides --limits."
     )
     queue_status_calls_per_second: int | None = Field(
         default=None,
         ge=1,
-        description="Queue status calls answered in a second, instead of what --limits says.",
+        description="Queue status calls per second. Overrides --limits.",
     )
     max_open_requests: int | None = Field(
         default=None,
         ge=1,
-        description="Requests queued or in progress at once, instead of what --limits says.",
+        description="Maximum number of queued and running requests. Overrides --limits.",
     )
 
     page: bool = Field(
-        default=True, description="Serve pages for people at /_harness/, where a browser that opens / is led."
+        default=True, description="Serve the web pages at /_harness/; / redirects browsers there."
     )
-    page_payloads: bool = Field(default=False, description="Show model inputs and outputs on the pages, too.")
+    page_payloads: bool = Field(default=False, description="Show model inputs and outputs on the web pages.")
     batch_dir: Path | None = Field(
-        default=None, description="Folder of batch ledgers that the pages show, such as results.jsonl.ledger."
+        default=None,
+        description="Folder of batch ledgers (such as results.jsonl.ledger) to show on the web pages.",
     )
-    page_readonly: bool = Field(default=False, description="Let nothing be changed on the pages.")
+    page_readonly: bool = Field(default=False, description="Make the web pages read-only.")
 
     @property
     def guards_webhooks(self) -> bool:
@@ -223,11 +224,11 @@ class HarnessSettings(DeploymentSettings):
         if self.deployments and self.serves_something:
             raise ValueError("give one deployment, or several of them, not both")
         if not self.store_gate and any(rule.kind.is_of_store for rule in self.faults):
-            raise ValueError("faults of the store cannot strike without the store gate")
+            raise ValueError("store faults need the store gate")
         if self.state is not None and self.virtual_clock:
             raise ValueError(
-                "a database that several harnesses share goes by its own clock, which nobody moves: "
-                "give --virtual-clock or --state, not both"
+                "a shared database uses its own clock, which cannot be moved; give --virtual-clock or --state, "
+                "not both"
             )
         for deployment in self.all_deployments:
             if not deployment.serves_something:

@@ -52,14 +52,14 @@ class SourceWatch:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         what = f"{printable(str(changed[0]))}{more} changed"
         if self._retry():
-            self._report(f"{what}; the model is loaded again")
+            self._report(f"{what}; reloading the model")
             return
         if self._reload is None:
             self._report(
-                f"{what}; the model that is loaded goes on: start the harness again, or with --reload, to serve the edited one"
+                f"{what}; the old version is still served; restart the harness to serve the new one, or start it with --reload"
             )
             return
-        self._report(f"{what}; the edited model is loaded, and takes over then")
+        self._report(f"{what}; loading the new version, which then takes over")
         await self._reload()
 
     def look(self) -> list[Path]:

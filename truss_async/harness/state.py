@@ -57,7 +57,7 @@ class StateFolder:
         with (self.path / _QUEUE).open("rb") as database:
             if database.read(len(_SQLITE)) not in (b"", _SQLITE):
                 raise HarnessError(
-                    f"{database.name} is no database of SQLite: move it away, or choose another folder with --state-dir"
+                    f"{database.name} is not a SQLite database; move it away, or choose another folder with --state-dir"
                 )
         return self.path / _QUEUE
 
@@ -129,5 +129,5 @@ def _closed(folder: Path) -> int:
 
 def _misplaced(path: Path) -> HarnessError:
     return HarnessError(
-        f"{path} is no file of this user's, and must be one: move it away, or choose another folder with --state-dir"
+        f"{path} is not a regular file owned by this user; move it away, or choose another folder with --state-dir"
     )

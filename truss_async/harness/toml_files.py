@@ -26,5 +26,5 @@ def read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{file} is no valid TOML: {error}") from error
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
     return content

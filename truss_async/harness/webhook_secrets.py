@@ -165,8 +165,8 @@ class WebhookSecrets:
             return _Kept.model_validate_json(content).secrets
         except ValidationError:
             raise HarnessError(
-                f"{self._document} is not what this version of truss-async writes; "
-                "use the version that wrote it, or remove it"
+                f"{self._document} was not written by this version of truss-async; use the version that wrote "
+                "it, or remove it"
             ) from None
 
 

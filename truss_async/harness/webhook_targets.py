@@ -31,7 +31,7 @@ MANY_FILES: Final = 16_384
 KEPT_SECONDS: Final = 15
 SOON: Final = 1
 REFUSED: Final = (
-    "its host is, or leads to, an address that is not public; --allow-private-webhooks lets webhooks go there"
+    "its host resolves to an address that is not public; allow these with --allow-private-webhooks"
 )
 
 # What IANA's registries of special-purpose addresses do not call globally reachable, and multicast.

@@ -54,7 +54,7 @@ def error_detail(error: Exception) -> ErrorDetail | None:
     try:
         message = in_words(without_lone_surrogates(said))
     except ValueError as unfit:
-        message = f"the error cannot become JSON: {unfit}"
+        message = f"the error cannot be converted to JSON: {unfit}"
     return ErrorDetail.of(code, message)
 
 

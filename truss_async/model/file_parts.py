@@ -48,7 +48,7 @@ def _path_part(path: Path) -> FilePart:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no regular file" if path.exists() else "missing"
         raise UnfitPartError(
-            f"is the path {path}, which is {what}: return the path of a file; a path that is mere information as str"
+            f"is the path {path}, which is {what}: return the path of a file, or str if it is not meant as a file"
         )
     with path.open("rb") as file:
         content_type = _type_of(file, path.name)
@@ -66,7 +66,7 @@ def _open_file_part(file: Any) -> FilePart:
         if path is not None and (is_closed or open_files.is_of_the_system(file)):
             return _path_part(path)
         raise UnfitPartError(
-            "is a file that is closed, and has no name: return it open"
+            "is a closed file without a name; return it open"
             if is_closed
             else "is a file that is open for writing only: return its path, or close it first"
         )

@@ -152,7 +152,7 @@ def save_for(model: object, output: Any, served: ServedRequest) -> Any:
         raise
     if served.caller_has_gone:
         place = saver.url_of(served.request_id)
-        logger.info("the caller of request %s has gone; its output is %s", served.request_id, place)
+        logger.info("the caller of request %s disconnected; its output is %s", served.request_id, place)
     return answer
 
 

@@ -31,7 +31,7 @@ def is_open_file(value: object) -> bool:
 def bare_file(file: Any) -> Any:
     """The file of bytes below a temporary file and a text, when what was written to it has arrived there."""
     if inspect.iscoroutinefunction(getattr(type(file), "read", None)):
-        raise UnfitPartError("is an asynchronous file: return what it holds, or its path")
+        raise UnfitPartError("is an asynchronous file; return its content or its path")
     if not closed_state(file) and callable(flush := getattr(file, "flush", None)):
         flush()
     if isinstance(file, tempfile._TemporaryFileWrapper):
@@ -102,15 +102,15 @@ def rewound(file: Any) -> BinaryIO:
 def _check_kind(file: Any) -> None:
     """Refuse what may never end."""
     if isinstance(getattr(file, "raw", file), socket.SocketIO):
-        raise UnfitPartError("is a socket, which need not end: return the bytes of it that you mean")
+        raise UnfitPartError("is a socket, which may never end; return bytes")
     if not is_of_the_system(file):
         return
     mode = os.fstat(file.fileno()).st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise UnfitPartError("is a device, which need not end: return the bytes of it that you mean")
+        raise UnfitPartError("is a device, which may never end; return bytes")
     # A pipe without a name is one to a process, which ends.
     if stat.S_ISFIFO(mode) and path_of(file) is not None:
-        raise UnfitPartError("is a named pipe, which need not end: return the bytes of it that you mean")
+        raise UnfitPartError("is a named pipe, which may never end; return bytes")
 
 
 def _copied(file: Any) -> BinaryIO:
@@ -136,7 +136,7 @@ class _Bytes:
         if isinstance(read, str):
             return read.encode(self._encoding)
         if read is None:
-            raise UnfitPartError("has no bytes ready, and is not at its end: return it when it is whole")
+            raise UnfitPartError("has no data ready and has not ended; return it when it is complete")
         if not isinstance(read, bytes | bytearray | memoryview):
             if inspect.iscoroutine(read):
                 read.close()

@@ -41,7 +41,7 @@ class OutputJson:
         try:
             self.body = _to_json(self.output)
         except ValueError as error:
-            raise OutputError(f"the output cannot become JSON: {error}") from error
+            raise OutputError(f"the output cannot be converted to JSON: {error}") from error
 
 
 def _to_json(value: Any) -> bytes:
@@ -64,4 +64,4 @@ def _may_hold_long_number(body: bytes) -> bool:
 
 
 def _no_file(part: FilePart, place: Place) -> Any:
-    raise TypeError(f"{part} at {place} is stored already")
+    raise TypeError(f"{part} at {place} exists already")

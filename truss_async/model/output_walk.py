@@ -107,11 +107,9 @@ class OutputWalk:
 
     def _open_frame(self, frame: _Frame) -> None:
         if id(frame.source) in self._open:
-            raise UnfitPartError("is nested in itself, which JSON cannot be")
+            raise UnfitPartError("contains itself, which JSON cannot express")
         if len(self._frames) > MAX_DEPTH:
-            raise UnfitPartError(
-                f"is nested deeper than {MAX_DEPTH:,} levels, which are the most: flatten it"
-            )
+            raise UnfitPartError(f"is nested deeper than {MAX_DEPTH:,} levels, the maximum; flatten it")
         self._open.add(id(frame.source))
         self._frames.append(frame)
 

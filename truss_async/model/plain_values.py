@@ -63,7 +63,7 @@ def checked(value: Any) -> Any:
             int.__repr__(value)
         except ValueError as error:
             raise UnfitPartError(
-                f"is a number that Python will not write ({error}): return it as a text"
+                f"is a number that Python cannot convert to text ({error}): return it as a string"
             ) from None
     return value
 
@@ -87,9 +87,7 @@ def key_text(key: Any) -> str:
     try:
         (text,) = from_json(to_json({key: None}, fallback=_number_of))
     except ValueError:
-        raise UnfitPartError(
-            f"has a key of the type {type(key).__name__}: return a text in its place"
-        ) from None
+        raise UnfitPartError(f"has a key of type {type(key).__name__}; use a string") from None
     return str(text)
 
 
@@ -109,8 +107,8 @@ def written(value: Any) -> Any:
         return from_json(to_json(value, inf_nan_mode="null"))
     except ValueError as error:
         raise UnfitPartError(
-            f"is of the type {type(value).__name__}, which has no form in JSON ({error}): "
-            "return what is in it as dicts, lists, texts, numbers or files"
+            f"is of type {type(value).__name__}, which JSON cannot express ({error}); return dicts, lists, "
+            "strings, numbers or files"
         ) from None
 
 
@@ -121,7 +119,7 @@ def texts_of(keys: Iterable[Any]) -> list[str]:
         text = checked(key_text(key))
         if text in told:
             raise UnfitPartError(
-                f"has the keys {told[text]!r} and {key!r}, which are one in JSON: rename one, or return a list of pairs"
+                f"has the keys {told[text]!r} and {key!r}, which are the same in JSON; rename one, or return a list of pairs"
             )
         told[text] = key
     return list(told)

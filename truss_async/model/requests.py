@@ -96,7 +96,7 @@ def _checked_id(request: "Request | None") -> str:
     request_id = request_id_of(request)
     if request_id is None:
         request_id = uuid.uuid4().hex
-        logger.warning("a request came without %s; its output is saved as %s", headers.REQUEST_ID, request_id)
+        logger.warning("a request has no %s; its output is saved as %s", headers.REQUEST_ID, request_id)
     try:
         return check_request_id(request_id)
     except UnsafeObjectKeyError as error:

@@ -9,8 +9,8 @@ from ..contract.json_text import parse_leniently
 from .truss_server import FIRST_ERROR_STATUS
 
 STREAM_REFUSED: Final = (
-    "a stream cannot be saved: return the whole output (an async request could not stream it either), "
-    'or set streaming to "pass", which serves the stream and saves nothing of it'
+    "a stream cannot be saved: return the whole output (async requests do not stream either), "
+    'or set streaming to "pass", which serves the stream without saving it'
 )
 
 

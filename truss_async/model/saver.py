@@ -78,7 +78,7 @@ class OutputSaver:
             is_answered_whole = kind == "response" or not writer.has_artifacts
             if self._settings.on_failure != "log" or not is_answered_whole:
                 raise
-            logger.error("the output of request %s is answered and not saved: %s", request_id, error)
+            logger.error("the output of request %s is answered but not saved: %s", request_id, error)
             return output
         if self._settings.respond_with == "reference":
             return reference.model_dump(exclude_none=True)
@@ -179,8 +179,8 @@ class OutputSaver:
             said = parse(decompressed(stored), max_depth=IN_AN_ENVELOPE)
             data = said if self._settings.format == "raw" else said["data"]
         except (ValueError, KeyError, TypeError, InvalidResultError) as error:
-            raise InvalidResultError(f"{url} is no result, and is not to be overwritten") from error
+            raise InvalidResultError(f"{url} is not a result, so it is not overwritten") from error
         logger.info(
-            "request %s has an output already, which stays and is answered", destination.keys.request_id
+            "request %s already has an output, which is kept and returned", destination.keys.request_id
         )
         return data, reference

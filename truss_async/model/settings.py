@@ -35,61 +35,62 @@ class OutputSettings(BaseModel):
     )
     local: bool = Field(
         default=False,
-        description="Whether the harness keeps the outputs in a local folder instead; elsewhere this changes nothing.",
+        description="Whether the harness saves outputs in a local folder instead. No effect elsewhere.",
     )
     model_id: str | None = Field(
-        default=None, description="Written into each result; the container is not told it."
+        default=None, description="Written into each result. The container does not know it."
     )
     deployment_id: str | None = Field(
-        default=None, description="Written into each result; the container is not told it."
+        default=None, description="Written into each result. The container does not know it."
     )
     format: Literal["result", "raw"] = Field(
         default="result",
-        description="The async predict result, as the webhook carries it; or the raw output alone.",
+        description="Content of the objects: the async predict result, like the webhook body (result), or only the output (raw).",
     )
     respond_with: Literal["output", "reference"] = Field(
         default="output",
-        description="What the answer, and so the webhook, carries: the output, or where it lies.",
+        description="What the response and the webhook contain: the output, or a reference to it.",
     )
     compression: Literal["none", "gzip", "zstd"] = Field(
-        default="none", description="How result objects are compressed."
+        default="none", description="Compression of result objects."
     )
     overwrite: bool = Field(
         default=True,
-        description="Whether another output of the same request id takes the place of the first; if not, the first "
-        "stays and is answered.",
+        description="Whether a second output for the same request id replaces the first. If not, the first is "
+        "kept and returned.",
     )
     save_errors: bool = Field(
         default=True,
-        description="Whether the error of a request that failed in the model is saved beside the result's place.",
+        description="Whether to save the error of a request that failed in the model.",
     )
     storage_class: str | None = Field(
-        default=None, description="The class of the objects, in the cloud's own word."
+        default=None, description="Storage class of the objects, as the cloud names it."
     )
     kms_key_id: str | None = Field(
-        default=None, description="The key that the objects are encrypted with, in the cloud's own words."
+        default=None, description="Encryption key of the objects, as the cloud names it."
     )
-    tags: dict[str, str] = Field(default={}, description="The objects' tags, where the cloud has such.")
-    headers: dict[str, str] = Field(default={}, description="Sent with each object, such as Cache-Control.")
+    tags: dict[str, str] = Field(default={}, description="Tags of the objects, if the cloud supports them.")
+    headers: dict[str, str] = Field(
+        default={}, description="HTTP headers of each object, such as Cache-Control."
+    )
     on_failure: Literal["raise", "spill", "log"] = Field(
         default="raise",
-        description="When the store cannot be written: fail the request, which the platform may then try again; keep "
-        "the output in a local folder until the store is back; or answer, and say so in the log, unless an "
-        "artifact would be lost.",
+        description="What to do when the store cannot be written: fail the request, so that the platform may "
+        "retry it; keep the output in a local folder until the store is back; or answer anyway and log it, unless an artifact would be lost.",
     )
     timeout_seconds: float = Field(
         default=30.0,
         ge=0,
-        description="How long the store is tried for one output; an attempt under way is waited for.",
+        description="How long to retry writing one output. An attempt in progress is completed.",
     )
     spill_dir: str | None = Field(
         default=None,
-        description="The folder that outputs are spilled to; by default one for temporary files.",
+        description="Folder for spilled outputs. By default, a temporary folder.",
     )
     streaming: Literal["refuse", "pass"] = Field(
-        default="refuse", description="What becomes of an output that streams, which cannot be saved."
+        default="refuse", description="What to do with a streamed output, which cannot be saved."
     )
-    check: bool = Field(default=True, description="Whether the load fails when the store cannot be written.")
+    check: bool = Field(default=True, description="Whether loading fails if the store cannot be written.")
 
     @property
     def store_options(self) -> "StoreOptions":
@@ -172,7 +173,7 @@ def check_setting_names(names: Mapping[str, Any]) -> None:
     """SettingsError when there is a name that is no setting."""
     if unknown := [name for name in names if name not in OutputSettings.model_fields]:
         raise SettingsError(
-            f"save_output has no setting {', '.join(unknown)}; {suggestion(unknown[0], OutputSettings.model_fields)}"
+            f"unknown setting of save_output: {', '.join(unknown)}; {suggestion(unknown[0], OutputSettings.model_fields)}"
         )
 
 
@@ -194,7 +195,7 @@ def _hinted(name: str, reason: str) -> str:
     if annotation is bool:
         return f"{reason}: true or false"
     if annotation == dict[str, str]:
-        return f'{reason}: texts by their names, in a variable as JSON, such as {{"name": "text"}}'
+        return f'{reason}: strings by name; in a variable as JSON, such as {{"name": "text"}}'
     return reason
 
 
@@ -205,7 +206,7 @@ def _config_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
         raise SettingsError(f"{CONFIG_SECTION} in config.yaml must be a mapping with the keys {allowed}")
     if unknown := [str(key) for key in section if key not in OutputSettings.model_fields]:
         raise SettingsError(
-            f"{CONFIG_SECTION} in config.yaml has no setting {', '.join(unknown)}; "
+            f"{CONFIG_SECTION} in config.yaml has an unknown setting: {', '.join(unknown)}; "
             f"{suggestion(unknown[0], OutputSettings.model_fields)}"
         )
     return section

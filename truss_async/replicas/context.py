@@ -70,7 +70,7 @@ async def build_context(truss_dir: Path, *, into: Path) -> BuildContext:
         return await asyncio.to_thread(_lay_out, scratch, into, answer_file)
     except OSError as error:
         raise HarnessError(
-            f"cannot copy the truss to {into}: {error}; is there room, and may it be read?"
+            f"cannot copy the truss to {into}: {error}; check free disk space and permissions"
         ) from error
 
 

@@ -38,8 +38,8 @@ def remark_on_secrets(names: list[str], *, secrets_dir: Path | None) -> str:
     words = "secret has no value" if len(names) == 1 else "secrets have no value"
     folder = "a folder given with --secrets-dir" if secrets_dir is None else str(secrets_dir)
     return (
-        f"{len(names)} declared {words}: {', '.join(names)}; a model that reads one fails. "
-        f"Put each into a file of its name in {folder}, or set {VARIABLE_PREFIX}{names[0]}"
+        f"{len(names)} declared {words}: {', '.join(names)}; a model that reads one fails. Put each into a file "
+        f"with its name in {folder}, or set {VARIABLE_PREFIX}{names[0]}"
     )
 
 

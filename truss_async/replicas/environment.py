@@ -40,8 +40,8 @@ class Environment:
 
 
 _UNNAMED_PLUGIN: Final = (
-    "the model imports truss_async, which is not among the requirements in config.yaml: it is added here, and would be missing "
-    f"in the image; add {DISTRIBUTION} to requirements, and let truss-async package put it there"
+    "the model imports truss_async, which is not among the requirements in config.yaml: it is added here but "
+    f"would be missing in the image; add {DISTRIBUTION} to requirements, then run truss-async package"
 )
 
 
@@ -87,12 +87,12 @@ class EnvironmentChoice:
     def _there(self, interpreter: Interpreter, needs: Needs) -> Environment | None:
         """The interpreter itself, if it may be used; None: an environment has to be made from it."""
         if self._is_path:
-            return self._as_it_is(interpreter, needs, remedy="leave out --python")
+            return self._as_it_is(interpreter, needs, remedy="remove --python")
         is_current = interpreter.python == Path(sys.executable)
         if is_current and not needs.unverifiable and not _lacks(interpreter, needs):
             return Environment(interpreter.python, isolated=False, adds_plugin=False)
         if not self.settings.install:
-            return self._as_it_is(interpreter, needs, remedy="leave out --no-install")
+            return self._as_it_is(interpreter, needs, remedy="remove --no-install")
         return None
 
     @property
@@ -117,11 +117,11 @@ class EnvironmentChoice:
             return
         said = f"python_version in config.yaml is {wanted}"
         if not self.context.names_python:
-            said = f"config.yaml names no python_version, for which truss takes {wanted}"
+            said = f"config.yaml sets no python_version, so truss uses {wanted}"
         if self.settings.python is not None:
-            why = "as --python says"
+            why = "because of --python"
         elif not self.settings.install:
-            why = "since nothing may be installed"
+            why = "because of --no-install"
         else:
             why = f"since no Python {wanted} was found {SEARCHED}: install one (uv python install {wanted}), or choose with --python"
         self.remark(f"{said}; replicas run on {runs} here, {why}")
@@ -158,11 +158,11 @@ class EnvironmentChoice:
             asked += needs.unverifiable
         if asked:
             raise UnservableError(
-                f"{interpreter.python} lacks {', '.join(asked)}, and nothing may be installed: "
-                f"install that there, or {remedy}"
+                f"{interpreter.python} lacks {', '.join(asked)}, and --no-install forbids installing it: install "
+                f"it there, or {remedy}"
             )
         if lacking := _lacks(interpreter, needs):
-            self.remark(f"{interpreter.python} is used as it is; the image differs in: {', '.join(lacking)}")
+            self.remark(f"{interpreter.python} is used unchanged; the image differs in: {', '.join(lacking)}")
         is_current = interpreter.python == Path(sys.executable)
         return Environment(
             interpreter.python, isolated=False, adds_plugin=not is_current and self._adds_plugin(needs)

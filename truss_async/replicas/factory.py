@@ -36,7 +36,7 @@ def make_replicas(
     if settings.model is not None:
         concurrency = settings.predict_concurrency
         return _in_process(settings, host, names, model=settings.model, concurrency=concurrency), concurrency
-    raise HarnessError("nothing to serve: give a truss folder, a model URL, a stub or a model")
+    raise HarnessError("nothing to serve; give a truss folder, a model URL, a stub or a model")
 
 
 def _of_truss(
@@ -64,7 +64,7 @@ def truss_replicas(
     from .truss_replica import ProcessReplica, TrussRuns
 
     if settings.truss_dir is None:
-        raise HarnessError("there is no truss to serve: give a truss folder")
+        raise HarnessError("no truss to serve; give a truss folder")
     check_python(settings.python)
     wiring = settings.wiring if isinstance(settings, ChainletSettings) else None
     try:
@@ -109,7 +109,7 @@ def _stubs(
     what = f"{settings.name} of {settings.served}" if is_chainlet else settings.served
     host.report(f"{what} is {behaviour.described}")
     if settings.reload:
-        host.report(f"a stub is not reloaded: start the harness again when {what} shall answer otherwise")
+        host.report(f"a stub is not reloaded; restart the harness to change the answers of {what}")
     model = stub_model(behaviour, base=host.base_of_stubs(settings))
     return _in_process(
         settings, host, names, model=model, concurrency=concurrency, config=config

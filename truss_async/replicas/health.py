@@ -88,7 +88,7 @@ async def watch_health(
         failed_checks = 0 if problem is None else failed_checks + 1
         verdict = judge_health(policy, failed_checks=failed_checks)
         if verdict == "is replaced":
-            return f"failed its health checks for {policy.restart_threshold_seconds:g} s ({problem})"
+            return f"has failed its health checks for {policy.restart_threshold_seconds:g} s ({problem})"
         if has_traffic != (verdict == "serves"):
             has_traffic = not has_traffic
             on_traffic(has_traffic)

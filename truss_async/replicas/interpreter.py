@@ -113,7 +113,7 @@ async def probe(
         )
     except (IndexError, ValueError, TypeError, KeyError):
         reason = output[-1] if output else f"status {status}"
-        raise UnservableError(f"{python} does not answer like a Python interpreter: {reason}") from None
+        raise UnservableError(f"{python} is not a Python interpreter: {reason}") from None
 
 
 def process_environment(python: Path, *, isolated: bool) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = re.compile(r"3\.\d+")
 SEARCHED: Final = "on PATH, among pyenv's versions or among uv's"
-_UV_SECONDS: Final = 30
+_SECONDS: Final = 30
 
 
 async def find_version(version: str, *, cwd: Path, modules: Sequence[str] = ()) -> Interpreter | None:
@@ -53,7 +53,7 @@ async def required_version(version: str, *, cwd: Path, modules: Sequence[str] = 
 
 
 def check_python(given: Path | None) -> None:
-    """Let a version pass that some interpreter here seems to have, and a file that can be run.
+    """Let a version pass that some interpreter here answers with, and a file that can be run.
 
     Raises:
         HarnessError: it is neither.
@@ -61,14 +61,20 @@ def check_python(given: Path | None) -> None:
     if given is None:
         return
     if VERSION.fullmatch(str(given)):
-        if next(_candidates(str(given)), None) is None:
+        if not any(_answers(python, str(given)) for python in _candidates(str(given))):
             raise HarnessError(_not_found(str(given)))
         return
     python = find_python(given)
     if not os.access(python, os.X_OK) or python.is_dir():
         raise HarnessError(
-            f"there is no Python to run at {python}: give the path of one with --python, or a version such as 3.12"
+            f"{python} is not a Python interpreter; give the path of one with --python, or a version such as 3.12"
         )
+
+
+def _answers(python: Path, version: str) -> bool:
+    """Whether it runs, and has that version: a script of pyenv's for one that is not switched on does not."""
+    done = _output_of((python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"))
+    return done is not None and done.split() == [version]
 
 
 def _not_found(version: str) -> str:
@@ -106,6 +112,12 @@ def _numbers(name: str) -> tuple[int, ...]:
 
 def _of_uv(uv: Path, version: str) -> Path | None:
     command = (uv, "python", "find", "--quiet", "--no-python-downloads", "--no-project", "--system", version)
+    lines = (_output_of(command) or "").splitlines()
+    return Path(lines[-1]) if lines else None
+
+
+def _output_of(command: Sequence[str | Path]) -> str | None:
+    """What it prints; None when it cannot be started, fails, or does not end."""
     try:
         done = subprocess.run(
             command,
@@ -113,10 +125,9 @@ def _of_uv(uv: Path, version: str) -> Path | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_UV_SECONDS,
+            timeout=_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = done.stdout.splitlines()
-    return Path(lines[-1]) if done.returncode == 0 and lines else None
+    return done.stdout if done.returncode == 0 else None

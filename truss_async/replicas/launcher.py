@@ -129,7 +129,7 @@ def fail_on_exits(wrapper: Any) -> None:
         except Exception:
             raise
         except BaseException as error:
-            raise RuntimeError(f"loading ended by {error!r}, which the server does not notice") from error
+            raise RuntimeError(f"loading ended with {error!r}, which the server does not notice") from error
 
     wrapper._load_impl = load_or_fail
 

@@ -46,7 +46,7 @@ class ReplicaPool:
         report: Callable[[str], None],
         on_capacity: Callable[[], None],
         on_first_failure: Callable[[HarnessError], bool] = lambda _: False,
-        remedy: str = "it is tried again until it does",
+        remedy: str = "it is retried until it loads",
     ) -> None:
         """``on_first_failure`` is told why no replica ever loaded; True: all ends with that, and nothing is tried again.
 
@@ -272,7 +272,7 @@ class ReplicaPool:
             self._leaving.discard(replica)
             self._offer()
         else:
-            self._report(f"{replica.name} is needed, and started")
+            self._report(f"{replica.name} is starting")
             self._start(replica)
 
     def _start(self, replica: Replica) -> None:
@@ -293,7 +293,7 @@ class ReplicaPool:
     async def _let_go(
         self, replica: Replica, supervisor: asyncio.Task[None], before: asyncio.Task[None] | None
     ) -> None:
-        self._report(f"{replica.name} is not needed any more, and stopped")
+        self._report(f"{replica.name} is no longer needed; stopping")
         supervisor.cancel()
         await asyncio.wait([task for task in (supervisor, before) if task is not None])
         await replica.stop()
@@ -339,12 +339,12 @@ class ReplicaPool:
             self._offer()
         else:
             self._ready.discard(replica)
-            self._report(f"{replica.name} gets no requests: its health checks fail")
+            self._report(f"{replica.name} is unhealthy and gets no requests")
 
     def _went_away(self, replica: Replica, reason: str, *, delay: float) -> None:
         self._ready.discard(replica)
         self._last_error = f"{replica.name} {reason}"
-        self._report(f"{self._last_error}; starting it again in {delay:g} s")
+        self._report(f"{self._last_error}; restarting in {delay:g} s")
 
     def _load_failed(self, replica: Replica, error: HarnessError) -> bool:
         """Whether all ends with that."""
@@ -370,4 +370,4 @@ class ReplicaPool:
                 return
             self._failing = True
             self._last_error = f"{task.get_name()}: {error!r}"
-            self._report(f"{self._last_error}; it is not started again")
+            self._report(f"{self._last_error}; it is not restarted")

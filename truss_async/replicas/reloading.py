@@ -130,7 +130,7 @@ class ReloadingReplica:
         else:
             self._serving, self._spare = self._spare, self._serving
             self._swapped.set()
-            self._report(f"{self.name} serves the edited model")
+            self._report(f"{self.name} serves the new version")
             await self._until_idle(self._spare)
         finally:
             await self._spare.stop()
@@ -149,7 +149,7 @@ class ReloadingReplica:
             for line in error.traceback.rstrip().splitlines():
                 self._report(f"{self.name} | {line}")
         self._report(
-            f"{self.name}: the edited model does not load, and the one before goes on until it is edited again: {error}"
+            f"{self.name}: the new version does not load; the old one is served until the next edit: {error}"
         )
 
 

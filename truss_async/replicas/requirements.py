@@ -130,7 +130,7 @@ def read_pip_file(path: Path, *, including: tuple[Path, ...] = ()) -> list[str]:
     """The lines of a requirements file, files that it includes among them, relative paths made absolute."""
     path = path.resolve()
     if path in including:
-        raise HarnessError(f"the requirements file {path} includes itself: take its -r line out")
+        raise HarnessError(f"the requirements file {path} includes itself; remove its -r line")
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -220,5 +220,5 @@ class ServerProcess:
         error = exception_text(traceback)
         # A module of its own that is missing is not told apart: this is the usual case.
         missing = error.startswith("ModuleNotFoundError")
-        remedy = "add it to requirements in config.yaml" if missing else "mend the model"
+        remedy = "add it to requirements in config.yaml" if missing else "fix the model"
         return f"the model does not load: {error}; {remedy}"

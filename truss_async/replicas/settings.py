@@ -42,7 +42,7 @@ def as_seconds(given: Any) -> Any:
         return given
     written = _DURATION.fullmatch(given.strip())
     if written is None:
-        raise ValueError(f"{given!a} is no duration; write it as 500ms, 2s or 1m")
+        raise ValueError(f"{given!a} is not a duration; write it as 500ms, 2s or 1m")
     return float(written[1]) * _SECONDS[written[2]]
 
 
@@ -53,10 +53,10 @@ class DeploymentSettings(BaseModel):
 
     truss_dir: Path | None = Field(
         default=None,
-        description="The truss to serve, a folder with a config.yaml.",
+        description="Truss to serve (a folder with a config.yaml).",
     )
     model_url: AnyHttpUrl | None = Field(
-        default=None, description="Serve the model server that answers here, instead of starting one."
+        default=None, description="URL of a running model server to use, instead of starting one."
     )
     model: Any = Field(
         default=None,
@@ -65,7 +65,7 @@ class DeploymentSettings(BaseModel):
     )
     chain: str | None = Field(
         default=None,
-        description="The chain to serve: its Python file, and after a colon the class of its entry point if the file marks none.",
+        description="Chain to serve: its Python file, followed by a colon and the entry point class if the file marks none.",
     )
     chainlets: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict,
@@ -74,46 +74,46 @@ class DeploymentSettings(BaseModel):
     stub: Any = Field(
         default=None,
         repr=False,
-        description="Answer in the model's place: JSON for always this output, echo, a file with lines of input and output, "
-        "or examples, for those of the truss, whose config counts and whose model is not run.",
+        description="Answer without running a model. STUB is JSON (always this output), `echo`, a file of input "
+        "and output lines, or `examples` (those in the truss; its config still applies).",
     )
     latency_seconds: Annotated[float, BeforeValidator(as_seconds)] = Field(
-        default=0, ge=0, le=86_400, description="How long a stub takes for an answer, such as 2s or 500ms."
+        default=0, ge=0, le=86_400, description="Time that a stub takes to answer, such as 2s or 500ms."
     )
     fail_rate: float = Field(
-        default=0, ge=0, le=1, description="The share of its calls that a stub fails, from 0 to 1."
+        default=0, ge=0, le=1, description="Share of calls that a stub fails, from 0 to 1."
     )
     fail_seed: int = Field(
-        default=0, description="What that share is drawn from: the same seed, the same calls fail."
+        default=0, description="Random seed for --fail-rate. With the same seed, the same calls fail."
     )
     predict_concurrency: int = Field(
         default=1,
         ge=1,
         le=1024,
-        description="Inputs that a model server at a URL gets at once; a truss says so itself, in its config.yaml.",
+        description="Concurrent inputs for the model server at --model-url. A truss sets this in its config.yaml.",
     )
     model_id: str = Field(
         default="",
         pattern=_ID_OR_NONE,
-        description="Model id, in results and in the host model-{id}.…; by default the name of the folder (chain, host) or stub, "
-        "in lower case with underscores.",
+        description="Model id, used in results and in the host name model-{id}.…. By default the name of the "
+        "folder, chain, host or stub, in lower case with underscores.",
     )
     model_name: str | None = Field(
         default=None,
         min_length=1,
         max_length=200,
-        description="Model name, in metrics; the model id by default.",
+        description="Model name in metrics. By default the model id.",
     )
     chain_id: str | None = Field(
         default=None,
         pattern=_ID,
-        description="Id of the chain, in the host chain-{id}.…: by default its name in lower case with underscores. A truss or a URL "
-        "with one is served as the entry point of that chain, and called by a chain's words.",
+        description="Chain id, used in the host name chain-{id}.…. By default the chain's name in lower case "
+        "with underscores. With this option, a truss or URL is served as the entry point of that chain, at the chain's routes.",
     )
     deployment_id: str = Field(
         default="",
         pattern=_ID_OR_NONE,
-        description="Deployment id, in results and deployment/{id}; by default the model id and a 1.",
+        description="Deployment id, used in results and in deployment/{id}. By default the model id followed by 1.",
     )
     source: str | None = Field(
         default=None,
@@ -122,69 +122,72 @@ class DeploymentSettings(BaseModel):
     )
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = Field(
         default="production",
-        description="The environment that the deployment is promoted to; empty: none, and only its id or development name it.",
+        description="Environment that the deployment is promoted to. Empty: none; use its id or `development` to call it.",
     )
     on_full: OnFull = Field(
         default="queue",
-        description="What a sync call meets when no replica has room, or none runs: it waits (queue), or is answered 529 (reject).",
+        description="What to do with a sync call when no replica is free: let it wait (queue) or answer 529 (reject).",
     )
-    replicas: int = Field(default=1, ge=1, le=64, description="Model server processes, at most.")
+    replicas: int = Field(default=1, ge=1, le=64, description="Maximum number of model server processes.")
     min_replicas: int | None = Field(
         default=None,
         ge=0,
         le=64,
-        description="Model server processes, at least: all, by default; 0 lets the model scale to zero.",
+        description="Minimum number of model server processes. By default, the same as --replicas. 0 allows scaling to zero.",
     )
     scale_down_delay_seconds: float = Field(
         default=900,
         ge=0,
         le=3600,
-        description="Seconds for which fewer processes must have been enough before one is stopped.",
+        description="Seconds of lower load before a process is stopped.",
     )
     autoscaling_window_seconds: float = Field(
         default=60,
         ge=10,
         le=3600,
-        description="Seconds over which the load is averaged that the processes follow.",
+        description="Seconds over which autoscaling averages the load.",
     )
     concurrency_target: int = Field(
         default=1,
         ge=1,
-        description="Requests that one process should have at once, before another is started.",
+        description="Concurrent requests per process before another is started.",
     )
     target_utilization: int = Field(
-        default=70, ge=1, le=100, description="Percentage of the concurrency target that is made use of."
+        default=70,
+        ge=1,
+        le=100,
+        description="Percentage of the concurrency target at which autoscaling reacts.",
     )
     max_scale_down_rate: int = Field(
         default=50,
         ge=1,
         le=50,
-        description="Percentage of the processes that are stopped at most within a window, though always one may be.",
+        description="Maximum percentage of processes to stop within one window. One process can always be stopped.",
     )
     reload: bool = Field(
         default=False,
-        description="Let an edited truss take over once it is loaded; one that does not load leaves the model as it is.",
+        description="Load the truss again when a file changes. If the new version does not load, the old one keeps running.",
     )
     restart_threshold_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="Replace a replica whose health checks fail for so many seconds, instead of what config.yaml says.",
+        description="Seconds of failing health checks after which a replica is replaced. Overrides config.yaml.",
     )
     secrets_dir: Path | None = Field(
         default=None,
-        description="Folder with one file per Truss secret, as production mounts it; TRUSS_SECRET_… works too.",
+        description="Folder with one file per Truss secret, as in production. TRUSS_SECRET_… variables work, too.",
     )
     python: Path | None = Field(
         default=None,
-        description="Python interpreter to run the truss with, which installs nothing; or a version, such as 3.12, "
-        "that is found on this machine.",
+        description="Python interpreter that runs the truss; nothing is installed into it. Or a version to look "
+        "for on this machine, such as 3.12.",
     )
     install: bool = Field(
         default=True,
-        description="Install the truss's requirements into a cached environment when they are missing.",
+        description="Install missing requirements of the truss into a cached environment.",
     )
     cache_dir: Path | None = Field(
-        default=None, description="Folder of the cached environments; the user's cache folder by default."
+        default=None, description="Folder for cached environments. By default, the user's cache folder."
     )
 
     _stub_answers: "StubAnswers | None" = PrivateAttr(default=None)
@@ -205,7 +208,7 @@ class DeploymentSettings(BaseModel):
     def stub_answers(self) -> "StubAnswers":
         """What the stub answers; SettingsError where there is none."""
         if self._stub_answers is None:
-            raise SettingsError("there is no stub: give one, such as echo")
+            raise SettingsError("no stub is given; give one, such as echo")
         return self._stub_answers
 
     @property
@@ -279,14 +282,12 @@ class DeploymentSettings(BaseModel):
     def _has_a_stub_that_answers(self) -> Self:
         if self.stub is None:
             if self.latency_seconds or self.fail_rate:
-                raise ValueError("a latency and a fail rate are those of a stub: give one, too, such as echo")
+                raise ValueError("a latency or fail rate needs a stub; give one, such as echo")
             return self
         if self.chain:
-            raise ValueError(
-                "a chain has a stub for each chainlet that needs one: give it among its chainlets"
-            )
+            raise ValueError("a chain has stubs per chainlet; give them under chainlets")
         if self.model_url or self.model is not None:
-            raise ValueError("give a stub or a model, not both: a stub answers in the model's place")
+            raise ValueError("give a stub or a model, not both")
         from .stub import read_answers
 
         try:
@@ -302,10 +303,12 @@ class DeploymentSettings(BaseModel):
         if self.chain and (self.truss_dir or self.model_url or self.model is not None):
             raise ValueError("give a chain or a model, not both")
         if self.chainlets and not self.chain:
-            raise ValueError("chainlets are those of a chain; give the chain, too")
+            raise ValueError("chainlets need a chain; give it, too")
         if self.model is not None:
             if self.truss_dir or self.model_url:
-                raise ValueError("give a model, or where one is, not both")
+                raise ValueError("give a model object or a location, not both")
             if not callable(self.model) and not hasattr(self.model, "predict"):
-                raise ValueError(f"no model, for it has no predict and cannot be called: {self.model!r}")
+                raise ValueError(
+                    f"not a model, because it has no predict and is not callable: {self.model!r}"
+                )
         return self

@@ -44,7 +44,7 @@ def read_truss_folder(path: Path) -> TrussFolder:
         raise HarnessError(f"{path}: the Truss server only finds model_module_dir: model, not {module_dir}")
     if not (model_file := path / "model" / str(filename)).is_file():
         raise HarnessError(
-            _why_no_model(path, config) or f"no model at {model_file}: put the Model class there"
+            _why_no_model(path, config) or f"no model at {model_file}; put the Model class there"
         )
     return TrussFolder(path.resolve(), predict_concurrency(path, config))
 
@@ -78,15 +78,12 @@ def _why_no_model(path: Path, config: Mapping[str, Any]) -> str | None:
     if server := config.get("docker_server"):
         server = server if isinstance(server, Mapping) else {}
         port, endpoint = server.get("server_port", 8000), server.get("predict_endpoint", "/predict")
-        return (
-            f"{path} has no model.py: docker_server is a server of its own, in Docker; run it, "
-            f"then serve it with --model-url http://127.0.0.1:{port}{endpoint}, or let a stub answer in its place with --stub"
-        )
+        return f"{path} has no model.py: docker_server runs in Docker; start it, then serve it with --model-url http://127.0.0.1:{port}{endpoint}, or use --stub"
     for key, meaning in _NO_MODEL.items():
         if config.get(key):
             return (
-                f"{path} has no model.py: {key} {meaning}; serve one that runs elsewhere with --model-url, "
-                "or let a stub answer in its place with --stub"
+                f"{path} has no model.py: {key} {meaning}; serve a running one with --model-url, "
+                "or use --stub"
             )
     return None
 
@@ -122,9 +119,11 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise HarnessError(f"cannot read {file}: {error}") from error
     except yaml.YAMLError as error:
-        raise HarnessError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise HarnessError(
+            f"{file} is not valid YAML: {' '.join(str(error).split())}; fix it (truss-async doctor {path} checks it again)"
+        ) from error
     if not isinstance(config or {}, dict):
-        raise HarnessError(f"{file} must hold keys and values, not {type(config).__name__}")
+        raise HarnessError(f"{file} must contain a mapping, not {type(config).__name__}")
     return config or {}
 
 

@@ -74,7 +74,7 @@ class UrlReplica:
                         return
                 except (aiohttp.ClientError, asyncio.TimeoutError) as error:
                     if wait == _FIRST_POLL_SECONDS:
-                        self._report(f"nothing answers at {origin} yet ({error}); requests wait for it")
+                        self._report(f"nothing answers at {origin} yet ({error}); requests are kept waiting")
                 await self._clock.sleep(wait)
                 wait = min(wait * 1.5, _LAST_POLL_SECONDS)
 

@@ -88,7 +88,7 @@ class VenvCache:
                     await self._make(venv, needs, base, lock_fd)
         except OSError as error:
             raise UnservableError(
-                f"cannot keep an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
+                f"cannot create an environment in {self._folder}: {error.strerror}; choose another with --cache-dir"
             ) from error
         except SettingsError as error:
             raise UnservableError(f"{error}, with --cache-dir") from error
@@ -105,7 +105,7 @@ class VenvCache:
                     break
                 except BlockingIOError:
                     if not waiting:
-                        self._report("waiting for the environment that is being installed already")
+                        self._report("waiting for another process to finish installing this environment")
                     waiting = True
                     await self._clock.sleep(0.2)
             yield lock.fileno()
@@ -114,20 +114,28 @@ class VenvCache:
         began = self._clock.monotonic()
         lines = (line for step in needs.steps() for line in step.lines)
         names = [found[0] for line in lines if (found := _NAME.match(line))]  # a URL may hold a password
-        self._report(f"installing what the truss requires, once; this may take minutes: {', '.join(names)}")
+        how = "" if self._uv is not None else " with pip (uv is faster: pip install uv)"
+        self._report(
+            f"installing the requirements of the truss{how}, which may take minutes the first time: {', '.join(names)}"
+        )
         *attempts, last = await self._attempts(venv, needs, base)
         for attempt in attempts:
             if await self._succeeds(attempt, venv, lock_fd):
                 break
+            if attempt is not attempts[-1]:
+                self._report("the exact versions of the image cannot be installed; trying others")
         else:
-            if self._uv is not None:
-                self._report("pip tries what uv could not install")
+            self._report(
+                "pip could not install them; trying once more, with other versions"
+                if self._uv is None
+                else "uv could not install them; trying pip"
+            )
             attempt = last
             await self._fill(venv, last, lock_fd, tell=True)
         if attempt.is_loose:
             self._report(
-                f"not all that the image brings can be had for Python {base.version} as it is there: "
-                "truss's constraints decided the versions"
+                f"some packages of the image are not available for Python {base.version}; versions were chosen "
+                "by truss's constraints"
             )
         (venv / ".complete").touch()
         seconds = self._clock.monotonic() - began
@@ -168,7 +176,7 @@ class VenvCache:
             wheels = [word for name in step.never_built for word in ("--only-binary", name)]
             await run_step(
                 (*installer.fill, *wheels, "-r", requirements_file, "-c", constraints_file),
-                failure="cannot install what the truss requires; mend requirements in config.yaml, or see to the package index",
+                failure="cannot install the requirements of the truss; fix requirements in config.yaml, or check the package index",
             )
 
     async def _step(
@@ -194,8 +202,8 @@ class VenvCache:
                 self._report(f"  {line}")
             if (name := unknown_package(last)) is not None:
                 raise UnknownPackageError(
-                    f"no package index has {name}: correct its name in the truss's requirements, "
-                    "or name the index that has it in UV_INDEX or in pip's configuration"
+                    f"{name} was not found in any package index; correct its name in the requirements, or add "
+                    "its index in UV_INDEX or pip's configuration"
                 )
             errors = [line for line in last if line.startswith("ERROR:")]
             raise UnservableError(f"{failure}: {(errors or list(last) or [f'status {status}'])[-1]}")

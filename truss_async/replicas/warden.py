@@ -74,13 +74,15 @@ class Warden:
             self._dismiss()
             self._deaths += 1
             if self._deaths > _MOST_DEATHS:
-                _LOG.error("what ends replicas when this process is killed does not run (status %s)", status)
+                _LOG.error(
+                    "the process that stops replicas when this one is killed has exited (status %s)", status
+                )
                 return
             try:
                 self._start()
             except (OSError, RuntimeError) as error:  # no process, no pipe, no thread more
                 _LOG.error(
-                    "what ends replicas when this process is killed cannot be started again: %s", error
+                    "the process that stops replicas when this one is killed cannot be restarted: %s", error
                 )
 
     def _dismiss(self) -> None:

@@ -52,8 +52,8 @@ def check_running_version(requirement: Requirement) -> None:
     candidates = (str(running), running.base_version)
     if not any(requirement.specifier.contains(candidate, prereleases=True) for candidate in candidates):
         raise HarnessError(
-            f"the truss requires {requirement}, but {DISTRIBUTION} {running} is running: "
-            "change the requirement, or install the version that it names"
+            f"the truss requires {requirement}, but {DISTRIBUTION} {running} is installed; change the "
+            "requirement, or install that version"
         )
     known = set(importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra", []))
     if unknown := sorted(requirement.extras - known):

@@ -57,7 +57,7 @@ class PackageReport:
         lines = [
             f"{self.copy}: {would}copied from truss_async {self.version}"
             if self.copied
-            else f"{self.copy}: is truss_async {self.version}, as it should be"
+            else f"{self.copy}: is truss_async {self.version}, up to date"
         ]
         if self.replaced:
             lines.append(
@@ -137,7 +137,7 @@ def _plan_edit(source: TrussSource, markers: Mapping[str, str]) -> _Requirements
             by_hand = "; ".join(f"{', '.join(new)} instead of {old}" for old, new in substitutes.items())
             raise HarnessError(
                 f"cannot change the requirements in {source.config_path} without touching more: "
-                f"put there by hand {by_hand}"
+                f"edit it by hand: {by_hand}"
             ) from None
         shipped = [new for line in source.requirements for new in substitutes.get(line, [line])]
         return _RequirementsEdit(source.config_path, source.text, after, substitutes, shipped)

@@ -51,12 +51,12 @@ def _model(source: TrussSource) -> Iterator[str]:
     if module is None:
         yield f"{source.model_path} is not valid Python"
     elif not any(_imports_us(node) for node in ast.walk(module)):
-        yield f"{source.model_path.name} does not import truss_async: derive Model from AsyncOutputModel to save outputs"
+        yield f"{source.model_path.name} does not import truss_async: subclass AsyncOutputModel to save outputs"
     elif _setting(source, "streaming")[0] != "pass":
         for name in sorted({node.name for node in ast.walk(module) if _is_streaming_hook(node)}):
             yield (
-                f"{name} in {source.model_path.name} is a generator, whose output streams and cannot be saved: "
-                'return it whole, or set streaming to "pass", which saves nothing of it'
+                f"{name} in {source.model_path.name} is a generator; a streamed output cannot be saved: "
+                'return the whole output, or set streaming to "pass", which does not save it'
             )
 
 
@@ -80,8 +80,8 @@ def _left_out(source: TrussSource) -> Iterator[str]:
     ignore_file, left_out = ignored(source.folder, files)
     if left_out:
         yield (
-            f"{ignore_file} leaves out {len(left_out)} of {len(files)} files of the copy, {left_out[0]} for one: "
-            f"truss would not ship them; change the pattern, in a {IGNORE_FILE} of the truss's own"
+            f"{ignore_file} excludes {len(left_out)} of {len(files)} files of the copy, such as {left_out[0]}, "
+            f"from the push; change the pattern, in a {IGNORE_FILE} of the truss's own"
         )
 
 
@@ -98,7 +98,7 @@ def _output_url(source: TrussSource, names: set[str] | None, libraries: StoreLib
 def _python_version(source: TrussSource) -> Iterator[str]:
     version = source.python_version
     if version is None:
-        yield "config.yaml gives no python_version, so the version of truss decides: add, say, python_version: py311"
+        yield "config.yaml sets no python_version, so truss's version decides; add one, such as python_version: py311"
     elif tuple(int(part) for part in version.split(".")) < _OLDEST_PYTHON:
         yield f"python_version {version} is too old: truss_async needs 3.10 or newer"
 
@@ -108,7 +108,7 @@ def _missing_dependencies(
 ) -> Iterator[str]:
     if names is None:
         yield (
-            f"{source.requirements_path} is left alone: see that it asks for "
+            f"{source.requirements_path} was not changed; make sure that it requires "
             f"{', '.join(str(requirement) for requirement in needed)}, and not for an unpublished truss-async"
         )
         return

@@ -26,7 +26,7 @@ def write_starter_truss(folder: Path) -> list[Path]:
     try:
         for path in files:
             if path.exists() or path.is_symlink():
-                raise HarnessError(f"{path} is there already: give init a new or an empty folder")
+                raise HarnessError(f"{path} exists already; give a new or empty folder")
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text.encode())

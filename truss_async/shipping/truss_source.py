@@ -39,7 +39,7 @@ class TrussSource:
                 f"bundled_packages_dir in {self.config_path} must be a folder inside the truss, not {name!r}"
             )
         if path.is_symlink():
-            raise HarnessError(f"{path} is a link, and truss ships nothing for links: make it a folder")
+            raise HarnessError(f"{path} is a symbolic link, which truss does not ship; make it a folder")
         return path
 
     @property
@@ -86,7 +86,7 @@ def read_truss(folder: Path) -> TrussSource:
     path = folder / "config.yaml"
     if not path.is_file():
         missing = path if folder.is_dir() else folder
-        raise HarnessError(f"there is no {missing}: give the folder of a truss, with a config.yaml in it")
+        raise HarnessError(f"{missing} does not exist; give the folder of a truss, with a config.yaml in it")
     text = read_text(path)
     source = TrussSource(folder, text, parse_config(text, path))
     if not source.model_path.is_file():
@@ -101,11 +101,13 @@ def parse_config(text: str, path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise HarnessError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise HarnessError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())}; fix it and try again"
+        ) from None
     if config is None:
         return {}
     if not isinstance(config, dict):
-        raise HarnessError(f"{path} must hold keys and values, not a {type(config).__name__}")
+        raise HarnessError(f"{path} must contain a mapping, not a {type(config).__name__}")
     return config
 
 

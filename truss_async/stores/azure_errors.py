@@ -17,7 +17,7 @@ from ..errors import ObjectExistsError, ObjectNotFoundError, OutputStoreError, S
 from .passing import passes
 
 NO_ACCOUNT: Final = (
-    "declare the Truss secret azure_storage_connection_string (or azure_storage_account, to sign in with the machine's "
+    "declare the Truss secret azure_storage_connection_string (or azure_storage_account, to use the machine's "
     "identity), or set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT"
 )
 _EXISTS: Final = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"})
@@ -29,8 +29,8 @@ _REMEDIES: Final = {
     "ContainerBeingDeleted": "create the container, or correct the store's URL",
     "AuthenticationFailed": _WRONG_KEY,
     "InvalidAuthenticationInfo": _WRONG_KEY,
-    "Md5Mismatch": "what arrived is not what was sent; try again",
-    "InvalidBlockList": "somebody else has written the same blob meanwhile; try again",
+    "Md5Mismatch": "the data was corrupted on the way; try again",
+    "InvalidBlockList": "another writer changed the same blob; try again",
     "ServerBusy": _OVERLOADED,
     "InternalError": _OVERLOADED,
     "OperationTimedOut": _OVERLOADED,
@@ -113,7 +113,7 @@ def _reason(error: AzureError, code: str, action: str) -> str:
     if code in _REMEDIES:
         return f"{code}; {_REMEDIES[code]}"
     if code in _EXISTS:
-        return f"{code}; it was replaced or removed meanwhile; read it again"
+        return f"{code}; the object was replaced or removed during the read; read it again"
     if isinstance(error, ClientAuthenticationError):
         return f"{kind}; {_WRONG_KEY}, or {NO_ACCOUNT}"
     if isinstance(error, HttpResponseError) and error.status_code is not None:

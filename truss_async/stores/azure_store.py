@@ -251,7 +251,7 @@ def _account(credentials: StoreCredentials) -> tuple[str | None, str]:
         given = _variable("AZURE_STORAGE_CONNECTION_STRING"), _variable("AZURE_STORAGE_ACCOUNT")
     connection_string, account = given
     if not connection_string and not account:
-        raise SettingsError(f"no Azure storage account is named: {NO_ACCOUNT}")
+        raise SettingsError(f"no Azure storage account is set; {NO_ACCOUNT}")
     return connection_string, account or ""
 
 

@@ -1,4 +1,4 @@
-"""How result objects are compressed. They are read back whatever they are."""
+"""Compression of result objects. They are read back whatever they are."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def decompressed(body: bytes, *, limit: int = LARGEST_UNPACKED_BYTES) -> bytes:
         try:
             return _unpacked(body, lambda: zlib.decompressobj(wbits=_GZIP_ONLY), limit=limit)
         except (EOFError, zlib.error):
-            raise ValueError("no whole gzip file") from None
+            raise ValueError("not a complete gzip file") from None
     if body.startswith(_ZSTD_MAGIC):
         zstd = _zstd()
         try:
             return _unpacked(body, zstd.ZstdDecompressor, limit=limit)
         except (EOFError, zstd.ZstdError):
-            raise ValueError("no whole zstd frame") from None
+            raise ValueError("not a complete zstd frame") from None
     return body
 
 
@@ -79,9 +79,7 @@ def _unpacked(body: bytes, make: Callable[[], _Unpacker], *, limit: int) -> byte
         # One byte more than may be tells that there is more.
         done += unpacker.decompress(body, limit - len(done) + 1)
         if len(done) > limit:
-            raise InvalidResultError(
-                f"it unpacks to more than {limit // _MEBIBYTE} MiB, the most that is unpacked"
-            )
+            raise InvalidResultError(f"it unpacks to more than {limit // _MEBIBYTE} MiB, the maximum")
         if not unpacker.eof:
             raise EOFError
         body = unpacker.unused_data.lstrip(b"\0")  # gzip files may be padded

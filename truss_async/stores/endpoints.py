@@ -36,5 +36,5 @@ def check_endpoint(endpoint: str, *, bucket: str, prefix: str, what: str, has_ac
     if is_named:
         instead = "/".join([f"{parts.scheme}://{place}", *path])
         raise SettingsError(
-            f"{what} names {bucket!a}, which the URL of the output store names, too; write {instead} instead"
+            f"{what} includes the bucket {bucket!a}, which the output store URL has, too; use {instead} instead"
         )

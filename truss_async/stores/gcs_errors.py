@@ -78,9 +78,9 @@ def _is_damage(error: GoogleAPICallError) -> bool:
 def _reason(error: Exception, action: str) -> str:
     kind = type(error).__name__
     if isinstance(error, NotFound) and action == "read the rest of":
-        return "it was replaced or removed meanwhile; read it again"
+        return "the object was replaced or removed during the read; read it again"
     if isinstance(error, NotFound):
-        return "there is no such bucket; create it, or correct the store's URL"
+        return "the bucket does not exist; create it, or correct the store's URL"
     if isinstance(error, Forbidden) and not may_pass(error):
         return f"AccessDenied; the credentials need {_RIGHTS[action]}"
     if isinstance(error, _REFUSED):
@@ -88,7 +88,7 @@ def _reason(error: Exception, action: str) -> str:
     if isinstance(error, GoogleAPICallError):
         said = " ".join(filter(None, (str(error.code or ""), kind, _code(error))))
         if _is_damage(error):
-            return f"{said}; what arrived is not what was sent; try again"
+            return f"{said}; the data was corrupted on the way; try again"
         return f"{said}; try again later" if may_pass(error) else said
     cause = type(error.__cause__).__name__ if error.__cause__ else kind
     return f"{cause}; the server cannot be reached or does not answer; check the network"

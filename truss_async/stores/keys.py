@@ -64,7 +64,7 @@ def safe_artifact_name(text: str, taken: set[str]) -> str:
 def check_object_key(key: str) -> str:
     """Return the key if it stays below a store's prefix, on any kind of store; else say which rule it breaks."""
     if not key.isprintable() or "\\" in key:
-        raise _unsafe("object key", key, "it holds a control character or a backslash")
+        raise _unsafe("object key", key, "it contains a control character or a backslash")
     if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         raise _unsafe("object key", key, f"it is longer than {MAX_KEY_BYTES} bytes")
     if any(not part or part.startswith(".") for part in key.split("/")):

@@ -42,7 +42,7 @@ class StoreOptions:
                 "NEARLINE (GCS), Cool (Azure)"
             )
         if self.kms_key_id is not None and not (self.kms_key_id.isascii() and self.kms_key_id.isprintable()):
-            raise SettingsError("kms_key_id is not the id, ARN or alias of a KMS key")
+            raise SettingsError("kms_key_id is not an id, ARN or alias of a KMS key")
         if self.kms_key_id == "":
             raise SettingsError("kms_key_id is empty; leave it out to use the bucket's own encryption")
         _check_tags(self.tags)

@@ -36,4 +36,4 @@ def check_writable(objects: ObjectStore) -> None:
         objects.delete(key)
     except OutputStoreError as error:
         # The right to write is enough for saving outputs; the one probe object stays.
-        _LOG.warning("the probe object stays: %s", error)
+        _LOG.warning("the probe object was not deleted: %s", error)

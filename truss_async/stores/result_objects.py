@@ -66,7 +66,9 @@ def _decompressed(body: bytes, url: str) -> bytes:
     try:
         return decompressed(body)
     except InvalidResultError as error:
-        raise InvalidResultError(f"{url} is not read: {error}; download it, and unpack it by hand") from None
+        raise InvalidResultError(
+            f"{url} cannot be read: {error}; download and decompress it yourself"
+        ) from None
     except ValueError:
         raise InvalidResultError(
             f"{url} cannot be decompressed; it is cut off or was not written by this package"
@@ -95,7 +97,7 @@ def references_in(output: Any) -> Iterator[ArtifactReference]:
 def request_failure(result: AsyncPredictResult, *, url: str) -> RequestFailedError:
     """The error for a request of which only this result, from the URL, is there."""
     if not result.errors:
-        raise InvalidResultError(f"{url} is there to say why the request failed, and holds no error")
+        raise InvalidResultError(f"{url} should contain the error of the request, and has none")
     first = result.errors[0]
     said = "".join(each if each.isprintable() else " " for each in f"{first.code}: {first.message}")
     reason = " ".join(said.split())[:_LONGEST_QUOTE]

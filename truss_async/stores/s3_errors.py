@@ -39,7 +39,7 @@ _BAD_SESSION: Final = (
     "the session token is not valid; check AWS_SESSION_TOKEN or the secret aws_session_token"
 )
 _EXPIRED: Final = "the session token has expired; get new credentials"
-_DAMAGED: Final = "what arrived is not what was sent; try again"
+_DAMAGED: Final = "the data was corrupted on the way; try again"
 _WRONG_REGION: Final = "set AWS_REGION or the secret aws_region to the bucket's region"
 _OVERLOADED: Final = "the server is overloaded or failing; try again later"
 _REMEDIES: Final = {
@@ -56,8 +56,8 @@ _REMEDIES: Final = {
     "IncompleteBody": _DAMAGED,
     "XAmzContentChecksumMismatch": _DAMAGED,
     "XAmzContentSHA256Mismatch": _DAMAGED,
-    "RequestTimeout": "what was sent did not arrive in time; try again",
-    "ConditionalRequestConflict": "somebody else is writing the same object; try again",
+    "RequestTimeout": "the upload timed out; try again",
+    "ConditionalRequestConflict": "another writer is writing the same object; try again",
     "PermanentRedirect": _WRONG_REGION,
     "301": _WRONG_REGION,
     "AuthorizationHeaderMalformed": _WRONG_REGION,

@@ -141,7 +141,7 @@ def check_supported(options: StoreOptions, *, scheme: str) -> None:
     if refused := [name for name in options.given() if name not in supported]:
         able = ", ".join(f"{each.name}://" for each in SCHEMES.values() if {*refused} <= {*each.options})
         raise SettingsError(
-            f"{', '.join(refused)}: a store on {scheme}:// cannot be asked for that, only {able}"
+            f"{', '.join(refused)}: a store on {scheme}:// does not support that, only {able}"
         )
     known = row.headers if row else ()
     if unknown := [name for name in options.headers if name.lower() not in known]:

@@ -47,7 +47,7 @@ def check_scheme(scheme: str, *, known: tuple[str, ...]) -> None:
     except NotImplementedError:
         schemes = sorted({*known, *filter(None, transport.SUPPORTED_SCHEMES)})
         raise SettingsError(
-            f"no output store for {scheme}://; known are {', '.join(f'{each}://' for each in schemes)}"
+            f"{scheme}:// is not a supported output store; supported are {', '.join(f'{each}://' for each in schemes)}"
         ) from None
     if scheme in ("ftp", "ftps") and int(smart_open.__version__.split(".")[0]) < 9:
         # Before, an upload counted as done that the server had not taken yet.
@@ -123,7 +123,7 @@ class SmartOpenStore:
 
     def _cannot(self, action: str, key: str) -> NoReturn:
         raise OutputStoreError(
-            f"cannot {action} {self._url}/{key}: a store on {self._scheme}:// writes and reads, no more"
+            f"cannot {action} {self._url}/{key}: a store on {self._scheme}:// only supports writing and reading"
         )
 
     @contextmanager

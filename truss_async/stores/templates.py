@@ -111,7 +111,7 @@ def _check_names(template: str, *, allowed: Collection[str]) -> str:
         if name is None:
             continue
         if conversion or (spec and name != DATE) or (spec and "{" in spec):
-            raise ValueError(f"{{{name}}} must stand as it is; only {{{DATE}:…}} takes a format")
+            raise ValueError(f"{{{name}}} takes no format; only {{{DATE}:…}} does")
         names.append(name)
     if unknown := sorted(set(names) - set(allowed)):
         known = ", ".join(f"{{{name}}}" for name in allowed)

@@ -34,7 +34,7 @@ def object_store(
     user, _, host = authority.rpartition("@")
     _check_parts(url, path)
     if not host:
-        raise _wrong(url, "there is no name after ://")
+        raise _wrong(url, "no name after ://")
     if scheme not in SCHEMES:
         from .smart_open_store import SmartOpenStore, check_scheme
 
@@ -43,7 +43,7 @@ def object_store(
             raise _wrong(url, "a '/' in the password, or a '@' in the path, must be percent-encoded")
         return SmartOpenStore(scheme, user=user, location=f"{host}/{path}".rstrip("/"))
     if user:
-        raise _wrong(url, "credentials do not belong in it; use Truss secrets or the environment")
+        raise _wrong(url, "it must not contain credentials; use Truss secrets or the environment")
     if SCHEMES[scheme].cloud and not _BUCKET.fullmatch(host):
         raise _wrong(url, "what follows :// is not a bucket name")
     return SCHEMES[scheme].open(host, path, credentials, options)
@@ -59,7 +59,7 @@ def _split(url: str) -> tuple[str, str]:
     if "?" in rest or "#" in rest:
         raise _wrong(url, "a query or fragment ('?', '#') is not allowed")
     if not rest.isprintable() or "\\" in rest or rest != rest.strip():
-        raise _wrong(url, "it holds a control character, a backslash or a space at its end")
+        raise _wrong(url, "it contains a control character, a backslash or a space at its end")
     return scheme, rest
 
 
@@ -72,7 +72,7 @@ def _folder(url: str, authority: str, path: str) -> str:
         raise _wrong(url, "its percent-encoding is not UTF-8") from None
     _check_parts(url, folder)
     if not folder or not folder.isprintable():
-        raise _wrong(url, "it names no folder, or holds a control character")
+        raise _wrong(url, "it has no folder, or contains a control character")
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SettingsError
 
-_YIELDS = "yields, so nothing of it runs when it is called: take out the yield"
+_YIELDS = "yields, so calling it runs nothing; remove the yield"
 
 
 def check_handler(handler: Callable[[Any], Any], *, may_be_async: bool = False) -> None:
@@ -25,8 +25,8 @@ def check_handler(handler: Callable[[Any], Any], *, may_be_async: bool = False) 
         raise SettingsError(f"the handler {_shown(handler)} {_YIELDS}")
     if inspect.iscoroutinefunction(function) and not may_be_async:
         raise SettingsError(
-            f"the handler {_shown(handler)} is a coroutine function, and is not awaited here: give on_result() such a "
-            "function, or one that calls it with asyncio.run()"
+            f"the handler {_shown(handler)} is a coroutine function, which is not awaited here; use on_result(), "
+            "or call it with asyncio.run()"
         )
     try:
         signature = inspect.signature(handler)
@@ -35,9 +35,7 @@ def check_handler(handler: Callable[[Any], Any], *, may_be_async: bool = False) 
     try:
         signature.bind(None)
     except TypeError as error:
-        raise SettingsError(
-            f"the handler {_shown(handler)} must take one argument, which it is given: {error}"
-        ) from None
+        raise SettingsError(f"the handler {_shown(handler)} must take one argument: {error}") from None
 
 
 def call_plainly(handler: Callable[[Any], Any], argument: Any) -> Any:
@@ -50,7 +48,7 @@ def call_plainly(handler: Callable[[Any], Any], argument: Any) -> Any:
     if inspect.iscoroutine(outcome):
         outcome.close()
     if inspect.isawaitable(outcome):
-        raise TypeError(f"the handler returned {_shown(outcome)}, which nobody awaits here")
+        raise TypeError(f"the handler returned {_shown(outcome)}, which is not awaited here")
     refuse_generator(outcome)
     return outcome
 

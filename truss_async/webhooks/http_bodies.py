@@ -104,7 +104,7 @@ def read_chunked(file: io.BufferedIOBase, *, limit: int) -> bytes:
         while len(body) < end:
             body += _some(file, end - len(body))
         if file.read(2) != b"\r\n":
-            raise BadRequestError(400, "a chunk of the body is not as long as it says")
+            raise BadRequestError(400, "a chunk of the body has the wrong length")
     _skip_trailers(file)
     return bytes(body)
 

@@ -261,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(error.status_code, str(error))
             return
         request = Request(path=self.path, headers=self._joined_headers(), body=body)
-        answer = Answer(500, {"error": "the receiver failed; send it again"})
+        answer = Answer(500, {"error": "the receiver failed; try again"})
         with Caught() as caught:  # the handler is the user's
             answer = self.server.handle_post(request)
         if caught.error is not None:
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
         if codings:
             if announced or codings.strip().lower() != "chunked" or self.request_version < "HTTP/1.1":
                 raise BadRequestError(
-                    400, "of transfer codings, only chunked is known, and no Content-Length beside it"
+                    400, "the only supported Transfer-Encoding is chunked, without Content-Length"
                 )
             self._ask_to_continue()
             return read_chunked(self.rfile, limit=limit)

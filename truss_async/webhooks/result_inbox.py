@@ -80,7 +80,7 @@ class ResultInbox:
     ) -> None:
         check_handler(handler, may_be_async=True)
         if threads < 1:
-            raise SettingsError(f"threads={threads}: nobody would handle anything; give 1 or more")
+            raise SettingsError(f"threads={threads}: give 1 or more")
         self._handler = handler
         self._results = StoredResults(path, clock=clock, keeps=keeps)
         self._thread_count = threads
@@ -244,7 +244,7 @@ async def _awaited(outcome: Awaitable[Any]) -> Any:
 
 def _told(error: BaseException) -> str:
     """What was raised, in words that can be kept: those of an error of the user's own may be any, or none."""
-    words = "it says nothing that can be shown"
+    words = "no message"
     with Caught():
         words = str(error)
     kept = f"{type(error).__name__}: {words}".encode("utf-8", "backslashreplace").decode()

@@ -117,10 +117,10 @@ def test_an_answer_that_breaks_off_breaks_off_for_the_caller_too(
         connection.request("POST", "/production/predict", b"{}", KEY)
         with pytest.raises(http.client.IncompleteRead):
             connection.getresponse().read()
-    wait_until(lambda: bool(lines(reports, "broke off")))
+    wait_until(lambda: bool(lines(reports, "was cut off")))
     raw.answer = RawServer.GOOD
     assert http_.post("/production/predict", json={}).status_code == 200
-    assert len(lines(reports, "broke off")) == 1
+    assert len(lines(reports, "was cut off")) == 1
 
 
 @pytest.mark.parametrize(

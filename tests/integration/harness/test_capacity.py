@@ -178,10 +178,10 @@ class Model:
     assert result is not None
     assert (result.data, result.errors) == (3, [])
     for said in (
-        "failed its health checks for 2 s (it does not answer) and was killed",
+        "has failed its health checks for 2 s (it does not answer) and was killed",
         "exited with status 7",
     ):
-        assert any(line.startswith(f"replica-1 {said}; starting it again") for line in reports)
+        assert any(line.startswith(f"replica-1 {said}; restarting in") for line in reports)
     check_processes(harness, restarts=2)
 
 

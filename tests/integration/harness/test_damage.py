@@ -67,7 +67,7 @@ def test_damage_to_the_queue_is_told_by_the_health_call_and_counted_by_metrics_o
         assert shown["truss_async_damaged_requests_total input"] == 1
         assert shown["truss_async_damaged_files"] == 1
         file.rename(tmp_path / "away")
-        with pytest.raises(ApiError, match="put the state folder back"):
+        with pytest.raises(ApiError, match="restore the state folder"):
             harness.submit(1)
-        assert "is not there any more" in str(health(harness)["error"])
+        assert "no longer exists" in str(health(harness)["error"])
         (tmp_path / "away").rename(file)

@@ -295,9 +295,9 @@ def test_a_rule_is_reported_once_and_when_it_is_used_up(stage: Stage, reports: l
     stage.advance(60)
     said = [line.partition(":")[0] for line in reports if line.startswith("fault")]
     assert sorted(said) == [
-        "fault 1 (webhook_doubled) strikes for the first time",
-        "fault 2 (model_500) has struck 2 times, and strikes no more",
-        "fault 2 (model_500) strikes for the first time",
+        "fault 1 (webhook_doubled) injected for the first time",
+        "fault 2 (model_500) was injected 2 times; it is used up",
+        "fault 2 (model_500) injected for the first time",
     ]
 
 
@@ -370,7 +370,7 @@ def test_what_is_no_fault_is_refused(stage: Stage) -> None:
         (b"[]", "the body must be a JSON object"),
         (b'{"kind": "model_501"}', "kind: Input should be 'webhook_dropped', "),
         (b'{"kind": "model_500", "nht": 1}', "unknown key nht; did you mean 'nth'?"),
-        (b'{"kind": "store_forbidden"}', "kind: store_forbidden cannot strike: "),
+        (b'{"kind": "store_forbidden"}', "kind: store_forbidden cannot be injected: "),
     ):
         answer = stage.http.post("/_harness/faults", content=body)
         assert answer.status_code == 400

@@ -56,9 +56,9 @@ def test_several_models_are_deployments_of_one_harness(serve: Callable[..., Harn
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": 3}, "no model, for it has no predict and cannot be called: 3"),
-        ({"model": Greeting, "model_url": "http://localhost"}, "give a model, or where one is, not both"),
-        ({"model": Greeting, "truss_dir": "x"}, "give a model, or where one is, not both"),
+        ({"model": 3}, "not a model, because it has no predict and is not callable: 3"),
+        ({"model": Greeting, "model_url": "http://localhost"}, "give a model object or a location, not both"),
+        ({"model": Greeting, "truss_dir": "x"}, "give a model object or a location, not both"),
         ({"model": Greeting, "deployments": [{"model": Greeting}]}, "give one deployment, or several"),
     ],
 )

@@ -104,7 +104,7 @@ def test_waiting_ends_with_the_story() -> None:
     model = Gated()
     with running(model) as harness:
         request = harness.submit("it")
-        with pytest.raises(HarnessError, match=r"not over within 0\.01 s\n\nasync request .*: [A-Z_]+\n"):
+        with pytest.raises(HarnessError, match=r"not finished within 0\.01 s\n\nasync request .*: [A-Z_]+\n"):
             request.wait(timeout_seconds=0.01)
         model.opened.set()
         assert request.wait(timeout_seconds=DEADLINE_SECONDS) == "SUCCEEDED"

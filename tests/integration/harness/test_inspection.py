@@ -210,7 +210,7 @@ def test_a_request_is_shown_whole(caller: HarnessClient, command: Command, tmp_p
 def test_an_unknown_request_is_exit_1(command: Command) -> None:
     code, out, error = command("show", "ab" * 16)
     assert (code, out) == (1, "")
-    assert "there is no async request" in error
+    assert "unknown async request" in error
 
 
 def test_the_queue_is_paused_and_resumed(caller: HarnessClient, command: Command) -> None:
@@ -245,8 +245,8 @@ def test_the_clock_of_a_harness_in_real_time_does_not_move(command: Command) -> 
 def test_faults_are_set_listed_and_cleared(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "faults.toml"
     file.write_text('[[fault]]\nkind = "webhook_dropped"\nattempt = 1\n')
-    assert command("faults", "list")[1] == "no fault is set\n"
+    assert command("faults", "list")[1] == "no faults\n"
     assert "webhook_dropped" in command("faults", "add", str(file))[1]
     assert json.loads(command("faults", "list", "--json")[1])["faults"][0]["struck"] == 0
-    assert command("faults", "clear")[:2] == (0, "no fault is set any more\n")
-    assert command("faults", "list")[1] == "no fault is set\n"
+    assert command("faults", "clear")[:2] == (0, "all faults removed\n")
+    assert command("faults", "list")[1] == "no faults\n"

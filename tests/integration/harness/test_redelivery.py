@@ -79,7 +79,7 @@ def test_it_goes_to_another_url_also_without_a_webhook_endpoint_of_its_own(
 ) -> None:
     request_id = caller.submit(model_input=1).request_id
     caller.wait(request_id)
-    with pytest.raises(ApiError, match="no webhook endpoint: say where"):
+    with pytest.raises(ApiError, match="no webhook endpoint; give a URL"):
         caller.redeliver(request_id)
     made = keeping.redeliver(request_id, to=endpoint.url)
     assert (made.attempt, made.status_code, made.webhook_endpoint) == (1, 200, endpoint.url)
@@ -115,7 +115,9 @@ def test_it_is_erased_for_certain_when_its_time_is_over_by_the_clock_of_the_harn
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT count(*) FROM kept_results").fetchone() == (1,)
     clock.advance(hours=0.001)
-    with pytest.raises(ApiError, match=r"no result of .* is kept: serve --keep-results 1h") as caught:
+    with pytest.raises(
+        ApiError, match=r"no result of .* is kept; start the harness with --keep-results 1h"
+    ) as caught:
         caller.redeliver(request_id)
     assert caught.value.status_code == 404
     with closing(sqlite3.connect(database)) as connection:
@@ -177,7 +179,7 @@ def test_a_list_that_cannot_be_made_is_refused(http: httpx.Client, query: str) -
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [("0s", "greater than"), ("soon", "no duration"), ("500d", "366")]
+    ("given", "message"), [("0s", "greater than"), ("soon", "not a duration"), ("500d", "366")]
 )
 def test_a_time_to_keep_results_is_a_duration(given: str, message: str) -> None:
     with pytest.raises(ValidationError, match=message):

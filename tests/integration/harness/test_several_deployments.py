@@ -92,7 +92,7 @@ def test_a_call_reaches_the_deployment_it_means(
         (
             "127.0.0.1",
             "/production/predict",
-            "serves the model ocr, model talk and chain c; name one, by the host model-ocr",
+            "serves the model ocr, model talk and chain c; choose one by the host model-ocr",
         ),
         (
             "model-none.localhost",

@@ -183,18 +183,18 @@ def test_many_callers_at_once_are_all_served_by_both(node: Node) -> None:
 
 
 def test_a_clock_that_somebody_moves_is_refused_with_the_reason(node: Node) -> None:
-    with pytest.raises(ValueError, match="goes by its own clock, which nobody moves"):
+    with pytest.raises(ValueError, match="uses its own clock, which cannot be moved"):
         HarnessSettings(stub="echo", state="postgresql://db/x", virtual_clock=True)
     moved = Harness(
         HarnessSettings(stub="echo", port=0, state=postgres_server().address),
         clock=ManualClock(SYSTEM_CLOCK.now()),
     )
-    with pytest.raises(HarnessError, match="goes by its own clock"):
+    with pytest.raises(HarnessError, match="uses its own clock"):
         moved.start()
 
 
 def test_what_is_no_database_is_one_line() -> None:
-    with pytest.raises(ValueError, match="give the address of a database"):
+    with pytest.raises(ValueError, match="give a database URL"):
         HarnessSettings(stub="echo", state="mysql://db/x")
     away = HarnessSettings(stub="echo", port=0, state="postgresql://nobody@127.0.0.1:1/x")
     with pytest.raises(

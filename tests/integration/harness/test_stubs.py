@@ -125,7 +125,7 @@ def test_an_input_that_no_line_has_is_422(tmp_path: Path) -> None:
         assert request.wait() == "FAILED"
         [error] = request.errors
         assert error.code == "MODEL_INVALID_INPUT"
-        assert error.message == f"the stub has no answer: this input is none of the 1 in {file}; add it there"
+        assert error.message == f"the stub has no answer for this input; add it to the 1 in {file}"
 
 
 def test_slots_replicas_faults_and_cancels_work_as_with_a_model() -> None:
@@ -216,9 +216,7 @@ def test_a_stub_is_not_reloaded_and_says_so(tmp_path: Path) -> None:
     reports: list[str] = []
     with stubbed("echo", truss_dir=tmp_path, model_id="large", reload=True, reports=reports):
         pass
-    assert (
-        "a stub is not reloaded: start the harness again when model large shall answer otherwise" in reports
-    )
+    assert "a stub is not reloaded; restart the harness to change the answers of model large" in reports
 
 
 def test_a_stub_saves_where_the_environment_of_the_replicas_says(

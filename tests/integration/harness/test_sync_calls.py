@@ -160,7 +160,7 @@ def test_what_the_model_answers_502_503_or_504_is_repeated(
     assert (len(model.calls), ids) == (3, {answer.headers["x-baseten-request-id"]})
     told = [line for line in reports if "--no-sync-retries" in line]
     assert len(told) == 1
-    assert told[0].startswith(f"the model answered {status} to a sync call; such calls are repeated")
+    assert told[0].startswith(f"the model answered {status} to a sync call; such calls are retried")
 
 
 def test_what_the_model_answers_stands_after_15_minutes(

@@ -118,7 +118,10 @@ def test_a_name_that_leads_to_a_private_address_fails_the_webhook_for_good_and_i
     names.leads_to = leads_to
     handle = serve(host=EVERYWHERE).submit(1, webhook_endpoint="https://innocent.example/hook")
     assert handle.wait(timeout_seconds=30).value == "WEBHOOK_FAILED"
-    assert "not public; --allow-private-webhooks" in handle.story
+    assert (
+        "its host resolves to an address that is not public; allow these with --allow-private-webhooks"
+        in handle.story
+    )
     assert [line for line in reports if "failed for good: innocent.example" in line]
     assert names.asked == 1
 

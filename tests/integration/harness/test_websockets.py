@@ -356,10 +356,10 @@ def test_a_replica_is_not_let_go_while_a_websocket_is_open(
         clock.advance(7200)
         websocket.send("still here")
         assert websocket.recv(timeout=30) == "still here"
-        assert not [each for each in reports if "not needed any more" in each]
+        assert not [each for each in reports if "no longer needed" in each]
     until(lambda: concurrent(harness) == 0)
     clock.advance(7200)
-    until(lambda: any("not needed any more" in each for each in reports))
+    until(lambda: any("no longer needed" in each for each in reports))
 
 
 def test_the_harness_closes_all_when_it_stops(

@@ -138,7 +138,7 @@ def check(bench: Bench, case: Case) -> None:
     elif case.mode == "log":
         assert case.answer is not None
         assert (case.status, case.answer.json) == (200, {"n": case.model_input}), name
-        bench.servers["log"].wait_for_log(f"the output of request {name} is answered and not saved: cannot")
+        bench.servers["log"].wait_for_log(f"the output of request {name} is answered but not saved: cannot")
     else:
         assert case.status == 200, name
         # An upload of it may have begun: what is let go of there is in the store.

@@ -35,7 +35,7 @@ def test_requirements_that_the_current_environment_meets_are_not_installed_again
 
 def test_missing_requirement_is_named_when_nothing_may_be_installed(stage: Stage) -> None:
     (replica,) = stage.replicas(stage.truss(ECHO, requirements=[SMALL_PACKAGE]))
-    with pytest.raises(HarnessError, match=rf"{SMALL_PACKAGE}, and nothing may be installed.*--no-install"):
+    with pytest.raises(HarnessError, match=rf"{SMALL_PACKAGE}, and --no-install forbids.*--no-install"):
         stage.run(replica.start())
 
 
@@ -95,7 +95,7 @@ def test_missing_requirements_are_installed_once_into_an_environment_that_is_kep
         stage.folder / "work" / "truss1" / "replica-1" / "plugin" / "truss_async" / "__init__.py"
     )
     assert (answer["whole_package"], answer["truss"]) == (False, False)
-    assert sum(line.startswith("installing what the truss requires") for line in stage.reported) == 1
+    assert sum(line.startswith("installing the requirements of the truss") for line in stage.reported) == 1
 
 
 class Installs:
@@ -129,9 +129,13 @@ def test_environment_is_made_once_by_two_at_once_and_anew_after_an_interruption(
     async def main() -> None:
         python, same = await asyncio.gather(installs.ensure(SMALL_PACKAGE), others.ensure(SMALL_PACKAGE))
         assert python == same
-        made = [line for line in installs.reported + others.reported if line.startswith("installing what")]
+        made = [
+            line
+            for line in installs.reported + others.reported
+            if line.startswith("installing the requirements")
+        ]
         assert len(made) == 1
-        assert any("waiting for the environment" in line for line in installs.reported + others.reported)
+        assert any("waiting for another process" in line for line in installs.reported + others.reported)
         # As an interruption leaves it: things are there, but not the mark that all of them are.
         (python.parent.parent / ".complete").unlink()
         (python.parent.parent / "half").touch()
@@ -153,25 +157,27 @@ def test_requirement_that_cannot_be_installed_is_named_with_pips_own_words(
     ):
         asyncio.run(installs.ensure(f"{SMALL_PACKAGE}==0.0.0.1"))
     assert any(line.startswith("  ERROR:") for line in installs.reported)
-    assert ("pip tries what uv could not install" in installs.reported) is (uv is not None)
+    assert ("uv could not install them; trying pip" in installs.reported) is (uv is not None)
 
 
 def test_what_no_index_has_ends_the_attempt_at_once(tmp_path: Path, uv: Path | None) -> None:
     """uv says so in a moment; pip would look for minutes for what is not there."""
     installs = Installs(tmp_path / "cache", uv=uv)
     said = (
-        "no package index has no-such-package-at-all" if uv else "No matching distribution found for no-such"
+        "no-such-package-at-all was not found in any package index"
+        if uv
+        else "No matching distribution found for no-such"
     )
     with pytest.raises(HarnessError, match=said):
         asyncio.run(installs.ensure("no-such-package-at-all"))
-    assert "pip tries what uv could not install" not in installs.reported
+    assert "uv could not install them; trying pip" not in installs.reported
 
 
 def test_pip_installs_what_uv_cannot(tmp_path: Path) -> None:
     installs = Installs(tmp_path / "cache", uv=tmp_path / "uv-that-is-not-there")
     python = asyncio.run(installs.ensure(SMALL_PACKAGE))
     assert SMALL_PACKAGE in asyncio.run(probe(python, isolated=True, cwd=tmp_path)).installed
-    assert "pip tries what uv could not install" in installs.reported
+    assert "uv could not install them; trying pip" in installs.reported
 
 
 def test_packages_come_from_where_pip_would_take_them(
@@ -186,4 +192,4 @@ def test_packages_come_from_where_pip_would_take_them(
     installs = Installs(tmp_path / "cache", uv=uv)
     python = asyncio.run(installs.ensure("only-here"))
     assert "only-here" in asyncio.run(probe(python, isolated=True, cwd=tmp_path)).installed
-    assert not [line for line in installs.reported if line.startswith("pip tries")]
+    assert not [line for line in installs.reported if "trying pip" in line]

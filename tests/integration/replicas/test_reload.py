@@ -51,8 +51,8 @@ def test_an_edited_model_takes_over_and_a_broken_edit_does_not(tmp_path: Path) -
 
         assert output() == 1
         model.write_text(MODEL.format(answer="1 +"))
-        reports.wait_for("the edited model does not load, and the one before goes on")
+        reports.wait_for("the new version does not load; the old one is served")
         assert output() == 1
         model.write_text(MODEL.format(answer=22))
-        reports.wait_for("serves the edited model")
+        reports.wait_for("serves the new version")
         assert output() == 22

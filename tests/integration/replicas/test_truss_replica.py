@@ -242,7 +242,7 @@ def test_two_replicas_run_side_by_side_and_the_pool_replaces_the_one_that_dies(s
     (truss / "model" / "model.py").write_text(textwrap.dedent(model).replace("os.getpid()", "'edited'"))
     with pytest.raises(ReplicaUnreachableError):
         stage.predict(replicas[0], "die")
-    stage.wait_for_line(stage.reported, "replica-1 exited with status 7; starting it again in 1 s")
+    stage.wait_for_line(stage.reported, "replica-1 exited with status 7; restarting in 1 s")
     assert stage.predict(replicas[1], "pid") == second
     stage.wait_for_line(stage.reported, "is ready", times=3)
     assert stage.predict(replicas[0], "pid") == "edited"

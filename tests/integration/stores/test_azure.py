@@ -158,7 +158,9 @@ def test_large_blob_that_is_replaced_while_it_is_read_is_never_mixed(store: Obje
     with store.open("r1.bin") as file:
         content = file.read(1_000_000)
         store.put("r1.bin", b"b" * 3 * BIG, content_type="image/png")
-        with pytest.raises(OutputStoreError, match="it was replaced or removed meanwhile; read it again"):
+        with pytest.raises(
+            OutputStoreError, match="the object was replaced or removed during the read; read it again"
+        ):
             content += file.read()
     assert set(content) == set(b"a")
 

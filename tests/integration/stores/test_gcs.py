@@ -32,10 +32,10 @@ def test_missing_bucket_is_said_with_the_remedy(gcs_server: str, monkeypatch: py
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server)
     outputs = object_store("gs://no-such-bucket/out")
     with pytest.raises(
-        OutputStoreError, match=r"cannot write gs://no-such-bucket/out/\S+: there is no such bucket"
+        OutputStoreError, match=r"cannot write gs://no-such-bucket/out/\S+: the bucket does not exist"
     ):
         check_writable(outputs)
-    with pytest.raises(OutputStoreError, match="there is no such bucket"):
+    with pytest.raises(OutputStoreError, match="the bucket does not exist"):
         put_artifact(outputs, "r1", "big.bin", bytes(BIG), content_type="image/png")
 
 
@@ -44,7 +44,9 @@ def test_large_object_that_is_replaced_while_it_is_read_is_never_mixed(store: Ob
     with store.open("r1.bin") as file:
         content = file.read(1_000_000)
         store.put("r1.bin", b"b" * BIG, content_type="image/png")
-        with pytest.raises(OutputStoreError, match="it was replaced or removed meanwhile; read it again"):
+        with pytest.raises(
+            OutputStoreError, match="the object was replaced or removed during the read; read it again"
+        ):
             content += file.read()
     assert set(content) == set(b"a")
 

@@ -22,7 +22,7 @@ def test_all_is_well(command_line: CommandLine, nowhere: str) -> None:
     first, *rows, _, last = outcome.stdout.splitlines()
     assert first.startswith("ok      Python       3.")
     assert "ok      store        memory://x: written, read and deleted" in rows
-    assert last == "all is well"
+    assert last == "no problems found"
     assert list(command_line.folder.iterdir()) == []
 
 
@@ -46,7 +46,7 @@ def test_what_is_to_be_mended_has_its_remedy_below(command_line: CommandLine, no
         "localhost",
         "only)",
     ]
-    assert lines[-1] == "1 to mend"
+    assert lines[-1] == "1 failed"
 
 
 def test_a_folder_that_is_no_truss_is_told_in_its_row(command_line: CommandLine, nowhere: str) -> None:

@@ -34,4 +34,4 @@ def test_a_second_time_it_changes_nothing(command_line: CommandLine) -> None:
     command_line.run("init", "hello")
     outcome = command_line.run("init", "hello")
     assert outcome.code == 1
-    assert outcome.error_line.endswith("is there already: give init a new or an empty folder")
+    assert outcome.error_line.endswith("exists already; give a new or empty folder")

@@ -171,7 +171,7 @@ def test_without_a_secret_only_a_name_that_is_allowed_leads_in(command_line: Com
 def test_an_allowed_host_that_would_allow_nothing_is_refused(command_line: CommandLine) -> None:
     ended = command_line.run("listen", "--allow-host", "https://tunnel.example")
     assert ended.code == 2
-    assert "--allow-host: 'https://tunnel.example' is no host: give a name alone" in ended.stderr
+    assert "--allow-host: 'https://tunnel.example' is not a host name; give a name" in ended.stderr
 
 
 def test_how_old_a_webhook_may_be_can_be_said(command_line: CommandLine) -> None:
@@ -234,7 +234,7 @@ def test_a_result_that_cannot_be_kept_is_not_acknowledged(command_line: CommandL
         code, stderr = receiver.end()
     assert code == 0
     assert stderr == (
-        "truss-async: a webhook could not be handled: cannot keep a result in inbox: File exists\n"
+        "truss-async: a webhook could not be handled: cannot store a result in inbox: File exists\n"
     )
     assert Path(folder, f"{REQUEST_ID}.json").is_file()
 
@@ -314,7 +314,7 @@ def test_https_with_a_certificate_of_its_own(command_line: CommandLine) -> None:
         code, stderr = receiver.end()
     assert code == 0
     assert stderr == (
-        "the harness trusts it when started with: --webhook-ca .truss-async/tls/authority.pem\n"
+        "to make the harness trust it, start it with: --webhook-ca .truss-async/tls/authority.pem\n"
     )
 
 
@@ -333,7 +333,7 @@ def test_a_key_without_its_certificate_is_a_mistake(command_line: CommandLine) -
     outcome = command_line.run("listen", "--port", "0", "--tls-key", "key.pem")
     assert (outcome.code, outcome.error_line) == (
         2,
-        "--tls-key: the key of which certificate? give --tls-cert, too",
+        "--tls-key needs --tls-cert",
     )
 
 
@@ -355,7 +355,7 @@ def test_a_result_is_relayed_to_who_has_the_key(command_line: CommandLine) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--relay-key", "k"], "give --relay, too"),
+        (["--relay-key", "k"], "--relay-key needs --relay"),
         (["--relay", "--host", "0.0.0.0"], "set a key with --relay-key"),  # noqa: S104
     ],
 )

@@ -122,7 +122,7 @@ def test_status_tells_why_the_request_waits(platform: ScriptedPlatform, command_
     assert "waits       the model does not load: KeyError: 'x'\n" in outcome.stdout
     outcome = command_line.run("status", REQUEST_ID, "--json")
     assert "waits" not in json.loads(outcome.stdout)
-    assert outcome.stderr == "it waits: the model does not load: KeyError: 'x'\n"
+    assert outcome.stderr == "waiting: the model does not load: KeyError: 'x'\n"
 
 
 def test_ctrl_c_tells_that_the_request_goes_on(
@@ -134,7 +134,10 @@ def test_ctrl_c_tells_that_the_request_goes_on(
     monkeypatch.setattr(HarnessClient, "wait", interrupt)
     outcome = command_line.run("submit", "1", "--wait")
     assert (outcome.code, outcome.stdout) == (130, REQUEST_ID + "\n")
-    assert outcome.error_line == f"interrupted: the request goes on; see: truss-async status {REQUEST_ID}"
+    assert (
+        outcome.error_line
+        == f"interrupted: the request is still running; see: truss-async status {REQUEST_ID}"
+    )
 
 
 def test_submit_waits_for_success(platform: ScriptedPlatform, command_line: CommandLine) -> None:

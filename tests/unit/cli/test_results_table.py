@@ -86,7 +86,7 @@ def test_export_that_fails_leaves_what_was_there(command_line: CommandLine, stor
     file.write_bytes(b"damaged")
     outcome = command_line.run("results", "export", "--table", table.as_uri(), "--out", "all.csv")
     assert outcome.code == 1
-    assert "results.parquet is no Parquet file, or cut off" in outcome.error_line
+    assert "results.parquet is not a complete Parquet file" in outcome.error_line
     assert (command_line.folder / "all.csv").read_text() == "before"
     assert [path.name for path in command_line.folder.iterdir() if path.name.startswith(".")] == []
 
@@ -96,7 +96,7 @@ def test_export_that_fails_leaves_what_was_there(command_line: CommandLine, stor
     [
         (["--out", "all"], "--format: give parquet, jsonl or csv; the name 'all' ends with none of them"),
         (["--out=-", "--format", "parquet"], "--out: parquet is written to a file or a URL; give --format jsonl or csv for -"),
-        (["--out", "outputs", "--format", "csv"], "cannot write outputs: it is there, and no file; name another"),
+        (["--out", "outputs", "--format", "csv"], "cannot write outputs: it exists and is not a file; choose another"),
         (["--out", "no/where.csv"], "cannot write no/where.csv: No such file or directory"),
         (["--out", "a.csv", "--since", "soon"], "--since: 'soon' is neither"),
     ],
@@ -124,4 +124,4 @@ def test_compact_says_what_it_did(command_line: CommandLine, store: OutputStore)
 def test_compact_refuses_the_folder_of_the_results(command_line: CommandLine, store: OutputStore) -> None:
     outcome = command_line.run("results", "compact", "--into", store.url)
     assert outcome.code == 2
-    assert "give --into a folder of its own" in outcome.error_line
+    assert "give --into a separate folder" in outcome.error_line

@@ -50,7 +50,7 @@ def test_where_all_may_call_it_names_an_address_that_works_and_warns(
         assert command_line.run("queue", "--url", listening_url(process)).code == 0
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
-    assert "0.0.0.0 can be reached by others, who may call with any key; set one with --api-key" in stderr
+    assert "other machines can reach 0.0.0.0 and call with any key; set one with --api-key" in stderr
 
 
 def test_a_python_that_is_not_there_ends_it_at_once(command_line: CommandLine) -> None:
@@ -61,7 +61,7 @@ def test_a_python_that_is_not_there_ends_it_at_once(command_line: CommandLine) -
     outcome = command_line.run("serve", "truss", "--port", "0", "--python", "/nope")
     assert (outcome.code, outcome.stdout) == (1, "")
     assert outcome.error_line == (
-        "there is no Python to run at /nope: give the path of one with --python, or a version such as 3.12"
+        "/nope is not a Python interpreter; give the path of one with --python, or a version such as 3.12"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_chain_is_one_line(command_line: CommandLine) -> None:
     for words in (["absent.py:Entry"], ["--chain", "absent.py"]):
         outcome = command_line.run_installed("serve", *words)
         assert (outcome.code, outcome.stdout) == (1, "")
-        assert "there is no absent.py: give the Python file of a chain" in outcome.error_line
+        assert "absent.py does not exist; give the Python file of a chain" in outcome.error_line
 
 
 def test_a_chain_that_takes_its_time_can_be_interrupted(command_line: CommandLine) -> None:
@@ -176,13 +176,13 @@ def test_store_faults_need_the_gate(command_line: CommandLine) -> None:
 
 
 MISTAKES = [
-    (["--stub", "{text: x}"], "stub: {text: x} is no valid JSON ("),
+    (["--stub", "{text: x}"], "stub: {text: x} is not valid JSON ("),
     (
         ["--stub", "echo", "--latency", "soon"],
-        "--latency: 'soon' is no duration; write it as 500ms, 2s or 1m",
+        "--latency: 'soon' is not a duration; write it as 500ms, 2s or 1m",
     ),
     (["truss", "--stub", "echo"], "no config.yaml in truss: give the folder of a truss"),
-    (["a", "b", "--stub", "{oops"], "a: stub: {oops is no valid JSON"),
+    (["a", "b", "--stub", "{oops"], "a: stub: {oops is not valid JSON"),
 ]
 
 

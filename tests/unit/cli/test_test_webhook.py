@@ -37,7 +37,7 @@ def test_a_wrong_endpoint_fails_with_what_to_do(command_line: CommandLine) -> No
         outcome = command_line.run("test-webhook", url, "--webhook-secret", NEW)
     assert outcome.code == 1
     assert "FAILED   old timestamp                    refuse   200" in outcome.stdout
-    assert "it was accepted; compare `time` in the body with now" in outcome.stdout
+    assert "it was accepted; compare `time` in the body with the current time" in outcome.stdout
     assert "skipped  old secret only                  accept\n" in outcome.stdout
     assert outcome.stdout.endswith("\n\n10 ok, 1 failed, 1 skipped\n")
     assert max(map(len, outcome.stdout.splitlines())) <= 80

@@ -59,8 +59,8 @@ def test_a_variable_without_a_command_means_one_thing() -> None:
         ),
         ("serve x", "TRUSS_ASYNC_SERVE_PORT", "99999", "--port: input should be less"),
         ("serve x", "TRUSS_ASYNC_PORT", "99999", "--port: input should be less"),
-        ("status abc", "TRUSS_ASYNC_STATUS_URL", "nonsense", "'nonsense' is no URL of a model"),
-        ("queue pause", "TRUSS_ASYNC_QUEUE_PAUSE_URL", "nonsense", "'nonsense' is no URL of a model"),
+        ("status abc", "TRUSS_ASYNC_STATUS_URL", "nonsense", "'nonsense' is not the URL of a model"),
+        ("queue pause", "TRUSS_ASYNC_QUEUE_PAUSE_URL", "nonsense", "'nonsense' is not the URL of a model"),
         ("results list --store memory://x", "TRUSS_ASYNC_RESULTS_LIST_SINCE", "5w", "--since: '5w'"),
         (
             "test-webhook http://127.0.0.1:1 --webhook-secret whsec_abc",

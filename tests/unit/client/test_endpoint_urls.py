@@ -43,5 +43,5 @@ def test_it_says_the_model_and_the_target(url: str, model: str, target: str, is_
 
 def test_another_target_than_the_one_that_is_given_is_refused() -> None:
     assert model_and_target(f"{MODEL}/development/predict", target="development")[1].name == "development"
-    with pytest.raises(SettingsError, match="names another target than 'deployment/x'"):
+    with pytest.raises(SettingsError, match="contains another target than 'deployment/x'"):
         model_and_target(f"{MODEL}/development/predict", target="deployment/x")

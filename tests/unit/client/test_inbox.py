@@ -56,14 +56,14 @@ def test_no_request_id_leaves_the_folder(tmp_path: Path, request_id: str) -> Non
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputStoreError, match=r"cannot keep a result in .*file"):
+    with pytest.raises(OutputStoreError, match=r"cannot store a result in .*file"):
         Inbox(tmp_path / "file").keep("ab12", b"body")
 
 
 def test_a_write_that_fails_leaves_nothing_behind(inbox: Inbox) -> None:
     with (
         no_file_grows_beyond(3),
-        pytest.raises(OutputStoreError, match=r"cannot keep a result in .*too large"),
+        pytest.raises(OutputStoreError, match=r"cannot store a result in .*too large"),
     ):
         inbox.keep("ab12", b"body")
     assert list(inbox.folder.iterdir()) == []

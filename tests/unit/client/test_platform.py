@@ -115,8 +115,8 @@ def test_an_id_never_leaves_its_place_in_the_path(platform: ScriptedPlatform, cl
         (502, b"<html>\n bad gateway", "no JSON error, but '<html> bad gateway'"),
         (503, b"\xff\x00", "no JSON error"),
         (301, b"", r"refused \(301\)"),
-        (200, b"<html>", "not as the platform does; check the URL"),
-        (200, {"status": "NEW_STATUS"}, "not as the platform does"),
+        (200, b"<html>", "not like the platform; check the URL"),
+        (200, {"status": "NEW_STATUS"}, "not like the platform"),
     ],
 )
 def test_a_refusal_is_one_line_that_says_what_to_do(
@@ -192,7 +192,7 @@ def test_an_answer_cut_short_is_one_line() -> None:
     "url", ["", "127.0.0.1:8090", "ftp://x", "http://", "http://x:y", "http://[", "https://a b", "http://a\n"]
 )
 def test_what_is_no_url_is_refused_at_once(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no URL of a model"):
+    with pytest.raises(SettingsError, match="is not the URL of a model"):
         PlatformClient(url, api_key="k")
 
 

@@ -25,7 +25,7 @@ def test_a_duration_is_a_number_and_a_unit(text: str, length: timedelta) -> None
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1w", "-1h", "1.5h", "1 h", "1h30m", "123456s"])
 def test_anything_else_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         duration(text)
 
 

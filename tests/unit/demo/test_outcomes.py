@@ -58,7 +58,7 @@ def test_an_output_that_cannot_be_read_back_is_a_problem(good: PageOutcome) -> N
 def test_an_object_that_differs_from_the_webhook_is_a_problem(good: PageOutcome) -> None:
     other = result_of(good).model_copy(update={"data": {"lines": [1, 2]}})
     assert replace(good, stored=StoredOutput("k", other)).problems == (
-        "its webhook and its object in the bucket differ",
+        "its webhook and its stored object differ",
     )
 
 

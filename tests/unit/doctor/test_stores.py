@@ -47,6 +47,6 @@ def test_the_right_to_write_is_enough_for_the_model(tmp_path: Path, monkeypatch:
     finding = probe(tmp_path.as_uri())
     assert finding.outcome == "note"
     assert (
-        "written, which is enough for the model; not read (the role may not do that); not deleted"
+        "written, which is all the model needs; not read (the role may not do that); not deleted"
         in finding.found
     )

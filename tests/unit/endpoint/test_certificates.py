@@ -88,22 +88,22 @@ def test_the_key_is_its_owners_alone_and_not_committed(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=r"cannot keep a certificate in .*file"):
+    with pytest.raises(SettingsError, match=r"cannot store a certificate in .*file"):
         own_certificate(tmp_path / "file", host="localhost")
 
 
 def test_a_host_that_no_certificate_can_name_is_refused(folder: Path) -> None:
-    with pytest.raises(SettingsError, match="no certificate can name the host my_machine"):
+    with pytest.raises(SettingsError, match="a certificate cannot be made for the host my_machine"):
         own_certificate(folder, host="my_machine")
 
 
 def test_a_full_disk_leaves_no_cut_off_key_and_the_earlier_certificate_whole(folder: Path) -> None:
-    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot keep a certificate"):
+    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot store a certificate"):
         own_certificate(folder, host="localhost")
     assert [path.name for path in folder.iterdir()] == [".gitignore"]
     own_certificate(folder, host="localhost")
     earlier = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot keep a certificate"):
+    with no_file_grows_beyond(100), pytest.raises(SettingsError, match="cannot store a certificate"):
         own_certificate(folder, host="another.example")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == earlier
 
@@ -130,11 +130,11 @@ def test_a_given_certificate_is_used(folder: Path, tmp_path: Path) -> None:
 
 def test_a_given_certificate_of_no_use_is_explained(folder: Path, tmp_path: Path) -> None:
     own_certificate(folder, host="localhost")
-    with pytest.raises(SettingsError, match=r"there is no file .*missing\.pem"):
+    with pytest.raises(SettingsError, match=r"the file .*missing\.pem does not exist"):
         given_certificate(tmp_path / "missing.pem", None)
-    with pytest.raises(SettingsError, match=r"there is no file .*missing\.key"):
+    with pytest.raises(SettingsError, match=r"the file .*missing\.key does not exist"):
         given_certificate(folder / "server.pem", tmp_path / "missing.key")
-    with pytest.raises(SettingsError, match="it must be PEM, with the key that belongs to it"):
+    with pytest.raises(SettingsError, match="it must be PEM, with its matching"):
         given_certificate(folder / "authority.pem", None)
     with pytest.raises(SettingsError, match=r"authority\.pem and .*server\.pem: it must be PEM"):
         given_certificate(folder / "authority.pem", folder / "server.pem")

@@ -148,7 +148,7 @@ def test_so_many_may_wait_and_there_is_room_again_when_one_has_gone(serve: Calla
         with endpoint.get(f"/results/{OTHER}") as refused:
             assert (refused.status, json.load(refused)["error"]) == (
                 503,
-                "2 clients wait already; come again",
+                "2 clients are waiting already; try again later",
             )
         assert endpoint.post(body_of(OTHER)) == 200
     # They are gone; it notices when it has something to say to them.

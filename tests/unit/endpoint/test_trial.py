@@ -92,14 +92,12 @@ def test_a_wrong_endpoint_fails_in_the_rows_that_are_wrong(
 
 
 def test_the_remarks_say_what_to_do() -> None:
-    assert "raw bytes" in note(try_out(endpoints.writes_the_json_again), "good result")
+    assert "raw body" in note(try_out(endpoints.writes_the_json_again), "good result")
     assert "any of them" in note(
         try_out(endpoints.checks_the_first_signature_only), "both signatures during rotation"
     )
     assert "compare `time`" in note(try_out(endpoints.checks_no_age), "old timestamp")
-    assert note(try_out(endpoints.never_verifies), "no signature").startswith(
-        "it was accepted; refuse with 401"
-    )
+    assert note(try_out(endpoints.never_verifies), "no signature").startswith("it was accepted; answer 401")
 
 
 @pytest.mark.parametrize(
@@ -116,10 +114,10 @@ def test_a_wrong_secret_is_one_cause_and_no_row_counts() -> None:
     rows = try_out(right, "whsec_another")
     assert names(rows, "ok") == []
     assert names(rows) == [name for name in ACCEPT if name != "old secret only"]
-    assert "holds another secret than the one given here" in note(rows, "good result")
+    assert "has no secret, or another secret than given here" in note(rows, "good result")
     assert {note(rows, name) for name in names(rows)[1:]} == {"the same cause: 401 to every webhook"}
     assert names(rows, "skipped") == ["old secret only", *REFUSE, SLOW_ROW]
-    assert "says something once it accepts a good one" in note(rows, "wrong signature")
+    assert "not meaningful until the endpoint accepts" in note(rows, "wrong signature")
 
 
 @pytest.mark.parametrize("status_code", [302, 400, 404, 405, 410, 418, 500, 503])
@@ -137,14 +135,14 @@ def test_causes_that_differ_are_each_named() -> None:
     answers = iter([404, 403, 413])
     rows = try_out(lambda request: answer(next(answers, 401)))
     assert "check the path" in note(rows, "good result")
-    assert "raw bytes" in note(rows, "unicode")
-    assert "limit on request bodies" in note(rows, "large result")
+    assert "raw body" in note(rows, "unicode")
+    assert "request body limit" in note(rows, "large result")
 
 
 def test_a_limit_below_the_large_one_does_not_hide_a_common_cause() -> None:
     rows = try_out(right, "whsec_another", max_body_bytes=1_000_000)
-    assert "holds another secret" in note(rows, "good result")
-    assert "limit on request bodies" in note(rows, "large result")
+    assert "has no secret, or another secret" in note(rows, "good result")
+    assert "request body limit" in note(rows, "large result")
 
 
 def test_refusals_count_when_another_good_one_is_accepted() -> None:
@@ -162,7 +160,7 @@ def test_refusals_count_when_another_good_one_is_accepted() -> None:
 def test_a_limit_on_bodies_is_found() -> None:
     rows = try_out(right, max_body_bytes=1_000_000)
     assert names(rows) == ["large result"]
-    assert "raise the limit on request bodies" in note(rows, "large result")
+    assert "raise the request body limit" in note(rows, "large result")
 
 
 def test_with_one_secret_what_needs_two_is_left_out() -> None:
@@ -185,7 +183,7 @@ def test_who_refuses_what_came_before_fails_twice() -> None:
 
     rows = try_out(strict)
     assert names(rows) == ["same result twice", "retry after a 500"]
-    assert "acknowledge what you have handled" in note(rows, "same result twice")
+    assert "acknowledge duplicates" in note(rows, "same result twice")
 
 
 def test_the_second_of_two_is_the_same_or_signed_anew() -> None:
@@ -217,12 +215,12 @@ def test_a_500_is_tried_again_after_two_seconds_and_told() -> None:
     rows = with_time(clock, handle)
     assert [attempt.status_code for attempt in rows[0].attempts] == [500, 503]
     assert rows[0].outcome == "failed"
-    assert rows[0].note.startswith("the endpoint fails (503): look into its log")
+    assert rows[0].note.startswith("the endpoint fails (503): check its log")
 
     failures = iter([500])
     rows = with_time(clock, handle)
     assert [attempt.status_code for attempt in rows[0].attempts] == [500, 200]
-    assert (rows[0].outcome, "when it came again" in rows[0].note) == ("ok", True)
+    assert (rows[0].outcome, "only at the second attempt" in rows[0].note) == ("ok", True)
 
 
 def with_time(clock: ManualClock, handle: Callable[[Request], Answer]) -> list[Row]:
@@ -244,7 +242,7 @@ def with_time(clock: ManualClock, handle: Callable[[Request], Answer]) -> list[R
 def test_a_forged_one_that_is_refused_with_500_is_told() -> None:
     case = CASES[6]
     row = judge_forged(case, (Attempt(401, 0.1), Attempt(500, 0.1)))
-    assert (row.outcome, row.note) == ("ok", "500 makes the platform send it again; answer 401")
+    assert (row.outcome, row.note) == ("ok", "500 makes the platform retry; answer 401")
     assert judge_forged(case, (Attempt(401, 0.1), Attempt(204, 0.1))).outcome == "failed"
     assert judge_forged(case, (Attempt(None, 0.1, "reset"),)).note.startswith("no answer makes")
 
@@ -287,8 +285,8 @@ def test_a_connection_that_breaks_is_told() -> None:
     attempt = Attempt(None, 0.1, "Server disconnected")
     row = judge_genuine(CASES[2], [(attempt, attempt)])
     assert row.outcome == "failed"
-    assert row.note.startswith("the connection broke (Server disconnected): look into")
-    assert "limit on request bodies" in row.note
+    assert row.note.startswith("the connection broke (Server disconnected): check")
+    assert "request body limit" in row.note
 
 
 def test_nobody_there_is_one_error() -> None:

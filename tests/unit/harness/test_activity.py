@@ -83,7 +83,7 @@ def test_work_without_end_is_an_error_and_not_waited_for_for_ever() -> None:
         activity = Activity(ManualClock(START))
         busy = activity.start(asyncio.Event().wait())
         loop = asyncio.get_running_loop()
-        with pytest.raises(HarnessError, match="did not come to rest"):
+        with pytest.raises(HarnessError, match="did not become idle"):
             await asyncio.to_thread(
                 activity.settle_from_thread, loop, patience_seconds=0, deadline_seconds=0.05
             )

@@ -472,7 +472,7 @@ async def test_whatever_goes_wrong_a_delivery_ends_is_told_of_and_leaves_its_slo
     finished = await stage.queue.takes("finish_delivery")
     assert finished.said["request_id"] == "0"
     told = finished.said["attempt"].error
-    assert told.startswith(f"the harness itself failed: {type(error).__name__}(")
+    assert told.startswith(f"internal error of the harness: {type(error).__name__}(")
     told.encode()
     finished.answer(True)
     (await stage.queue.takes("claimed_delivery")).answer(due("64"))

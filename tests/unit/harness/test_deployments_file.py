@@ -73,16 +73,16 @@ def test_chains_and_trusses_are_served_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[deployment]", "is no valid TOML"),
-        ("", r"describes no deployment; begin each one with \[\[deployment\]\]"),
+        ("[[deployment]", "is not valid TOML"),
+        ("", r"describes no deployment; start each with \[\[deployment\]\]"),
         ("deployment = 1", "describes no deployment"),
         ("deployment = [1]", "describes no deployment"),
-        ("[[deployments]]", r"unknown key deployments; there are only \[\[deployment\]\] and \[\[chain\]\]"),
+        ("[[deployments]]", r"unknown key deployments; known are \[\[deployment\]\] and \[\[chain\]\]"),
         ("chain = 1", "describes no chain"),
         ("[[chain]]", r"chain 1: give its file, as in file = "),
         ("[[chain]]\nfile = 'my_chain'", r"chain 1: give its file, as in file = "),
         ("[[chain]]\nfile = 'c.py'\ntruss_dir = 'x'", "chain 1: give a chain or a model, not both"),
-        ("[[chain]]\nfile = 'c.py'\nchainlets = 1", r"in a table \[chain\.chainlets\.CLASS\]"),
+        ("[[chain]]\nfile = 'c.py'\nchainlets = 1", r"into a table \[chain\.chainlets\.CLASS\]"),
         ("[[chain]]\nfile = 'c.py'\nreplicsa = 1", "chain 1: unknown key replicsa"),
         (
             "[[deployment]]\ntruss_folder = 1",

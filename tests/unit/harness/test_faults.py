@@ -136,7 +136,7 @@ def test_a_429_that_is_drawn_strikes_an_attempt_once(faults: Faults) -> None:
 
 def test_a_store_that_cannot_be_struck_is_refused(faults: Faults) -> None:
     faults.store_obstacle = lambda: "there is none"
-    with pytest.raises(SettingsError, match="kind: store_forbidden cannot strike: there is none"):
+    with pytest.raises(SettingsError, match="kind: store_forbidden cannot be injected: there is none"):
         faults.add(rule("store_forbidden"))
     assert not faults.is_armed
 
@@ -168,9 +168,9 @@ def test_a_file_sets_faults_and_rates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[fault]", "is no valid TOML"),
+        ("[[fault]", "is not valid TOML"),
         ("[[faults]]", r"unknown key faults; there are: seed, \[rates\] and \[\[fault\]\]"),
-        ("fault = 1", r"begin each fault with \[\[fault\]\]"),
+        ("fault = 1", r"start each fault with \[\[fault\]\]"),
         ("rates = 1", r"rates: give a table, \[rates\]"),
         ("[[fault]]", "fault 1: kind: Field required"),
         (

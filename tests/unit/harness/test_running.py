@@ -30,9 +30,9 @@ def test_what_is_asked_of_a_loop_that_breaks_down_is_refused_and_not_awaited_for
         await asyncio.Event().wait()
 
     thread.start(begin)
-    with pytest.raises(HarnessError, match="its last lines say why"):
+    with pytest.raises(HarnessError, match="see its last log lines"):
         thread.run(ask_in_vain())
-    assert reports == ["the harness has broken down (worker): ValueError('a defect')"]
+    assert reports == ["the harness has failed (worker): ValueError('a defect')"]
     assert thread.wait(30)
     asked = asyncio.sleep(0)
     with pytest.raises(HarnessError, match="not running"):

@@ -48,7 +48,7 @@ def test_files_that_come_and_go_are_edits(truss: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits", "meant"), [(False, "the model that is loaded goes on"), (True, "the model is loaded again")]
+    ("waits", "meant"), [(False, "the old version is still served"), (True, "reloading the model")]
 )
 def test_an_edit_is_told_with_what_becomes_of_it(truss: Path, waits: bool, meant: str) -> None:
     reports: list[str] = []

@@ -79,11 +79,11 @@ def test_a_folder_that_is_a_place_for_more_is_only_closed_to_writers(
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_no_file_is_named_with_the_remedy(tmp_path: Path, name: str) -> None:
     (tmp_path / "state" / name).mkdir(parents=True)
-    with pytest.raises(HarnessError, match=rf"{name} is no file of this user's.*--state-dir"):
+    with pytest.raises(HarnessError, match=rf"{name} is not a regular file owned by this user.*--state-dir"):
         open_all(tmp_path / "state")
     (tmp_path / "state" / name).rmdir()
     os.mkfifo(tmp_path / "state" / name)
-    with pytest.raises(HarnessError, match=rf"{name} is no file of this user's"):
+    with pytest.raises(HarnessError, match=rf"{name} is not a regular file owned by this user"):
         open_all(tmp_path / "state")
 
 
@@ -92,7 +92,7 @@ def test_what_is_no_file_is_named_with_the_remedy(tmp_path: Path, name: str) -> 
 )
 def test_what_is_no_database_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "queue.sqlite3").write_bytes(content)
-    with pytest.raises(HarnessError, match=r"queue.sqlite3 is no database of SQLite: .*--state-dir"):
+    with pytest.raises(HarnessError, match=r"queue.sqlite3 is not a SQLite database; .*--state-dir"):
         open_all(tmp_path)
     assert (tmp_path / "queue.sqlite3").read_bytes() == content
 
@@ -104,7 +104,7 @@ def test_what_is_another_users_is_refused(tmp_path: Path) -> None:
     file.parent.mkdir(mode=0o700)
     file.touch()
     os.chown(file, STRANGER, STRANGER)
-    with pytest.raises(HarnessError, match="is no file of this user's"):
+    with pytest.raises(HarnessError, match="is not a regular file owned by this user"):
         open_all(tmp_path / "state")
     file.unlink()
     os.chown(tmp_path / "state", STRANGER, STRANGER)

@@ -158,7 +158,7 @@ def test_what_the_server_could_send_is_saved_as_it_would_be_sent(output: Any) ->
         return
     _, store, refusal = saved_or_refused(output)
     if store is None:
-        assert "which are one in JSON" in refusal
+        assert "which are the same in JSON" in refusal
     elif not has_halves(output):
         assert store.get("r").data == expected
 

@@ -178,7 +178,7 @@ def test_a_closed_file_is_its_path_if_it_has_one(tmp_path: Path) -> None:
         shelf.replace({"scan": closed})
     memory = io.BytesIO()
     memory.close()
-    with pytest.raises(OutputError, match="closed, and has no name: return it open"):
+    with pytest.raises(OutputError, match="closed file without a name; return it open"):
         shelf.replace([memory])
 
 

@@ -105,7 +105,9 @@ def test_an_error_of_any_depth_or_in_itself_is_told(depth: int) -> None:
     for detail in details:
         told = error_detail(HTTPException(422, detail=detail))
         assert told is not None
-        assert told.message.startswith('{"a":[') or "cannot become JSON: nested deeper" in told.message
+        assert (
+            told.message.startswith('{"a":[') or "cannot be converted to JSON: nested deeper" in told.message
+        )
 
 
 class Raises:

@@ -81,6 +81,6 @@ def test_half_a_character_does_not_lose_the_output() -> None:
 
 def test_what_is_no_json_is_named_by_its_type() -> None:
     with pytest.raises(
-        OutputError, match=r"^the output's part x is of the type object, which has no form in JSON"
+        OutputError, match=r"^the output's part x is of type object, which JSON cannot express"
     ):
         body_of({"x": object()})

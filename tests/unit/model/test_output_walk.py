@@ -190,14 +190,14 @@ def test_what_can_be_json_is(output: Any, data: Any) -> None:
 )
 def test_keys_that_become_one_text_are_refused(output: Any, keys: str) -> None:
     assert refusal({"page": [output]}) == (
-        f"the output's part page[0] has the keys {keys}, which are one in JSON: "
-        "rename one, or return a list of pairs"
+        f"the output's part page[0] has the keys {keys}, which are the same in JSON; rename one, or return a "
+        "list of pairs"
     )
 
 
 def test_a_number_that_python_will_not_write_is_refused() -> None:
     assert refusal({"n": [10**5000]}).startswith(
-        "the output's part n[0] is a number that Python will not write (Exceeds the limit"
+        "the output's part n[0] is a number that Python cannot convert to text (Exceeds the limit"
     )
     assert Saved([10**4000, -(10**4000)]).data == [10**4000, -(10**4000)]
 
@@ -307,12 +307,12 @@ def endless() -> Any:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (circular, "again[0] is nested in itself"),
-        (circular_model, "inner[0] is nested in itself"),
+        (circular, "again[0] contains itself"),
+        (circular_model, "inner[0] contains itself"),
         (endless, "nested deeper than 10,000 levels"),
         (closed_image, "cannot be read: ValueError: Operation on closed image"),
         (lambda: Image.new("RGB", (0, 0)), "cannot be read: "),
-        (SaysYes, "is of the type SaysYes, which has no form in JSON"),
+        (SaysYes, "is of type SaysYes, which JSON cannot express"),
         (lambda: RaisesOnIteration(OSError("gone")), "cannot be read: OSError: gone"),
         (lambda: RaisesAsMapping(KeyError("x")), "cannot be read: KeyError: 'x'"),
         (lambda: RaisesAsArray(RuntimeError("CUDA")), "cannot be read: RuntimeError: CUDA"),
@@ -325,10 +325,10 @@ def endless() -> Any:
         (LiesAboutLength, "cannot be read: KeyError: 0"),
         (ReadsTexts, "is a file whose read() gives int, not bytes"),
         (Asynchronous, "is an asynchronous file"),
-        (object, "is of the type object"),
-        (lambda: object, "is of the type type"),
-        (lambda: {object(): 1}, "has a key of the type object"),
-        (lambda: {b"\xff": 1}, "has a key of the type bytes"),
+        (object, "is of type object"),
+        (lambda: object, "is of type type"),
+        (lambda: {object(): 1}, "has a key of type object"),
+        (lambda: {b"\xff": 1}, "has a key of type bytes"),
         (lambda: np.array([b"\xff"]), "cannot be read: UnicodeDecodeError"),
     ],
 )
@@ -384,7 +384,7 @@ def test_an_iterator_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_path_that_is_mere_information_is_a_pure_path_or_a_text() -> None:
-    with pytest.raises(OutputError, match=r"return the path of a file; .* mere information as str"):
+    with pytest.raises(OutputError, match=r"return the path of a file, or str if it is not meant as a file"):
         Saved(Node(inner=Path("/nowhere/model.bin")))
     assert Saved({"a": PurePosixPath("/nowhere/x"), "b": "/nowhere/y"}).data == {
         "a": "/nowhere/x",

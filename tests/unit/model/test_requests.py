@@ -87,7 +87,7 @@ def test_a_new_id_is_the_same_for_every_hook_of_the_request(
             assert served is not None
             ids.add(served.request_id)
     assert len(ids) == 1
-    assert caplog.text.count("a request came without X-Baseten-Request-Id") == 1
+    assert caplog.text.count("a request has no X-Baseten-Request-Id") == 1
 
 
 def test_a_hook_inside_a_hook_serves_nothing_of_its_own(make_request: MakeRequest) -> None:

@@ -89,7 +89,7 @@ def test_elsewhere_and_without_being_asked_the_store_is_the_configured_one(
     [
         (
             {"section": {"url": "s3://b", "urls": 1, "mode_id": 2}},
-            "no setting urls, mode_id; did you mean 'url'",
+            "an unknown setting: urls, mode_id; did you mean 'url'",
         ),
         ({"section": "s3://b"}, "must be a mapping with the keys url,"),
         ({"section": {"url": 7}}, "async_output.url in config.yaml: Input should be a valid string"),
@@ -112,7 +112,7 @@ def test_elsewhere_and_without_being_asked_the_store_is_the_configured_one(
         ),
         ({"arguments": {"url": "s3://b/{request_id}"}}, "unknown {request_id}; allowed are {model_id}"),
         ({"arguments": {"url": "s3://b/{model_id"}}, "save_output(url=…): "),
-        ({"arguments": {"url": "s3://b/{model_id!r}"}}, "{model_id} must stand as it is"),
+        ({"arguments": {"url": "s3://b/{model_id!r}"}}, "{model_id} takes no format"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(given: dict[str, Any], message: str) -> None:
@@ -183,5 +183,5 @@ def test_tags_that_are_none_are_told_with_the_form(text: str) -> None:
 
 def test_every_setting_is_an_attribute_of_the_base_class() -> None:
     assert {f"output_{name}" for name in OutputSettings.model_fields} <= set(dir(AsyncOutputModel))
-    with pytest.raises(SettingsError, match="save_output has no setting colour; there are: url, key"):
+    with pytest.raises(SettingsError, match="unknown setting of save_output: colour; there are: url, key"):
         save_output(colour="red")

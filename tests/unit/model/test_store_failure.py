@@ -104,7 +104,7 @@ def test_an_output_that_is_answered_whole_may_only_be_logged(
     it = bench(on_failure="log", respond_with="reference")
     it.store.failures = math.inf
     assert it.saver.save("r", output) is output
-    assert "the output of request r is answered and not saved: cannot write" in caplog.text
+    assert "the output of request r is answered but not saved: cannot write" in caplog.text
     assert it.saver.counts.failed == 1
 
 
@@ -250,7 +250,7 @@ def test_the_default_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest
     [folder] = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o1777)
-    with pytest.raises(SettingsError, match="can be written by everybody"):
+    with pytest.raises(SettingsError, match="is writable by everyone"):
         SpillFolder.prepared(None, clock=ImpatientClock())
 
 

@@ -31,7 +31,7 @@ def test_a_name_that_can_be_no_file_has_no_value(tmp_path: Path) -> None:
 def test_the_remark_tells_both_ways_to_give_them(tmp_path: Path) -> None:
     assert remark_on_secrets(["one", "two"], secrets_dir=tmp_path) == (
         "2 declared secrets have no value: one, two; a model that reads one fails. "
-        f"Put each into a file of its name in {tmp_path}, or set TRUSS_SECRET_one"
+        f"Put each into a file with its name in {tmp_path}, or set TRUSS_SECRET_one"
     )
     assert "1 declared secret has no value: one; " in remark_on_secrets(["one"], secrets_dir=None)
     assert "a folder given with --secrets-dir" in remark_on_secrets(["one"], secrets_dir=None)

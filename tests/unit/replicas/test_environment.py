@@ -113,7 +113,7 @@ def test_what_the_image_alone_has_is_one_remark_where_nothing_may_be_installed(
 ) -> None:
     assert choosing.choose(install=False, **lacking) == CURRENT
     (remark,) = choosing.remarks
-    assert remark.startswith(f"{sys.executable} is used as it is; the image differs in: ")
+    assert remark.startswith(f"{sys.executable} is used unchanged; the image differs in: ")
 
 
 def test_what_the_truss_asks_for_or_the_server_imports_is_refused_where_it_is_missing(
@@ -123,8 +123,8 @@ def test_what_the_truss_asks_for_or_the_server_imports_is_refused_where_it_is_mi
     with pytest.raises(HarnessError) as caught:
         choosing.choose(own=(ABSENT,), python=sys.executable)
     assert str(caught.value) == (
-        f"{sys.executable} lacks {ABSENT}, a_module_of_nobody, and nothing may be installed: "
-        "install that there, or leave out --python"
+        f"{sys.executable} lacks {ABSENT}, a_module_of_nobody, and --no-install forbids installing it: install "
+        "it there, or remove --python"
     )
 
 
@@ -132,7 +132,7 @@ def test_what_the_truss_asks_for_or_the_server_imports_is_refused_where_it_is_mi
     ("names_python", "said"),
     [
         (True, "python_version in config.yaml is 3.99; replicas run on"),
-        (False, "config.yaml names no python_version, for which truss takes 3.99; replicas run on"),
+        (False, "config.yaml sets no python_version, so truss uses 3.99; replicas run on"),
     ],
 )
 def test_the_remark_on_python_tells_the_default_of_truss_from_the_users_word(
@@ -147,9 +147,9 @@ def test_the_remark_on_python_tells_the_default_of_truss_from_the_users_word(
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"python": sys.executable}, "as --python says"),
-        ({"python": HERE}, "as --python says"),
-        ({"install": False}, "since nothing may be installed"),
+        ({"python": sys.executable}, "because of --python"),
+        ({"python": HERE}, "because of --python"),
+        ({"install": False}, "because of --no-install"),
     ],
 )
 def test_the_remark_on_python_says_whose_choice_it_was(

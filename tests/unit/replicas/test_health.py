@@ -93,7 +93,7 @@ def test_only_checks_that_fail_one_after_the_other_count() -> None:
         while not watching.done():
             await settle()
             clock.advance(interval)
-        assert await watching == "failed its health checks for 30 s (it does not answer)"
+        assert await watching == "has failed its health checks for 30 s (it does not answer)"
         assert set(allowed) == {interval}
         assert traffic == []
 

@@ -31,7 +31,7 @@ def python(path: Path, *, version: str = VERSION) -> Path:
         "installed": {},
         "absent": [],
     }
-    return script(path, f"echo '{json.dumps(answer)}'")
+    return script(path, f"""case "$*" in *%d.%d*) echo {version};; *) echo '{json.dumps(answer)}';; esac""")
 
 
 def found(folder: Path, version: str = VERSION) -> Path | None:
@@ -101,14 +101,18 @@ def test_a_version_that_nobody_has_is_refused_before_anything_is_started(tmp_pat
     check_python(None)
 
 
-def test_a_version_that_only_a_broken_interpreter_has_is_refused_when_it_is_needed(tmp_path: Path) -> None:
-    script(tmp_path / "first" / "python3.99", "exit 1")
-    check_python(Path(VERSION))
+@pytest.mark.parametrize("text", ["exit 1", "echo 3.98"])
+def test_a_version_that_only_a_shim_has_is_refused_before_anything_is_started(
+    tmp_path: Path, text: str
+) -> None:
+    script(tmp_path / "first" / "python3.99", text)
+    with pytest.raises(HarnessError, match=r"no Python 3\.99 was found .* install one"):
+        check_python(Path(VERSION))
     with pytest.raises(HarnessError, match=r"no Python 3\.99 was found"):
         asyncio.run(required_version(VERSION, cwd=tmp_path))
 
 
 def test_a_uv_that_does_not_answer_finds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter_search, "find_uv", lambda: script(tmp_path / "uv", "exec sleep 60"))
-    monkeypatch.setattr(interpreter_search, "_UV_SECONDS", 0.05)
+    monkeypatch.setattr(interpreter_search, "_SECONDS", 0.05)
     assert found(tmp_path) is None

@@ -53,7 +53,7 @@ def test_whatever_ends_the_loading_is_an_error_that_the_server_sees(way: str) ->
             exec(f"import sys; {way}")
 
     fail_on_exits(Wrapper)
-    with pytest.raises(RuntimeError, match="loading ended by "):
+    with pytest.raises(RuntimeError, match="loading ended with "):
         Wrapper()._load_impl()
 
 

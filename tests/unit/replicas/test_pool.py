@@ -197,7 +197,7 @@ def test_replica_that_exits_is_restarted_after_the_backoff() -> None:
                 replica.loads()
                 await stage.until_reported("replica-1 is ready", times=round_number)
                 replica.exits()
-                await stage.until_reported(f"starting it again in {delay} s")
+                await stage.until_reported(f"restarting in {delay} s")
                 await settle()
                 assert (pool.state, pool.free_slots) == ("starting", 0)
                 assert pool.last_error == "replica-1 exited with status 3"
@@ -218,7 +218,7 @@ def test_replica_that_served_for_long_is_restarted_at_once_again() -> None:
                 await stage.until_reported("replica-1 is ready", times=round_number)
                 stage.clock.advance(minutes=5)
                 replica.exits()
-                await stage.until_reported("starting it again in 1 s", times=round_number)
+                await stage.until_reported("restarting in 1 s", times=round_number)
                 await settle()
                 stage.clock.advance(1)
 
@@ -233,7 +233,7 @@ def test_slot_of_a_replica_that_died_counts_until_it_is_given_back() -> None:
             replica.loads()
             taken = await pool.acquire()
             replica.exits()
-            await stage.until_reported("starting it again")
+            await stage.until_reported("restarting in")
             await settle()
             replica.loads()
             stage.clock.advance(1)
@@ -276,7 +276,7 @@ def test_load_failure_shows_the_traceback_once_and_is_tried_again_until_it_loads
             assert stage.reported == [
                 "replica-1 | Traceback",
                 "replica-1 | KeyError: 'x'",
-                "replica-1 did not start: the model does not load: KeyError: 'x'; it is tried again until it does",
+                "replica-1 did not start: the model does not load: KeyError: 'x'; it is retried until it loads",
             ]
             replica.loads()
             await stage.until_reported("replica-1 is ready")
@@ -335,7 +335,7 @@ def test_what_has_loaded_once_is_tried_again_whatever_it_meets() -> None:
             replica.loads()
             await stage.until_reported("is ready")
             replica.exits("exited")
-            await stage.until_reported("starting it again in 1 s")
+            await stage.until_reported("restarting in 1 s")
             replica.fails(HarnessError("no"))
             stage.clock.advance(1)
             await stage.until_reported("replica-1 did not start: no")
@@ -423,7 +423,7 @@ def test_replica_whose_health_checks_fail_gets_no_requests_until_they_pass() -> 
             replica.get_requests(True)
             assert await asyncio.wait_for(waiting, DEADLINE_SECONDS) is replica
             assert stage.reported[1:] == [
-                "replica-1 gets no requests: its health checks fail",
+                "replica-1 is unhealthy and gets no requests",
                 "replica-1 is healthy again",
             ]
 

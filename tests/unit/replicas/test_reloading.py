@@ -134,7 +134,7 @@ def test_the_model_before_is_stopped_when_its_last_call_is_over() -> None:
         answer.close()
         await reloading
         assert (stage.first.stops, stage.second.stops) == (1, 0)
-        assert stage.reported == ["replica-1 serves the edited model"]
+        assert stage.reported == ["replica-1 serves the new version"]
 
     staged(main)
 
@@ -167,7 +167,7 @@ def test_an_edit_that_does_not_load_leaves_the_model_and_is_told_once() -> None:
         assert answer.status == 1
         assert (stage.first.stops, stage.second.stops, exiting.done()) == (0, 1, False)
         assert stage.reported[:2] == ["replica-1 | Traceback", "replica-1 | SyntaxError: no"]
-        assert "the one before goes on" in stage.reported[2]
+        assert "the old one is served" in stage.reported[2]
         stage.second.loads()
         await stage.replica.reload()
         assert stage.replica.pid == 2

@@ -71,7 +71,7 @@ def test_running_version_meets_a_requirement_on_it_or_on_the_release_it_leads_to
 
 
 def test_requirement_on_another_version_of_this_package_is_refused() -> None:
-    with pytest.raises(HarnessError, match=r"truss-async==99, but truss-async \S+ is running"):
+    with pytest.raises(HarnessError, match=r"truss-async==99, but truss-async \S+ is installed"):
         parsed("truss-async==99")
 
 

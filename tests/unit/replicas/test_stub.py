@@ -70,7 +70,7 @@ def test_a_file_answers_the_inputs_that_mean_the_same(
 )
 def test_an_input_that_no_line_has_is_unknown(tmp_path: Path, model_input: Any) -> None:
     file = written(tmp_path, LINES)
-    with pytest.raises(UnknownInputError, match=r"none of the 2 in .*answers\.jsonl; add it there"):
+    with pytest.raises(UnknownInputError, match=r"add it to the 2 in .*answers\.jsonl"):
         read_answers(file).output_for(model_input)
 
 
@@ -85,13 +85,13 @@ def test_the_examples_of_a_truss_are_answered_once_they_have_outputs(tmp_path: P
     [
         ("a.jsonl", "", "a.jsonl is empty; each of its lines is"),
         ("a.jsonl", "\n \n", "a.jsonl is empty"),
-        ("a.jsonl", '{"input": 1, "output": 1}\n' * 6 + "{oops\n", "a.jsonl, line 7 is no JSON"),
+        ("a.jsonl", '{"input": 1, "output": 1}\n' * 6 + "{oops\n", "a.jsonl, line 7 is not JSON"),
         ("a.jsonl", '{"input": 1}\n', "a.jsonl, line 1 has no output; write it as"),
         ("a.jsonl", "[1]\n", "a.jsonl, line 1 has no input"),
         (
             "a.jsonl",
             '{"input": 1, "output": 1}\n{"input": 1.0, "output": 2}',
-            "line 2 has the input of line 1",
+            "line 2 has the same input as line 1",
         ),
         ("a.yaml", "- {name: one, input: 1}\n", "a.yaml, example 1 has no output; write it as"),
         ("a.yaml", "one: 1\n", "a.yaml must be a list of examples"),
@@ -116,23 +116,26 @@ def test_a_file_that_is_wrong_is_told_with_its_place(
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"stub": "{text: x}"}, "stub: {text: x} is no valid JSON ("),
-        ({"stub": "absent.jsonl"}, "there is no file absent.jsonl; a stub is JSON, the word echo, or a file"),
+        ({"stub": "{text: x}"}, "stub: {text: x} is not valid JSON ("),
+        ({"stub": "absent.jsonl"}, "the file absent.jsonl does not exist; a stub is JSON, echo, or a file"),
         ({"stub": "/"}, "cannot read /: Is a directory"),
-        ({"stub": {"a": {1}.union}}, "the stub's output cannot become JSON"),
-        ({"stub": "examples"}, "examples are those of a truss: give its folder, too"),
+        ({"stub": {"a": {1}.union}}, "the stub's output cannot be converted to JSON"),
+        ({"stub": "examples"}, "--stub examples needs a truss; give its folder"),
         ({"stub": "examples", "truss_dir": "/absent"}, "no config.yaml in /absent"),
         ({"stub": "echo", "model_url": "http://x.test"}, "give a stub or a model, not both"),
         (
             {"stub": "echo", "chain": "c.py"},
-            "a chain has a stub for each chainlet that needs one: give it among",
+            "a chain has stubs per chainlet; give them under",
         ),
         ({"stub": "x" * 5000}, "File name too long"),
         ({"stub": "echo", "model": len}, "give a stub or a model, not both"),
-        ({"model": len, "latency_seconds": 1}, "a latency and a fail rate are those of a stub"),
-        ({"model": len, "fail_rate": 0.5}, "a latency and a fail rate are those of a stub"),
+        ({"model": len, "latency_seconds": 1}, "a latency or fail rate needs a stub"),
+        ({"model": len, "fail_rate": 0.5}, "a latency or fail rate needs a stub"),
         ({"stub": "echo", "fail_rate": 10}, "less than or equal to 1"),
-        ({"stub": "echo", "latency_seconds": "soon"}, "'soon' is no duration; write it as 500ms, 2s or 1m"),
+        (
+            {"stub": "echo", "latency_seconds": "soon"},
+            "'soon' is not a duration; write it as 500ms, 2s or 1m",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_one_sentence_with_the_remedy(

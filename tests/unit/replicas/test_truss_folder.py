@@ -60,7 +60,7 @@ def test_truss_with_a_model_is_not_refused_for_what_only_its_image_does(tmp_path
     [
         (
             "docker_server: {server_port: 8123, predict_endpoint: /v1/chat}",
-            "run it, then serve it with --model-url http://127.0.0.1:8123/v1/chat",
+            "start it, then serve it with --model-url http://127.0.0.1:8123/v1/chat",
         ),
         ("docker_server: true", "--model-url http://127.0.0.1:8000/predict"),
         ("trt_llm: {build: {}}", "trt_llm is the TensorRT-LLM engine"),

@@ -89,7 +89,7 @@ def test_a_warden_that_does_not_run_is_told_and_not_started_for_ever(
     monkeypatch.setattr("truss_async.replicas.warden._PROGRAM", "/nowhere/to/be/found.py")
     warden = Warden()
     warden.watch(group)
-    wait_until(lambda: "does not run (status 2)" in caplog.text)
+    wait_until(lambda: "has exited (status 2)" in caplog.text)
     assert warden.pid is None
     warden.forget(group)
 

@@ -121,7 +121,10 @@ def test_a_locked_dependency_file_is_left_alone_and_said_so(make_truss: MakeTrus
     report = package_truss(truss)
     assert (truss / "pyproject.toml").read_text() == "[project]\n"
     (line,) = report.lacks
-    assert f"{truss}/pyproject.toml is left alone: see that it asks for {PYDANTIC}, smart-open>=6.4" in line
+    assert (
+        f"{truss}/pyproject.toml was not changed; make sure that it requires {PYDANTIC}, smart-open>=6.4"
+        in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_a_locked_dependency_file_is_left_alone_and_said_so(make_truss: MakeTrus
         pytest.param(
             CONFIG,
             f"{MODEL}    def postprocess(self, x):\n        yield x\n",
-            'postprocess in model.py is a generator, whose output streams and cannot be saved: return it whole, or set streaming to "pass"',
+            'postprocess in model.py is a generator; a streamed output cannot be saved: return the whole output, or set streaming to "pass"',
             id="generator after predict",
         ),
     ],
@@ -221,18 +224,18 @@ def test_a_truss_that_has_what_it_needs_lacks_nothing(make_truss: MakeTruss, con
     ("config", "message"),
     [
         ("a: [1\n", "config.yaml is not valid YAML: "),
-        ("- 1\n", "config.yaml must hold keys and values, not a list"),
+        ("- 1\n", "config.yaml must contain a mapping, not a list"),
         ("requirements: numpy\n", "requirements in .* must be a list"),
         (
             "requirements: ['truss-async==99']\n",
-            "the truss requires truss-async==99, but truss-async .* is running",
+            "the truss requires truss-async==99, but truss-async .* is installed",
         ),
         ("requirements: ['truss-async[s4]']\n", "has no extra s4; it has azure, .*s3"),
         ("bundled_packages_dir: ../elsewhere\n", "must be a folder inside the truss, not '../elsewhere'"),
         ("bundled_packages_dir: /tmp\n", "must be a folder inside the truss, not '/tmp'"),
         (
             "x: &n [truss-async]\nrequirements: *n\n",
-            f"by hand {PYDANTIC}, smart-open>=6.4 instead of truss-async",
+            f"by hand: {PYDANTIC}, smart-open>=6.4 instead of truss-async",
         ),
         ("requirements_file: nope.txt\n", "there is no .*/nope.txt"),
     ],
@@ -253,14 +256,14 @@ def test_a_packages_folder_that_is_a_link_is_refused_because_truss_would_ship_no
 ) -> None:
     truss = make_truss()
     (truss / "packages").symlink_to(tmp_path)
-    with pytest.raises(HarnessError, match="is a link, and truss ships nothing for links"):
+    with pytest.raises(HarnessError, match="is a symbolic link, which truss does not ship"):
         package_truss(truss)
 
 
 def test_a_folder_that_is_no_truss_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=f"there is no {tmp_path}/nowhere: give the folder"):
+    with pytest.raises(HarnessError, match=f"{tmp_path}/nowhere does not exist; give the folder"):
         package_truss(tmp_path / "nowhere")
-    with pytest.raises(HarnessError, match=f"there is no {tmp_path}/config.yaml: give the folder"):
+    with pytest.raises(HarnessError, match=f"{tmp_path}/config.yaml does not exist; give the folder"):
         package_truss(tmp_path)
 
 
@@ -303,13 +306,13 @@ def test_what_truss_would_leave_out_is_said(make_truss: MakeTruss, patterns: str
     truss = make_truss()
     (truss / ".truss_ignore").write_text(patterns)
     report = package_truss(truss)
-    assert bool([line for line in report.lacks if f"{truss}/.truss_ignore leaves out" in line]) == is_left_out
+    assert bool([line for line in report.lacks if f"{truss}/.truss_ignore excludes" in line]) == is_left_out
     assert any(line.startswith("ready") for line in report.lines()) != is_left_out
 
 
 def test_what_truss_leaves_out_by_itself_is_said(make_truss: MakeTruss) -> None:
     truss = make_truss(config=f"{CONFIG}bundled_packages_dir: build\n")
-    assert any("truss/util/.truss_ignore leaves out" in line for line in package_truss(truss).lacks)
+    assert any("truss/util/.truss_ignore excludes" in line for line in package_truss(truss).lacks)
 
 
 def test_a_check_is_done_once_nothing_is_left_to_do(make_truss: MakeTruss) -> None:

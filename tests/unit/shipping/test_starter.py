@@ -45,7 +45,7 @@ def test_nothing_is_written_where_one_of_its_files_is(tmp_path: Path, name: str)
     mine = tmp_path / name
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(HarnessError, match=f"{name} is there already: give init a new or an empty folder"):
+    with pytest.raises(HarnessError, match=f"{name} exists already; give a new or empty folder"):
         write_starter_truss(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
     assert mine.read_text() == "mine"
@@ -53,7 +53,7 @@ def test_nothing_is_written_where_one_of_its_files_is(tmp_path: Path, name: str)
 
 def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "receiver.py").symlink_to(tmp_path / "elsewhere.py")
-    with pytest.raises(HarnessError, match=r"receiver\.py is there already"):
+    with pytest.raises(HarnessError, match=r"receiver\.py exists already"):
         write_starter_truss(tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_pasted_credential_is_what_was_meant(pasted: str, name: str) -> None:
 
 def test_credential_with_a_line_break_inside_is_named_and_not_quoted() -> None:
     with pytest.raises(
-        SettingsError, match=r"^azure_storage_connection_string holds a line break"
+        SettingsError, match=r"^azure_storage_connection_string contains a line break"
     ) as refused:
         StoreCredentials(azure_storage_connection_string="AccountKey=hun\nter2")
     assert "ter2" not in str(refused.value)

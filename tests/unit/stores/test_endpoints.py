@@ -32,9 +32,11 @@ def test_endpoint_that_names_the_bucket_is_refused_with_what_to_write(endpoint: 
     credentials = StoreCredentials(
         aws_access_key_id="a", aws_secret_access_key="b", aws_region="auto", aws_endpoint_url=endpoint
     )
-    with pytest.raises(SettingsError, match="names 'outputs', which the URL of the output store") as refused:
+    with pytest.raises(
+        SettingsError, match="includes the bucket 'outputs', which the output store URL"
+    ) as refused:
         object_store("s3://outputs/a/b", credentials=credentials)
-    assert str(refused.value).endswith(f"; write {instead} instead")
+    assert str(refused.value).endswith(f"; use {instead} instead")
     assert "hunter2" not in str(refused.value)
 
 
@@ -63,7 +65,7 @@ def test_azure_account_that_names_the_container_is_refused(path: str) -> None:
             f"BlobEndpoint=http://127.0.0.1:10000/me/{path};AccountName=me;AccountKey=a2V5"
         )
     )
-    with pytest.raises(SettingsError, match=r"write http://127\.0\.0\.1:10000/me instead"):
+    with pytest.raises(SettingsError, match=r"use http://127\.0\.0\.1:10000/me instead"):
         object_store("azure://outputs/a/b", credentials=credentials)
 
 
@@ -96,6 +98,6 @@ def test_account_of_an_emulator_may_be_called_as_the_container() -> None:
 def test_gcs_emulator_that_names_the_bucket_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:4443/outputs")
     with pytest.raises(
-        SettingsError, match=r"^STORAGE_EMULATOR_HOST names .* write http://127\.0\.0\.1:4443 instead"
+        SettingsError, match=r"^STORAGE_EMULATOR_HOST includes .* use http://127\.0\.0\.1:4443 instead"
     ):
         object_store("gs://outputs/a")

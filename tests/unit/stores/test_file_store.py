@@ -117,7 +117,7 @@ except OutputStoreError as error:
     print(error)
 """
     message = run(program, root)
-    assert "r1.json: Permission denied; give this user the right to write there" in message
+    assert "r1.json: Permission denied; give this user write permission there" in message
 
 
 def test_root_below_a_file_is_said(tmp_path: Path) -> None:

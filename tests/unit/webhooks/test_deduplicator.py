@@ -238,7 +238,7 @@ def test_a_handler_that_would_not_run_is_refused_and_its_result_stays() -> None:
     deduplicator = Deduplicator()
     with pytest.raises(SettingsError, match=r"handle_later is a coroutine function.*on_result"):
         deduplicator.handle(make_result(), handle_later)
-    with pytest.raises(TypeError, match="the handler returned handle_later, which nobody awaits here"):
+    with pytest.raises(TypeError, match="the handler returned handle_later, which is not awaited here"):
         deduplicator.handle(make_result(), lambda result: handle_later(result))
     handled: list[AsyncPredictResult] = []
     assert deduplicator.handle(make_result(), handled.append)

@@ -322,7 +322,7 @@ def test_whatever_a_handler_raises_is_answered_500_and_told(
         for _ in range(2):
             sender.request("POST", "/", b"{}")
             answer = sender.getresponse()
-            assert (answer.status, answer.read()) == (500, b'{"error": "the receiver failed; send it again"}')
+            assert (answer.status, answer.read()) == (500, b'{"error": "the receiver failed; try again"}')
     server.stop()
     assert [record.message for record in caplog.records] == ["a webhook could not be handled"] * 2
     assert {record.exc_info[1] for record in caplog.records if record.exc_info} == {error}

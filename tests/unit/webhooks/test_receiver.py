@@ -102,7 +102,7 @@ def test_without_secrets_no_page_in_a_browser_gets_anything_in(
     handled: list[Delivery] = []
     with WebhookReceiver(on_delivery=handled.append, allow_hosts=["tunnel.example"]) as receiver:
         status, answer = post(receiver, signed.body, headers)
-        assert (status, "nothing else proves who sent it" in answer["error"]) == (403, True)
+        assert (status, "nothing proves who sent it" in answer["error"]) == (403, True)
         assert (receiver.deliveries[0].accepted, handled[0].result) == (False, None)
         assert post(receiver, signed.body, {"Host": "tunnel.example"})[0] == 200
 
@@ -128,7 +128,7 @@ def test_a_handler_that_would_not_run_is_refused(signed: Vector, caplog: pytest.
         WebhookReceiver(on_delivery=handle_later)  # type: ignore[arg-type]
     with WebhookReceiver(on_delivery=lambda delivery: handle_later(delivery)) as receiver:  # type: ignore[arg-type,return-value]
         assert post(receiver, signed.body, {})[0] == 500
-    assert "which nobody awaits here" in caplog.text
+    assert "which is not awaited here" in caplog.text
 
 
 def test_a_body_that_is_no_result_is_a_bad_request() -> None:

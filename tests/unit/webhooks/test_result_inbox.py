@@ -255,10 +255,10 @@ class Yields:
 @pytest.mark.parametrize(
     ("handler", "message"),
     [
-        (yields_later, "yields_later yields, so nothing of it runs"),
-        (yields, "yields, so nothing of it runs"),
-        (Yields(), "Yields yields, so nothing"),
-        (functools.partial(yields_later), "yields, so nothing of it runs"),
+        (yields_later, "yields_later yields, so calling it runs nothing"),
+        (yields, "yields, so calling it runs nothing"),
+        (Yields(), "Yields yields, so calling it"),
+        (functools.partial(yields_later), "yields, so calling it runs nothing"),
         (None, "NoneType cannot be called"),
         ("handle", "str cannot be called"),
         (yields(make_result()), "cannot be called"),
@@ -285,7 +285,7 @@ def test_a_generator_that_a_handler_returns_does_not_count_as_handled(
     inbox = open_inbox(lambda result: made(result), clock=ManualClock())
     inbox.accept(make_result())
     until(lambda: stored_error(inbox) is not None)
-    assert "yields, so nothing of it runs" in (stored_error(inbox) or "")
+    assert "yields, so calling it runs nothing" in (stored_error(inbox) or "")
     assert inbox.count_waiting() == 1
 
 
@@ -365,7 +365,7 @@ class Wordless(BaseException):
     ("error", "told"),
     [
         (Ending("own"), "Ending: own"),
-        (Wordless(), "Wordless: it says nothing that can be shown"),
+        (Wordless(), "Wordless: no message"),
         (KeyboardInterrupt(), "KeyboardInterrupt: "),
         (GeneratorExit(), "GeneratorExit: "),
         (SystemExit(1), "SystemExit: 1"),

@@ -295,7 +295,7 @@ FORGED: list[tuple[str, dict[str, Any], str]] = [
     (
         "secret with a line break inside",
         {"secrets": NEW[:9] + "\n" + NEW[9:]},
-        "a webhook secret holds a line break",
+        "a webhook secret contains a line break",
     ),
     ("secret in lower case", {"secrets": NEW.lower()}, "does not match"),
     ("secret a surrogate", {"secrets": "\ud800"}, "does not match"),

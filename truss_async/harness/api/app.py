@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _FAILURE = CallRefusedError(
-    500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "the harness itself failed; its log says why"
+    500, ApiErrorCode.INTERNAL_BASETEN_ERROR, "internal error of the harness; see its log"
 )
 
 
@@ -52,7 +52,7 @@ class Api:
             response = refusal.response()
         except ClientDisconnect:
             response = Response(status_code=CLIENT_CLOSED_REQUEST)
-            self._report(call, "the caller hung up before its body was in")
+            self._report(call, "the caller disconnected before sending the whole body")
         except HarnessError as error:  # the queue's disk is full, or the harness is stopping
             response = CallRefusedError(503, ApiErrorCode.INTERNAL_BASETEN_ERROR, str(error)).response()
         except Exception:
@@ -64,7 +64,7 @@ class Api:
         try:
             await answer(scope, receive, send)
         except ReplicaUnreachableError as error:
-            self._report(call, f"the model's answer broke off: {error}")
+            self._report(call, f"the model's answer was cut off: {error}")
             await _cut(scope, receive)
 
     async def close_websockets(self) -> None:
@@ -93,7 +93,7 @@ async def _cut(scope: Scope, receive: Receive) -> None:
     """End the connection, so that nobody takes what was sent for the whole answer."""
     cut = scope.get("extensions", {}).get(CUT)
     if cut is None:
-        raise ConnectionAbortedError("the answer broke off")
+        raise ConnectionAbortedError("the answer was cut off")
     cut()
     while (await receive())["type"] != "http.disconnect":
         pass

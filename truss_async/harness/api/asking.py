@@ -82,7 +82,7 @@ class ModelCalls:
             else f"the model server did not answer a sync call ({said})"
         )
         self._report(
-            f"{what}; such calls are repeated for up to 15 minutes, as on the platform, unless --no-sync-retries"
+            f"{what}; such calls are retried for up to 15 minutes, as on the platform; --no-sync-retries turns this off"
         )
 
 
@@ -100,7 +100,7 @@ async def take_slot(deployment: Deployment, *, activity: Activity) -> Replica:
         raise CallRefusedError(503, ApiErrorCode.MODEL_UNAVAILABLE, message)
     if deployment.settings.on_full == "reject":
         pool.turn_away()
-        raise no_room("calls do not wait for one: --on-full reject")
+        raise no_room("calls do not wait with --on-full reject")
     try:
         return await activity.outside(limits.PARKING_TIMEOUT_SECONDS, pool.acquire())
     except TimeoutError:

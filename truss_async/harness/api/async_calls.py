@@ -113,7 +113,7 @@ async def known(parts: ApiParts, request_id: str) -> RequestRecord:
     """
     record = await parts.queue.record(request_id)
     if record is None or (record.over_at is not None and record.over_at + STATUS_KEPT <= parts.clock.now()):
-        raise unknown(f"there is no async request {request_id}")
+        raise unknown(f"unknown async request {request_id}")
     return record
 
 

@@ -72,6 +72,6 @@ def _refused(what: str, whose: bytes) -> CallRefusedError:
     return CallRefusedError(
         403,
         ApiErrorCode.UNAUTHORIZED,
-        f"calls that {what} {shown} are refused, for without --api-key any web page could make them; "
-        "start the harness with --api-key, or with --allow-host HOST",
+        f"calls that {what} {shown} are refused, because without --api-key any web page could make them; start "
+        "the harness with --api-key, or with --allow-host HOST",
     )

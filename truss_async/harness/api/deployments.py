@@ -49,7 +49,7 @@ class Deployments:
             CallRefusedError: 404.
         """
         if served is not None and served not in self._by_served:
-            raise no_such_model(f"there is no {served}; this harness serves the {self._names()}")
+            raise no_such_model(f"unknown {served}; this harness serves the {self._names()}")
 
     def find(self, named: Named) -> Deployment:
         """The deployment that a call means.
@@ -80,7 +80,7 @@ class Deployments:
         first, *others = self._by_served
         if others:
             raise no_such_model(
-                f"this harness serves the {self._names()}; name one, by the host {first.kind.value}-{first.name}.… "
+                f"this harness serves the {self._names()}; choose one by the host {first.kind.value}-{first.name}.… "
                 f"or the path /{first.kind.value}/{first.name}/…"
             )
         return first

@@ -21,9 +21,9 @@ LINGER_SECONDS: Final = 2.0
 CUT: Final = "truss_async.cut"
 """The extension of an ASGI scope that ends the connection, so that an answer that broke off does not look whole."""
 
-_BAD: Final = CallRefusedError(400, ApiErrorCode.CLIENT_ERROR, "this is no HTTP request")
+_BAD: Final = CallRefusedError(400, ApiErrorCode.CLIENT_ERROR, "not an HTTP request")
 _LATE: Final = CallRefusedError(
-    408, ApiErrorCode.TIMEOUT, f"the headers did not come within {HEAD_SECONDS:g} s"
+    408, ApiErrorCode.TIMEOUT, f"the headers did not arrive within {HEAD_SECONDS:g} s"
 )
 _LONG_URL: Final = CallRefusedError(
     414, ApiErrorCode.CLIENT_ERROR, f"the URL is longer than {MAX_URL_BYTES} bytes"

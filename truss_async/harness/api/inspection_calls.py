@@ -120,7 +120,7 @@ async def _kept(parts: ApiParts, call: IncomingCall) -> NewRequest:
     kept = parts.inputs.of(request_id)
     if kept is None:
         raise unknown(
-            f"the input of request {request_id} is not kept: only of the latest since the start it is; submit it anew"
+            f"the input of request {request_id} is no longer kept: the harness keeps only the latest since its start; submit the request again"
         )
     return kept
 

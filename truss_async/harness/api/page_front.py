@@ -79,7 +79,7 @@ def page_settings(settings: HarnessSettings) -> PageSettings:
     if settings.page_readonly:
         read_only = "the harness was started with --page-readonly"
     elif settings.api_key is None and not is_loopback(settings.host):
-        read_only = f"{settings.host} can be reached by others, and there is no --api-key"
+        read_only = f"other machines can reach {settings.host}, and there is no --api-key"
     return PageSettings(
         api_key=settings.api_key,
         read_only=read_only,

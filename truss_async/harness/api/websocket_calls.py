@@ -30,7 +30,7 @@ async def without_handshake(parts: ApiParts, call: IncomingCall) -> None:
     raise CallRefusedError(
         426,
         ApiErrorCode.CLIENT_ERROR,
-        "a websocket is opened here: connect with a client that speaks it, by a URL that begins with ws://",
+        "this path is for websockets; connect with a websocket client, to a URL that starts with ws://",
         headers={"Upgrade": "websocket"},
     )
 
@@ -45,7 +45,7 @@ def called_deployment(parts: ApiParts, call: IncomingCall) -> Deployment:
         raise CallRefusedError(
             400,
             ApiErrorCode.CLIENT_ERROR,
-            f"no websocket is opened at {call.request.scope['path']}; a model's is at …/websocket, or at …/sync/ROUTE",
+            f"no websocket at {call.request.scope['path']}; a model's is at …/websocket, or at …/sync/ROUTE",
         )
     deployment = parts.deployments.find(call.named)
     if call.is_inner:

@@ -46,7 +46,7 @@ def _rules(content: dict[str, Any]) -> tuple[FaultRule, ...]:
             raise SettingsError(f"unknown key {key}; there are: seed, [rates] and [[fault]]")
     tables, rates = content.get("fault", []), content.get("rates", {})
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise SettingsError("begin each fault with [[fault]]")
+        raise SettingsError("start each fault with [[fault]]")
     if not isinstance(rates, dict):
         raise SettingsError("rates: give a table, [rates], with a number from 0 to 1 for each kind")
     shared = {"seed": content["seed"]} if "seed" in content else {}

@@ -66,7 +66,7 @@ class Faults:
             SettingsError: it is one of the store, and no store can be struck.
         """
         if rule.kind.is_of_store and (obstacle := self.store_obstacle()) is not None:
-            raise SettingsError(f"kind: {rule.kind.value} cannot strike: {obstacle}")
+            raise SettingsError(f"kind: {rule.kind.value} cannot be injected: {obstacle}")
         with self._lock:
             added = _Set(next(self._numbers), rule)
             self._rules.append(added)
@@ -151,10 +151,10 @@ class Faults:
     def _report_strike(self, item: _Set, occasion: Occasion) -> None:
         if item.struck == 1:
             self._report(
-                f"{item} strikes for the first time: request {occasion.request_id}, attempt {occasion.attempt}"
+                f"{item} injected for the first time: request {occasion.request_id}, attempt {occasion.attempt}"
             )
         elif item.is_used_up:
-            self._report(f"{item} has struck {item.struck} times, and strikes no more")
+            self._report(f"{item} was injected {item.struck} times; it is used up")
 
 
 def _shown(item: _Set) -> SetFault:

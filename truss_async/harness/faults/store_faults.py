@@ -67,7 +67,7 @@ class StoreGates:
                 port = await self._port_to(url, name)
                 gates[name] = urlunsplit(urlsplit(url)._replace(netloc=f"127.0.0.1:{port}"))
         if self._is_on and not gates and deployment_id not in self._has_gate and self._are_wanted():
-            self._report(f"no store fault can strike {deployment_id}: {_NO_ENDPOINT}")
+            self._report(f"store faults cannot be injected into {deployment_id}: {_NO_ENDPOINT}")
         self._has_gate[deployment_id] = bool(gates)
         if gates:  # a gate is nothing that a proxy could reach
             without_proxy = {name: environment[name] for name in _NO_PROXY if name in environment}

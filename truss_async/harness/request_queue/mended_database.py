@@ -69,7 +69,7 @@ class MendedDatabase:
                 self._report_lost_log()
             self._writer = self._open()
         except (sqlite3.Error, OSError) as error:
-            remedy = "; move it away to begin with an empty one" if is_damage(error) else ""
+            remedy = "; move it away to start with an empty one" if is_damage(error) else ""
             raise RequestQueueError(f"cannot open the request queue {path}: {error}{remedy}") from error
 
     async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
@@ -164,7 +164,7 @@ class MendedDatabase:
         except (sqlite3.Error, OSError) as reason:
             self._unmendable = DamagedQueueError(
                 f"{error}; it cannot be mended: {reason}; "
-                "stop the harness, look at the disk, move the file away, and start again"
+                "stop the harness, check the disk, move the file away, and start again"
             )
             raise self._unmendable from reason
 
@@ -212,7 +212,7 @@ class MendedDatabase:
         lost = f"; {len(salvaged.lost)} were lost, and have failed: {', '.join(salvaged.lost[:20])}"
         told = (
             f"the request queue {self._path} was damaged ({error}): {salvaged.requests} requests were saved"
-            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; look at the disk"
+            f"{lost if salvaged.lost else ''}, and what else was in it is lost; the damaged file is kept as {aside}; check the disk"
         )
         return told, len(salvaged.lost)
 
@@ -222,7 +222,7 @@ class MendedDatabase:
             self._damage.log_lost(
                 f"the log of the request queue {self._path}-wal was damaged or cut off: the last {pages} pages of it are lost, "
                 "with requests that were accepted, or what was done with them; look for their ids with the callers; "
-                f"what is left of the log is kept as {aside}-wal; look at the disk",
+                f"what is left of the log is kept as {aside}-wal; check the disk",
                 pages=pages,
             )
 

@@ -98,13 +98,13 @@ class DatabaseReader:
                 connection.execute("BEGIN")
                 return read(connection)
         except (sqlite3.Error, ValueError, TypeError) as error:
-            told = f"it takes too long ({error}); ask for less" if "interrupted" in str(error) else error
+            told = f"it takes too long ({error}); request less" if "interrupted" in str(error) else error
             raise RequestQueueError(f"cannot read the request queue {self._path}: {told}") from error
 
 
 def _intact_delivery(row: sqlite3.Row) -> DueDelivery:
     if not is_result_intact(row):
         raise DamagedQueueError(
-            f"the kept result of {row['request_id']} was damaged on the disk of the harness, and is not sent; look at the disk"
+            f"the kept result of {row['request_id']} was damaged on the disk of the harness, and is not sent; check the disk"
         )
     return due_delivery(row)

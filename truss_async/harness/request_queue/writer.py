@@ -270,7 +270,7 @@ def _give_back(connection: sqlite3.Connection, *, pages: int) -> None:
         connection.execute("PRAGMA incremental_vacuum(1)")
 
 
-_VANISHED = "the file is not there any more"
+_VANISHED = "the file no longer exists"
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column", "no such index")
 
 
@@ -293,14 +293,14 @@ def _explained(error: sqlite3.Error, path: str) -> RequestQueueError:
     text = str(error)
     what = f"cannot use the request queue {path}: {text}"
     if text == _VANISHED:
-        remedy = "nothing that it is given would be kept; stop the harness, put the state folder back, and start again"
+        remedy = "new requests would be lost; stop the harness, restore the state folder, and start it again"
         return VanishedQueueError(f"{what}; {remedy}")
     if is_damage(error):
         return DamagedQueueError(what)
     remedies = {
         "full": "free some space on the disk of the state folder",
         "readonly": "the state folder must be writable",
-        "I/O": "look at the disk of the state folder, and at its quotas",
+        "I/O": "check the disk of the state folder, and at its quotas",
     }
     remedy = next((f"; {remedy}" for word, remedy in remedies.items() if word in text), "")
     return RequestQueueError(f"cannot {'write' if remedy else 'use'} the request queue: {text}{remedy}")

@@ -75,7 +75,9 @@ class RequestHandle:
                 f"there is no output: the request is {self._story.status.value}\n\n{self.story}"
             )
         if self._story.output is None:
-            raise HarnessError(f"the output of {self.request_id} is not kept any more: many came since")
+            raise HarnessError(
+                f"the output of {self.request_id} is no longer kept: newer ones have replaced it"
+            )
         return parse(self._story.output)
 
     @property
@@ -130,7 +132,7 @@ class RequestHandle:
             if self._is_paused() and not self._story.status.is_final:
                 raise HarnessError(f"the harness is paused: resume() it first\n\n{self.story}")
             if remaining <= 0:
-                raise HarnessError(f"not over within {timeout_seconds:g} s\n\n{self.story}")
+                raise HarnessError(f"not finished within {timeout_seconds:g} s\n\n{self.story}")
             self._let_something_happen(remaining)
         return self._story.status
 

@@ -35,11 +35,11 @@ class ChainSource:
         found = split_chain(text)
         if found is None:
             raise HarnessError(
-                f"{text} is no chain: give a Python file, and after a colon the class of its entry point if it marks none"
+                f"{text} is not a chain; give a Python file, followed by a colon and the entry point class if the file marks none"
             )
         source = cls(*found)
         if not source.file.is_file():
-            raise HarnessError(f"there is no {source.file}: give the Python file of a chain")
+            raise HarnessError(f"{source.file} does not exist; give the Python file of a chain")
         return source
 
     @property

@@ -64,7 +64,7 @@ def _check(source: ChainSource, into: Path) -> None:
     if into.resolve().is_relative_to(source.folder.resolve()):
         raise HarnessError(
             f"{source.file} lies in {source.folder}, which holds the folder for temporary files, {tempfile.gettempdir()}, "
-            "and truss copies all that lies beside a chain: put it into a folder of its own"
+            "and truss copies all that lies beside a chain: move it into a folder of its own"
         )
 
 
@@ -79,5 +79,5 @@ def reason_of(lines: Iterable[str], status: int) -> str:
 def _read(into: Path, source: ChainSource) -> Chain:
     made = list((into / _GENERATED).glob("*"))
     if len(made) != 1:
-        raise HarnessError(f"truss made no trusses of {source.file}, and does not say why")
+        raise HarnessError(f"truss made no trusses of {source.file}, and gives no reason")
     return read_chain(made[0], source)

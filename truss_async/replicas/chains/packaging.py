@@ -51,7 +51,7 @@ class ChainPackageReport:
     def lines(self) -> list[str]:
         """The report for a person, a plain line each."""
         would = "would be " if self.dry_run else ""
-        copied = f"{would}copied from" if self.copied else "is as it should be:"
+        copied = f"{would}copied from" if self.copied else "is up to date:"
         lines = [f"{self.copy}: {copied} {PACKAGE} {self.version}"]
         for file in self.changed:
             new = ", ".join(dict.fromkeys(each for lines in self.replaced.values() for each in lines))
@@ -122,7 +122,7 @@ def plan_edits(source: ChainSource, substitutes: Mapping[str, list[str]]) -> dic
     if left := [line for line in substitutes if line not in places]:
         by_hand = "; ".join(f"{', '.join(substitutes[line])} instead of {line}" for line in left)
         raise HarnessError(
-            f"cannot find where the chain of {source.file} requires {', '.join(left)}: put there by hand {by_hand}"
+            f"cannot find where the chain of {source.file} requires {', '.join(left)}: edit it by hand: {by_hand}"
         )
     return edits
 

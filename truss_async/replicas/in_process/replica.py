@@ -55,7 +55,7 @@ class InProcessReplica:
 
     async def connect(self, call: SocketCall) -> NoReturn:
         raise SocketRefusedError(
-            "what is served in the harness itself, as a stub is, speaks no websocket: serve its truss, or give a --model-url",
+            "models in the harness process, such as stubs, do not support websockets; serve the truss, or give a --model-url",
             status=_NOT_IMPLEMENTED,
         )
 

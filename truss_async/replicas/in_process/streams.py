@@ -64,7 +64,7 @@ class Streams:
         def ended(feeding: asyncio.Task[None]) -> None:
             error = self._told(feeding, exchange)
             is_cut = error is not None and on_end is None
-            answer.end(f"the stream broke off: {error!r}" if is_cut else None)
+            answer.end(f"the stream was cut off: {error!r}" if is_cut else None)
             if on_end is not None:
                 on_end()
 
@@ -86,7 +86,7 @@ class Streams:
                 started.set_exception(error_of(sending) or RuntimeError("the response sent nothing"))
             elif not started.cancelled():
                 error = self._told(sending, exchange)
-                started.result().end(None if error is None else f"the stream broke off: {error!r}")
+                started.result().end(None if error is None else f"the stream was cut off: {error!r}")
 
         self._start(_send(response, exchange, started), ended)
         return await started

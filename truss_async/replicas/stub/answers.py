@@ -88,7 +88,7 @@ class ExampleAnswers:
             return parse(self.outputs[_sameness(model_input)])
         except (KeyError, TypeError, RecursionError):
             raise UnknownInputError(
-                f"the stub has no answer: this input is none of the {len(self.outputs)} in {self.file}; add it there"
+                f"the stub has no answer for this input; add it to the {len(self.outputs)} in {self.file}"
             ) from None
 
 
@@ -104,7 +104,7 @@ def read_answers(given: Any, *, truss_dir: Path | None = None) -> StubAnswers:
         try:
             return SameAnswer(write(given))
         except ValueError as error:
-            raise SettingsError(f"the stub's output cannot become JSON: {error}") from None
+            raise SettingsError(f"the stub's output cannot be converted to JSON: {error}") from None
     if given == ECHO:
         return Echo()
     if given == EXAMPLES:
@@ -115,7 +115,7 @@ def read_answers(given: Any, *, truss_dir: Path | None = None) -> StubAnswers:
         if given.lstrip().startswith(_BEGINS_JSON):
             quoted = given if len(given) <= _LONGEST_QUOTE else f"{given[:_LONGEST_QUOTE]}…"
             raise SettingsError(
-                f'{quoted} is no valid JSON ({error}); write it as \'{{"text": "x"}}\', in single quotes for the shell'
+                f'{quoted} is not valid JSON ({error}); write it as \'{{"text": "x"}}\', in single quotes for the shell'
             ) from None
     return _of_file(Path(given))
 
@@ -133,7 +133,7 @@ def names_file(given: str) -> bool:
 
 def _of_truss(truss_dir: Path | None) -> StubAnswers:
     if truss_dir is None:
-        raise SettingsError("examples are those of a truss: give its folder, too, or the file itself")
+        raise SettingsError("--stub examples needs a truss; give its folder, or the examples file itself")
     from ..truss_folder import read_config
 
     name = read_config(truss_dir).get("examples_filename") or "examples.yaml"
@@ -149,10 +149,10 @@ def _of_file(file: Path) -> StubAnswers:
         try:
             key, output = _sameness(example.input), write(example.output)
         except (TypeError, ValueError, RecursionError) as error:
-            raise SettingsError(f"{file}, {example.place} cannot become JSON: {error}") from None
+            raise SettingsError(f"{file}, {example.place} cannot be converted to JSON: {error}") from None
         if outputs.setdefault(key, output) != output:
             raise SettingsError(
-                f"{file}, {example.place} has the input of {places[key]} and another output; leave one of them out"
+                f"{file}, {example.place} has the same input as {places[key]} but another output; remove one of them"
             )
         places.setdefault(key, example.place)
     if first is None:

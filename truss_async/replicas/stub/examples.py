@@ -36,7 +36,7 @@ def read_examples(file: Path) -> Iterator[Example]:
         text = read_text(file)
     except FileNotFoundError:
         raise SettingsError(
-            f"there is no file {file}; a stub is JSON, the word echo, or a file with lines {_SHAPE}"
+            f"the file {file} does not exist; a stub is JSON, echo, or a file with lines {_SHAPE}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
@@ -52,7 +52,7 @@ def _of_lines(file: Path, text: str) -> Iterator[Example]:
             said = parse(line.encode("utf-8", "surrogatepass"), allow_inf_nan=False)
         except ValueError as error:
             raise SettingsError(
-                f"{file}, {place} is no JSON ({error}); write each line as {_SHAPE}"
+                f"{file}, {place} is not JSON ({error}); write each line as {_SHAPE}"
             ) from None
         yield _example(said, file, place)
 
@@ -61,7 +61,9 @@ def _of_yaml(file: Path, text: str) -> Iterator[Example]:
     try:
         said = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(
+            f"{file} is not valid YAML: {' '.join(str(error).split())}; fix it and try again"
+        ) from None
     if not isinstance(said, list | None):
         raise SettingsError(f"{file} must be a list of examples, each with a name, an input and an output")
     for number, each in enumerate(said or (), 1):

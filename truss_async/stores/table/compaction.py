@@ -253,7 +253,7 @@ def check_apart(source: ResultObjects, table: ObjectStore) -> None:
     inside = f"{table.url}/"[len(beginning) :] if f"{table.url}/".startswith(beginning) else None
     if inside is not None and source.layout.request_id_of(f"{inside}{KEY}") is not None:
         raise SettingsError(
-            f"{table.url} is where results lie, and {KEY} would be taken for one; give --into a folder of its own, "
+            f"{table.url} contains results, and {KEY} would be taken for one; give --into a separate folder, "
             f"such as {source.objects.url}/table"
         )
 

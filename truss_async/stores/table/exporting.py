@@ -52,7 +52,7 @@ def opened_target(out: str, *, format: TableFormat) -> Iterator[BinaryIO]:
         return
     path = Path(out).absolute()
     if path.is_dir() or (path.exists() and not path.is_file()):
-        raise SettingsError(f"cannot write {out}: it is there, and no file; name another")
+        raise SettingsError(f"cannot write {out}: it exists and is not a file; choose another")
     try:
         with whole_file(path.resolve()) as file:
             yield file

@@ -70,7 +70,7 @@ def opened_file(table: ObjectStore, partition: str) -> Iterator[Any]:
             fits = file.schema_arrow.equals(stored_schema())
         except arrow().ArrowException as error:
             raise InvalidResultError(
-                f"{table.url}/{key} is no Parquet file, or cut off: {_first_line(error)}; move it away, and compact again"
+                f"{table.url}/{key} is not a complete Parquet file: {_first_line(error)}; move it away, and compact again"
             ) from None
         if not fits:
             raise InvalidResultError(

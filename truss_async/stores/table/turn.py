@@ -57,8 +57,8 @@ class Turn:
         """
         if not self._table.has_conditional_puts:
             raise OutputStoreError(
-                f"cannot compact into {self._table.url}: of two that write there at once, none knows that it was first; "
-                "compact into s3://, gs://, azure:// or file://",
+                f"cannot compact into {self._table.url}: this store cannot prevent two writers at once; compact "
+                "into s3://, gs://, azure:// or file://",
                 passes=False,
             )
         numbers = self._numbers()
@@ -136,7 +136,9 @@ class Turn:
             left = max(0, LEASE_SECONDS - int(self._age(holder).total_seconds()))
             who = f"process {holder.process_id} on {holder.machine.partition(' ')[0]}"
             who += f" (if that was killed, it is given up in {left} s)"
-        raise OutputStoreError(f"cannot compact into {self._table.url}: {who} is at it; run this again later")
+        raise OutputStoreError(
+            f"cannot compact into {self._table.url}: {who} is already compacting; try again later"
+        )
 
 
 def this_machine() -> str:

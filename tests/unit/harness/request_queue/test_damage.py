@@ -513,11 +513,9 @@ def test_what_is_taken_away_while_the_queue_is_open_is_noticed_before_anything_i
         if what.endswith("there"):
             (folder / "queue.sqlite3").touch()
         for name in "bc":
-            with pytest.raises(
-                VanishedQueueError, match=r"is not there any more; .*put the state folder back"
-            ):
+            with pytest.raises(VanishedQueueError, match=r"no longer exists; .*restore the state folder"):
                 driver.enqueue(name)
-        assert "is not there any more" in (driver.queue.health().error or "")
+        assert "no longer exists" in (driver.queue.health().error or "")
     assert len(opened.reports) == 1
 
 

@@ -80,11 +80,11 @@ def test_a_config_that_is_none_is_told_with_its_place(tmp_path: Path, config: st
 
 def test_a_chain_is_named_by_its_file_and_the_class_of_its_entry_point(tmp_path: Path) -> None:
     file = tmp_path / "my_chain.py"
-    with pytest.raises(HarnessError, match=r"there is no .*/my_chain\.py: give the Python file of a chain"):
+    with pytest.raises(HarnessError, match=r"/my_chain\.py does not exist; give the Python file of a chain"):
         ChainSource.parse(str(file))
     file.touch()
     assert ChainSource.parse(str(file)) == ChainSource(file)
     assert ChainSource.parse(f"{file}:Entry_1") == ChainSource(file, "Entry_1")
     for wrong in ("my_chain", "my_chain.py:", "my_chain.py:1x", ".py", ""):
-        with pytest.raises(HarnessError, match="is no chain: give a Python file"):
+        with pytest.raises(HarnessError, match="is not a chain; give a Python file"):
             ChainSource.parse(wrong)

@@ -128,7 +128,7 @@ def test_a_change_of_a_file_is_told_from_a_new_time(tmp_path: Path) -> None:
 def test_a_chain_is_not_served_together_with_a_model() -> None:
     with pytest.raises(ValueError, match="give a chain or a model, not both"):
         DeploymentSettings(chain="report.py", truss_dir=Path("truss"))
-    with pytest.raises(ValueError, match="chainlets are those of a chain; give the chain, too"):
+    with pytest.raises(ValueError, match="chainlets need a chain; give it, too"):
         DeploymentSettings(chainlets={"A": {}})
 
 

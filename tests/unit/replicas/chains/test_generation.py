@@ -29,7 +29,7 @@ def test_only_what_truss_says_of_the_error_is_told() -> None:
 def test_a_chain_beside_the_temporary_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "chain.py").touch()
     (tmp_path / "scratch").mkdir()
-    with pytest.raises(HarnessError, match="put it into a folder of its own"):
+    with pytest.raises(HarnessError, match="move it into a folder of its own"):
         asyncio.run(generate_chain(ChainSource(tmp_path / "chain.py"), into=tmp_path / "scratch"))
 
 

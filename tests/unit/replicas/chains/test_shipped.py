@@ -106,7 +106,7 @@ def test_requirements_are_changed_where_they_stand(tmp_path: Path) -> None:
         tmp_path / "requirements.txt": "numpy\nb # saves\nc\n",
     }
     with pytest.raises(
-        HarnessError, match=r"requires truss-async\[gcs\]: put there by hand x instead of truss-async\[gcs\]"
+        HarnessError, match=r"requires truss-async\[gcs\]: edit it by hand: x instead of truss-async\[gcs\]"
     ):
         plan_edits(source, {"truss-async[gcs]": ["x"]})
     assert plan_edits(source, {}) == {}

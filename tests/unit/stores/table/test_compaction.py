@@ -333,7 +333,7 @@ def test_table_of_another_store_is_refused(
 
 
 def test_table_among_the_results_is_refused(store: OutputStore, objects: MemoryStore) -> None:
-    with pytest.raises(SettingsError, match=r"a folder of its own, such as .*/table"):
+    with pytest.raises(SettingsError, match=r"a separate folder, such as .*/table"):
         store.compact(objects)
     assert list(objects.list()) == []
 

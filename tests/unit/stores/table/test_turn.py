@@ -27,7 +27,7 @@ def test_second_one_is_refused_until_the_turn_is_given_back(make: Any) -> None:
     first, second = make(), make()
     first.take()
     with pytest.raises(
-        OutputStoreError, match=rf"process {os.getpid()} on .* is at it; run this again later"
+        OutputStoreError, match=rf"process {os.getpid()} on .* is already compacting; try again later"
     ):
         second.take()
     first.give_back()
@@ -62,7 +62,7 @@ def test_one_that_is_not_heard_of_is_given_up_and_notices(make: Any, clock: Manu
     first.take()
     clock.advance(LEASE_SECONDS + 1)
     second.take()
-    with pytest.raises(OutputStoreError, match="another process is at it"):
+    with pytest.raises(OutputStoreError, match="another process is already compacting"):
         first.keep()
     first.give_back()
     with pytest.raises(OutputStoreError):
