@@ -25,7 +25,7 @@ COMMANDS = {
     "submit": "Submit one async request.",
     "predict": "Call a model synchronously and print its output.",
     "wake": "Wake a model that is scaled to zero.",
-    "batch": "Run a file of inputs through a model, whatever happens in between.",
+    "batch": "Run a file of inputs through a model, and resume after interruptions.",
     "status": "Show the status of a request.",
     "cancel": "Cancel a request that is still queued.",
     "submit-again": "Submit a request again, as a new one.",

@@ -41,7 +41,7 @@ batch = App(
 
 _DEFAULTS = {name: field.get_default() for name, field in BatchSettings.model_fields.items()}
 _Ledger = Annotated[
-    Path, Parameter(name="LEDGER", help="The SQLite file that `batch run` made beside its output.")
+    Path, Parameter(name="LEDGER", help="The SQLite file that `batch run` created next to its output.")
 ]
 
 
@@ -93,20 +93,20 @@ class Terms:
 class Conduct:
     """What the run does beside that, and how it shows."""
 
-    wake: Annotated[bool, flag("wake", "Wake the model first, and submit the rest once it works.")] = False
+    wake: Annotated[bool, flag("wake", "Wake the model first, and submit requests once it is up.")] = False
     cancel_on_interrupt: Annotated[
-        bool, flag("cancel_on_interrupt", "At Ctrl-C, cancel what is still queued.")
+        bool, flag("cancel_on_interrupt", "On Ctrl-C, cancel queued requests.")
     ] = False
-    no_progress: Annotated[bool, flag("no_progress", "Show no progress.")] = False
+    no_progress: Annotated[bool, flag("no_progress", "Do not show progress.")] = False
     webhook_secret: Annotated[
         tuple[str, ...],
         WEBHOOK_SECRET,
-        Parameter(help="With --receive, accept only what this secret signed; may be given more than once."),
+        Parameter(help="With --receive: accept only webhooks signed with this secret. Repeat for several."),
     ] = ()
     webhook_secret_file: WebhookSecretFile = None
     relay_key: Annotated[
         str | None,
-        own_option("batch_relay_key", "With --relay, the key that it was started with; no ledger holds it."),
+        own_option("batch_relay_key", "With --relay: the key of the relay. It is not stored in the ledger."),
     ] = None
 
     def secrets(self) -> tuple[str, ...]:
@@ -126,25 +126,27 @@ def run_batch(
     terms: Terms = USUAL_TERMS,
     check: Annotated[
         bool,
-        flag("batch_run_check", "Before anything is sent, look at every line; one bad line, and nothing is."),
+        flag("batch_run_check", "Check every line first. If one is invalid, submit nothing."),
     ] = False,
-    dry_run: Annotated[bool, flag("dry_run", "Look at every line, say what would be sent, and end.")] = False,
+    dry_run: Annotated[
+        bool, flag("dry_run", "Check every line, show what would be submitted, and exit.")
+    ] = False,
     conduct: Conduct = USUAL_CONDUCT,
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> int:
-    """Submit every line of a file, and write a line for each result as it comes.
+    """Submit every line of a file, and write each result as it arrives.
 
-    A line is a model input; or {"custom_id": …, "model_input": …} with fields of the request; or a line of the OpenAI
-    Batch format. What was interrupted, or killed, goes on where it was with the same command. Lines that fail stand in
-    the errors file, with the reason.
+    A line is a model input, or {"custom_id": …, "model_input": …} with request fields, or a line of the OpenAI
+    Batch format. After an interruption, run the same command to continue. Failed lines are written to the errors file
+    with the reason.
 
-    Exit code: 0 all lines have their result, 1 some failed, 2 wrong usage, 3 interrupted.
+    Exit code: 0 all lines succeeded, 1 some failed, 2 wrong usage, 3 interrupted.
 
     Example:
         truss-async batch run inputs.jsonl --out results.jsonl
         truss-async batch run inputs.jsonl --out results.jsonl.gz --url https://model-abcd1234.api.baseten.co --store s3://my-bucket/outputs
-            truss-async batch run inputs.jsonl.gz --out results.jsonl --limit 10
+        truss-async batch run inputs.jsonl.gz --out results.jsonl --limit 10
     """
     settings = terms.settings(input=input, out=out, url=connection.url)
     if dry_run:
@@ -162,7 +164,7 @@ def run_batch(
 
 @batch.command(name="status")
 def show_status(ledger: _Ledger, /, *, as_json: AsJson = False) -> None:
-    """Say how far a batch is, whether it runs or not.
+    """Show the progress of a batch, running or not.
 
     Example:
         truss-async batch status results.jsonl.ledger
@@ -183,23 +185,27 @@ def retry_batch(
     ledger: _Ledger,
     /,
     *,
-    failed: Annotated[bool, flag("failed", "Those that failed in the model, or were refused.")] = False,
-    expired: Annotated[bool, flag("expired", "Those that waited too long in the queue.")] = False,
-    lost: Annotated[bool, flag("lost", "Those whose result never came.")] = False,
+    failed: Annotated[bool, flag("failed", "Retry lines that failed in the model or were rejected.")] = False,
+    expired: Annotated[bool, flag("expired", "Retry lines that expired in the queue.")] = False,
+    lost: Annotated[bool, flag("lost", "Retry lines whose result never arrived.")] = False,
     conduct: Conduct = USUAL_CONDUCT,
-    url: Annotated[str | None, own_option("url", "Another URL than the one that the batch has.")] = None,
+    url: Annotated[str | None, own_option("url", "URL to use instead of the batch's.")] = None,
     api_key: Annotated[
         str | None,
-        Parameter(help="API key, which no ledger holds.", env_var=("TRUSS_ASYNC_API_KEY", "BASETEN_API_KEY")),
+        Parameter(
+            help="API key. It is not stored in the ledger.",
+            env_var=("TRUSS_ASYNC_API_KEY", "BASETEN_API_KEY"),
+        ),
     ] = None,
     api_key_file: ApiKeyFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Submit the lines that failed again, and go on with what was not over; the ledger knows all else.
+    """Resubmit failed lines, and continue with unfinished ones. All other settings come from the ledger.
 
-    Without --failed, --expired or --lost: all that failed. A line that has its result now leaves the errors file.
+    Without --failed, --expired or --lost, retries all failed lines. Lines that succeed are removed from the errors
+    file.
 
-    Exit code: 0 all that was submitted again has its result, 1 some of it failed, 2 wrong usage, 3 interrupted.
+    Exit code: 0 all retried lines succeeded, 1 some failed, 2 wrong usage, 3 interrupted.
 
     Example:
         truss-async batch retry results.jsonl.ledger
@@ -234,9 +240,9 @@ def export_batch(
     ledger: _Ledger,
     /,
     *,
-    out: Annotated[str, own_option("out", "JSONL file to write; .gz, .zst or a URL, too.")],
+    out: Annotated[str, own_option("out", "JSONL file to write. Can also be .gz, .zst or a URL.")],
 ) -> None:
-    """Write the results that are there so far, in the order of the input.
+    """Write the results received so far, in input order.
 
     Example:
         truss-async batch export results.jsonl.ledger --out ordered.jsonl

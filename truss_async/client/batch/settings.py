@@ -20,51 +20,52 @@ class BatchSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: str = Field(
-        description="JSONL file of inputs, packed (.gz, .zst) or not, Parquet, a URL, or - for standard input."
+        description="Inputs: a JSONL file (.gz and .zst, too), a Parquet file, a URL, or - for standard input."
     )
     out: str = Field(
-        description="JSONL file of results, in the output format of OpenAI's Batch API; .gz, .zst, .parquet or a URL, too."
+        description="JSONL file for the results, in the output format of OpenAI's Batch API. Can also be .gz, .zst, .parquet or a URL."
     )
     errors: str | None = Field(
         default=None,
-        description="JSONL file of the lines that failed, and why; by default beside the output.",
+        description="JSONL file for the failed lines and their errors. By default, next to the output.",
     )
     ledger: Path | None = Field(
-        default=None, description="SQLite file that remembers the batch; by default beside the output."
+        default=None, description="SQLite file with the state of the batch. By default, next to the output."
     )
     url: str = Field(description="The model, or a harness.")
     target: str = Field(
         default="production", description="production, development, environments/ENV or deployment/ID."
     )
     store: str | None = Field(
-        default=None, description="Results are in this output store: the model has the plugin."
+        default=None, description="Read results from this output store. The model needs the plugin."
     )
     inbox: str | None = Field(
         default=None,
-        description="Results are in this folder of `listen --keep`, or this file of `on_result`; goes with --webhook-endpoint.",
+        description="Read results from this folder of `listen --keep` or file of `on_result`. Needs --webhook-endpoint.",
     )
     relay: str | None = Field(
         default=None,
-        description="Results are handed over by the `listen --relay` at this URL, which is the webhook endpoint, too.",
+        description="Receive results from the `listen --relay` at this URL, which is also the webhook endpoint.",
     )
     receive: bool = Field(
         default=False,
-        description="Receive the results here, on a free port; the usual for a harness on this machine.",
+        description="Receive results by webhook on a free local port. The default for a harness on this machine.",
     )
     webhook_endpoint: Annotated[str | None, BeforeValidator(check_webhook_endpoint)] = Field(
-        default=None, description="Where the platform sends results to; needed with --inbox."
+        default=None,
+        description="Webhook endpoint that the platform sends results to. Required with --inbox.",
     )
-    bare: bool = Field(default=False, description="Every line is a model input, whatever it looks like.")
+    bare: bool = Field(default=False, description="Treat every line as a model input, whatever its format.")
     max_open: int = Field(
         default=MAX_OPEN,
         ge=1,
         le=limits.MAX_OPEN_REQUESTS,
-        description="Requests that are queued or in progress at once.",
+        description="Maximum number of queued and running requests.",
     )
     rate: float = Field(
         default=USUAL_RATE,
         gt=0,
-        description="Submissions a second, at most; fewer when the platform says so.",
+        description="Maximum submissions per second. Slows down when the platform asks for it.",
     )
     priority: int = Field(
         default=limits.DEFAULT_PRIORITY,
@@ -76,22 +77,20 @@ class BatchSettings(BaseModel):
         default=limits.MAX_TIME_IN_QUEUE_SECONDS,
         ge=limits.MIN_TIME_IN_QUEUE_SECONDS,
         le=limits.MAX_TIME_IN_QUEUE_SECONDS,
-        description="A request that is not started within this time expires.",
+        description="Seconds in the queue after which a request expires.",
     )
     attempts: int = Field(
-        default=3, ge=1, le=100, description="Submissions of a line in all; the first one counts."
+        default=3, ge=1, le=100, description="Maximum number of submissions per line, including the first."
     )
     limit: int | None = Field(
         default=None,
         ge=1,
-        description="Only so many lines, the first ones; without it, later, the others, too.",
+        description="Submit only this many lines. Run again without it to submit the rest.",
     )
-    ordered: bool = Field(
-        default=False, description="Write the output at the end, in the order of the input."
-    )
+    ordered: bool = Field(default=False, description="Write the output at the end, in input order.")
     durability: Literal["process", "full"] = Field(
         default="process",
-        description="What is remembered survives the end of the process, or (full) of the machine, at a price.",
+        description="What the ledger survives: a crash of the process (process), or also of the machine (full, slower).",
     )
 
     @model_validator(mode="after")
