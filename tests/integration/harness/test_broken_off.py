@@ -58,9 +58,9 @@ def test_a_caller_that_hangs_up_in_its_body_is_one_line(
                 f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Api-Key k\r\n{framing}\r\n\r\n".encode()
             )
             connection.sendall(part)
-    wait_until(lambda: len(lines(reports, "hung up", since=before)) >= 3)
+    wait_until(lambda: len(lines(reports, "disconnected", since=before)) >= 3)
     assert httpx.post(f"{harness.url}/production/predict", json=1, headers=KEY).status_code == 200
-    assert len(lines(reports, "hung up", since=before)) == 3
+    assert len(lines(reports, "disconnected", since=before)) == 3
 
 
 @pytest.mark.parametrize(

@@ -296,8 +296,8 @@ def test_a_rule_is_reported_once_and_when_it_is_used_up(stage: Stage, reports: l
     said = [line.partition(":")[0] for line in reports if line.startswith("fault")]
     assert sorted(said) == [
         "fault 1 (webhook_doubled) injected for the first time",
-        "fault 2 (model_500) was injected 2 times; it is used up",
         "fault 2 (model_500) injected for the first time",
+        "fault 2 (model_500) was injected 2 times; it is used up",
     ]
 
 
