@@ -413,7 +413,7 @@ def test_a_truss_with_a_websocket_is_spoken_to_on_the_truss_server(
         assert websocket.recv(timeout=30) == "WORD"
         websocket.send("raise")
         assert closing_of(websocket) == Close(1011, "Internal Server Error (in model/chainlet).")
-    assert [each for each in reports if "speaks websocket" in each and "/production/websocket" in each]
+    assert [each for each in reports if "uses websocket" in each and "/production/websocket" in each]
     with opened(harness) as websocket:
         websocket.recv(timeout=30)
         websocket.send("exit")

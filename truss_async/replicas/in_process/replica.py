@@ -55,7 +55,7 @@ class InProcessReplica:
 
     async def connect(self, call: SocketCall) -> NoReturn:
         raise SocketRefusedError(
-            "models in the harness process, such as stubs, do not support websockets; serve the truss, or give a --model-url",
+            "a stub, or any model in the harness process, does not support websockets; serve the truss, or give a --model-url",
             status=_NOT_IMPLEMENTED,
         )
 
