@@ -97,7 +97,7 @@ def test_a_call_reaches_the_deployment_it_means(
         (
             "model-none.localhost",
             "/production/predict",
-            "there is no model none; this harness serves the model ocr, ",
+            "unknown model none; this harness serves the model ocr, ",
         ),
         ("model-ocr.localhost", "/deployment/talk1/predict", "no deployment talk1 of this model"),
         ("model-ocr.localhost", "/development/predict", "no environment development of this model"),
