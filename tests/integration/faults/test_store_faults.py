@@ -211,7 +211,9 @@ def test_a_store_that_no_gate_can_stand_before_cannot_be_struck(gates: Gates, ur
     assert gates.via_gates(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
     assert gates.via_gates(AWS_ENDPOINT_URL=url) == {"AWS_ENDPOINT_URL": url}
     (line,) = gates.reports
-    assert line.startswith("store faults cannot be injected into d1: the replicas' environment names no endpoint")
+    assert line.startswith(
+        "store faults cannot be injected into d1: the replicas' environment names no endpoint"
+    )
     assert "an http:// URL in AWS_ENDPOINT_URL, " in (gates.gates.obstacle() or "")
 
 

@@ -49,7 +49,7 @@ def test_queue_says_nothing_of_what_there_is_not(
     platform.answer("GET", "/_harness/queue", 200, state(is_paused=True, limits=LIMITS[1:]))
     lines = command_line.run("queue").stdout.splitlines()
     assert len(lines) == 3
-    assert lines[0] == "the queue is paused; go on with: truss-async queue resume"
+    assert lines[0] == "the queue is paused; to resume it: truss-async queue resume"
 
 
 def test_queue_as_json_has_all_of_it(platform: ScriptedPlatform, command_line: CommandLine) -> None:

@@ -38,7 +38,7 @@ def count(queue: QueueDriver, reader: reading.DatabaseReader, numbers: str) -> i
 def test_what_takes_too_many_steps_is_ended_and_says_what_to_do(
     queue: QueueDriver, reader: reading.DatabaseReader
 ) -> None:
-    with pytest.raises(RequestQueueError, match=r"it takes too long .*; ask for less"):
+    with pytest.raises(RequestQueueError, match=r"it takes too long .*; request less"):
         count(queue, reader, ENDLESS)
 
 
