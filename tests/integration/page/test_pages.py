@@ -280,7 +280,7 @@ def test_a_request_is_submitted_again_as_it_was(
     with HarnessClient(harness.url, api_key="any") as client:
         first, second = client.submission(old), client.submission(new[:10])
         third = client.submit_again(old)
-        with pytest.raises(ApiError, match="is not kept"):
+        with pytest.raises(ApiError, match="is no longer kept"):
             client.submit_again("0" * 32)
     assert first.model_input == {"n": 4}
     assert second == first.model_copy(update={"request_id": new})
