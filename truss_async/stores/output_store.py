@@ -16,7 +16,7 @@ from .layout import DEFAULT_KEY, OutputKeys, layout_of
 from .options import NO_OPTIONS
 from .polling import as_utc, is_last_word, pauses
 from .presigning import DEFAULT_EXPIRY
-from .request_keys import LOOKED_BACK, RequestKeys
+from .request_keys import RequestKeys
 from .result_objects import ResultInfo, parse_output, parse_result, references_in, request_failure
 from .urls import object_store
 
@@ -80,7 +80,7 @@ class OutputStore:
         ``url``, ``key`` and ``format`` are the settings that the model saves with. A name in the templates that no
         value is given for, and the date, are looked for: a result of the last two days by its key, if the date alone is
         unknown; then day by day, back to 31 days ago, by listing what the key of such a day starts with, as far as that
-        is known. ``get`` takes a moment to look back to instead.
+        is known; then among all that is there. ``get`` takes a moment to look back to, and no further.
 
         ``table`` is where ``compact`` has put its files: ``scan`` reads them, too. The URL of such a table is a store of
         its own to scan.
@@ -385,9 +385,8 @@ class OutputStore:
 
     def _unknown(self, request_id: str, *, since: datetime | None = None) -> ObjectNotFoundError:
         told = f"there is no result of {request_id} in {self.url}"
-        if self._layout.has_date:
-            earliest = since or self._clock.now() - LOOKED_BACK
-            told += f" since {earliest:%Y-%m-%d}; for an older one, give the day from which to look: since=…"
+        if self._layout.has_date and since is not None:
+            told += f" since {since:%Y-%m-%d}; an older one is found by an earlier since=…"
         return ObjectNotFoundError(told)
 
     def _url_of(self, key: str) -> str:

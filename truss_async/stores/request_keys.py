@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .protocol import ObjectInfo, ObjectStore
 
 LOOKED_BACK: Final = timedelta(days=31)
-"""How far back a result is looked for of which nobody knows the date."""
+"""How far back a result of unknown date is looked for day by day, before all that is left is listed."""
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -37,7 +37,7 @@ class RequestKeys:
         self._layout = layout
         self._request_id = request_id
         self._now = now
-        self._since = now - LOOKED_BACK if since is None else since
+        self._since = since
         self._likely = layout.likely_keys(request_id, now=now, since=since)
         self._may_list = not self._likely or (may_list and not layout.is_fixed)
 
@@ -65,9 +65,10 @@ class RequestKeys:
 
     @cached_property
     def _prefixes(self) -> list[str]:
-        return self._layout.prefixes_by_day(
-            self._request_id, now=self._now, since=self._since, tried=self._likely
-        )
+        since = self._now - LOOKED_BACK if self._since is None else self._since
+        days = self._layout.prefixes_by_day(self._request_id, now=self._now, since=since, tried=self._likely)
+        older = [] if self._since is not None else [self._layout.prefix(self._request_id)]
+        return list(dict.fromkeys(days + older))
 
     @cached_property
     def _known(self) -> dict[str, dict[Kind, list[ObjectInfo]]]:

@@ -235,7 +235,7 @@ def test_result_under_a_template_is_found_with_the_models_own_settings(command_l
     assert command_line.run("results", "open", "r1", "page.png", "--output=-").stdout == "png"
     outcome = command_line.run("results", "get", "r2")
     assert (outcome.code, outcome.stdout) == (1, "")
-    assert "there is no object" in outcome.stderr
+    assert "there is no result of r2 in" in outcome.stderr
     assert command_line.run("results", "rm", "r1").code == 0
     assert command_line.run("results", "list").stdout == ""
 
