@@ -49,7 +49,7 @@ def test_what_is_left_to_the_author_fails_with_and_without_check(
             line for line in outcome.stdout.splitlines() if line.startswith("still to do: ")
         ]
         assert "predict in model.py is a generator" in generator
-        assert f"{truss}/.truss_ignore leaves out" in left_out
+        assert f"{truss}/.truss_ignore excludes" in left_out
 
 
 def test_a_truss_without_a_model_is_refused_and_left_as_it_is(command_line: CommandLine, truss: Path) -> None:

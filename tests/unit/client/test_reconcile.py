@@ -108,7 +108,7 @@ async def test_each_is_looked_for_and_only_of_what_is_not_there_the_status_is_as
     assert sorted(client.asked) == sorted([*client.answers, "gone"])
     for request_id, words in {
         "there": str(inbox.folder),
-        "failed": "MODEL_PREDICT_ERROR: ValueError: no; submit it again",
+        "failed": "MODEL_PREDICT_ERROR: ValueError: no; fix that, then submit it again",
         "damaged": "is not an async predict result",
         "queued": "QUEUED",
         "late": "EXPIRED",

@@ -524,7 +524,7 @@ async def test_what_ends_the_process_each_time_fails_in_the_end(stage: Dispatche
     finish = await stage.queue.takes("finish")
     assert stage.model.open == []
     assert [each.code for each in finish.said["errors"]] == ["MODEL_UNAVAILABLE"]
-    assert "ended 3 times" in finish.said["errors"][0].message
+    assert "stopped 3 times" in finish.said["errors"][0].message
 
 
 # What others own.

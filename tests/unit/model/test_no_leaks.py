@@ -88,6 +88,6 @@ def test_saves_leave_no_thread_no_open_file_and_no_memory(
     files, memory = process.num_fds(), tracemalloc.get_traced_memory()[0]
     serve(model, make_request, range(FIRST, saves))
     gc.collect()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # of which one that an earlier test left may have ended
     assert process.num_fds() == files
     assert tracemalloc.get_traced_memory()[0] - memory < 100_000

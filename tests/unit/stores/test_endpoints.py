@@ -83,7 +83,7 @@ def test_container_in_the_url_of_an_account_in_the_cloud_is_left_out_or_refused(
     except SettingsError as error:
         outcome = str(error)
     account = "https://me.blob.core.windows.net"
-    assert outcome.endswith((f"{account}/outputs/a/r1.json", f"write {account} instead"))
+    assert outcome.endswith((f"{account}/outputs/a/r1.json", f"use {account} instead"))
 
 
 def test_account_of_an_emulator_may_be_called_as_the_container() -> None:

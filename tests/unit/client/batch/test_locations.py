@@ -47,7 +47,7 @@ def check(folder: Path, **given: Any) -> None:
         ({"errors": "folder"}, "--errors .*folder is a folder"),
         ({"ledger": "folder"}, "--ledger .*folder is a folder"),
         ({"out": "-", "ledger": "l"}, "--out cannot be a stream"),
-        ({"out": "s3x://b/out"}, "--out s3x://b/out cannot be written: no output store for s3x://; known are .*s3://"),
+        ({"out": "s3x://b/out"}, "--out s3x://b/out cannot be written: s3x:// is not a supported output store; supported are .*s3://"),
         ({"errors": "http://h/e"}, "--errors http://h/e cannot be written: http:// is for reading"),
         ({"out": "locked/new/out.jsonl", "ledger": "l"}, r"--out .*out\.jsonl cannot be written: .*locked is read-only"),
     ],
