@@ -49,9 +49,9 @@ def test_a_chain_is_called_by_its_hosts_and_its_prefix(
         (
             "model-other.api.baseten.co",
             "/production/predict",
-            "no model other; this harness serves the model local",
+            "unknown model other; this harness serves the model local",
         ),
-        ("chain-local.api.baseten.co", "/production/run_remote", "no chain local"),
+        ("chain-local.api.baseten.co", "/production/run_remote", "unknown chain local"),
         ("model-local-staging.api.baseten.co", "/predict", "no environment staging of this model"),
         ("model-local-production.api.baseten.co", "/production/predict", "there the path is /predict"),
         (

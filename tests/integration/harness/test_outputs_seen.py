@@ -102,7 +102,7 @@ def test_outputs_are_kept_as_far_as_there_is_room(harness: Harness, monkeypatch:
         requests.append(harness.submit("x" * 20))
         requests[-1].wait()
     assert requests[1].output == {"echo": "x" * 20}
-    with pytest.raises(HarnessError, match="not kept any more"):
+    with pytest.raises(HarnessError, match="is no longer kept"):
         _ = requests[0].output
 
 

@@ -43,7 +43,7 @@ FOLDER = pathlib.Path.cwd().parent
 def abandon(server: ModelServer, request_id: str) -> None:
     server.abandon({}, request_id)
     wait_until(lambda: f"{request_id}.json" in server.stored_files(), f"the output of {request_id} is saved")
-    server.wait_for_log(f"the caller of request {request_id} has gone")
+    server.wait_for_log(f"the caller of request {request_id} disconnected")
 
 
 @pytest.mark.parametrize("predict", [SYNC_PREDICT, ASYNC_PREDICT], ids=["sync", "async"])

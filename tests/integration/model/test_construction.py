@@ -96,7 +96,7 @@ class Model(AsyncOutputModel):
     [
         ({}, "", "output_url on the model class"),
         ({}, "    output_url = 'nonsense://x'\n", "nonsense"),
-        ({"model_metadata": {"async_output": {"ulr": "x"}}}, "", "no setting ulr"),
+        ({"model_metadata": {"async_output": {"ulr": "x"}}}, "", "unknown setting: ulr"),
         ({}, "    def predict(self, model_input):\n        yield 1\n", "a stream cannot be saved"),
     ],
     ids=["no URL", "unknown scheme", "unknown key", "generator"],
