@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from typing import Any
@@ -84,7 +84,7 @@ class SystemClock:
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> NoReturn:
         raise RuntimeError("this clock runs in real time and cannot be moved; use a virtual clock")
 
-    elapsed: ClassVar[Callable[[], float]] = partial(time.clock_gettime, _COUNTS_SLEEP)
+    elapsed = staticmethod(partial(time.clock_gettime, _COUNTS_SLEEP))
     """As ``monotonic``, and what the machine slept counts, too, where it can tell."""
 
 

@@ -255,7 +255,6 @@ def test_real_time_cannot_be_moved() -> None:
 
 
 BY_THE_TIME_OF_DAY = {
-    "stores/output_store.py": "the days that a result may be of",
     "stores/azure_store.py": "the moment in a URL, which the service looks at",
     "clock.py": "the two, compared",
     "cli/cache.py": "when files were used last",
