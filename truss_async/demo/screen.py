@@ -84,6 +84,7 @@ class Screen:
         self._console.print(
             f"{len(names)} annotated pages, each with its result beside it as JSON", highlight=False
         )
+        self._console.print("next: make a truss of your own with: truss-async init hello", highlight=False)
 
 
 def _console() -> Console:

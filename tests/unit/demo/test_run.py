@@ -63,6 +63,7 @@ def test_pages_go_all_the_way_and_what_did_not_hold_is_told_apart(truss: Path) -
     assert request_id in (truss.parent / "output" / "one.json").read_text()
     assert (truss.parent / "output" / "one-annotated.png").read_bytes() == PNG
     assert not (truss.parent / "output" / "two-annotated.png").exists()
+    assert shown.endswith("next: make a truss of your own with: truss-async init hello\n")
 
 
 def test_a_model_that_does_not_load_ends_the_demo_with_its_reason(truss: Path) -> None:
