@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 BROUGHT = Path(sys.prefix) / "browser"
 AXE = BROUGHT / "axe.min.js"
 NOT_SANDBOXED = ["--no-sandbox", "--no-zygote", "--disable-gpu"]  # a container's root may have no sandbox
+MOST_TABS = 100
+HAS_THE_FOCUS = "(node) => node === document.activeElement"
 
 
 @contextmanager
@@ -35,3 +37,18 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def tab_to(page: Page, wanted: Locator) -> None:
+    """Go there as who has no mouse does: from one thing to the next."""
+    for _ in range(MOST_TABS):
+        if wanted.evaluate(HAS_THE_FOCUS):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{MOST_TABS} tabs do not lead to {wanted}")
+
+
+def press_with_the_keyboard(page: Page, wanted: Locator) -> None:
+    """Go there, and press it."""
+    tab_to(page, wanted)
+    page.keyboard.press("Enter")

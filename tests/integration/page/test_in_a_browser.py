@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
-from tests.integration.page.browser import AXE, chromium
+from tests.integration.page.browser import AXE, chromium, press_with_the_keyboard, tab_to
 from tests.integration.page.conftest import SECRET, Model
 from tests.integration.page.saved_outputs import picture, save_with_artifacts
+from tests.integration.page.whole_job import WholeJob
 from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
 from truss_async.harness.harness import Harness
@@ -93,25 +94,29 @@ def failed(harness: Harness, model: Model, receiver: WebhookReceiver) -> str:
     return handle.request_id
 
 
+@pytest.fixture
+def whole_job(failed: str, harness: Harness, receiver: WebhookReceiver) -> WholeJob:
+    receiver.wait_for(failed)
+    receiver.answer_next(404)  # of the next one, for good: only by hand is it sent again
+    return WholeJob(failed, harness, receiver)
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
-def test_a_failed_request_is_found_understood_and_submitted_again_by_mouse(
-    opened: Callable[..., Page], failed: str, scripts: bool
+def test_a_failed_request_is_understood_submitted_again_redelivered_and_seen_delivered_by_mouse(
+    opened: Callable[..., Page], whole_job: WholeJob, scripts: bool
 ) -> None:
     page = opened("/", java_script_enabled=scripts)
     page.get_by_role("link", name="FAILED", exact=False).first.click()
-    page.locator(f"#r-{failed}").click()
-    expect(page.get_by_label("Error message")).to_have_text("no more memory")
+    page.locator(f"#r-{whole_job.failed}").click()
+    whole_job.sees_why(page)
     page.get_by_role("button", name="Submit again").click()
-    expect(page.get_by_role("status")).to_contain_text("was submitted again")
-    assert failed not in page.url
-    if not scripts:
-        page.reload()
-    expect(page.locator("dl.facts [data-status=SUCCEEDED]")).to_have_count(2)
-    expect(page.get_by_text("answered 200")).to_be_visible()
+    whole_job.sees_that_the_new_one_was_refused(page, reloads=not scripts)
+    page.get_by_role("button", name="Redeliver").click()
+    whole_job.sees_it_delivered(page)
 
 
-def test_a_failed_request_is_found_understood_and_submitted_again_by_the_keyboard(
-    opened: Callable[..., Page], failed: str
+def test_a_failed_request_is_understood_submitted_again_redelivered_and_seen_delivered_by_the_keyboard(
+    opened: Callable[..., Page], whole_job: WholeJob
 ) -> None:
     page = opened(f"{REQUESTS}?status=FAILED")
     page.keyboard.press("?")
@@ -120,16 +125,30 @@ def test_a_failed_request_is_found_understood_and_submitted_again_by_the_keyboar
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("k")
-    expect(page.locator(f"#r-{failed}")).to_be_focused()
+    expect(page.locator(f"#r-{whole_job.failed}")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_label("Error message")).to_have_text("no more memory")
+    whole_job.sees_why(page)
     page.keyboard.press("r")
-    expect(page.locator("dl.facts [data-status=SUCCEEDED]")).to_have_count(2)
+    whole_job.sees_that_the_new_one_was_refused(page)
+    press_with_the_keyboard(page, page.get_by_role("button", name="Redeliver"))
+    whole_job.sees_it_delivered(page)
     page.goto(REQUESTS)
     page.keyboard.press("/")
-    page.keyboard.type(failed[:8])
+    page.keyboard.type(whole_job.failed[:8])
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**/{failed}")
+    page.wait_for_url(f"**/{whole_job.failed}")
+
+
+def test_a_fault_is_added_and_removed_by_the_keyboard(opened: Callable[..., Page]) -> None:
+    page = opened("/_harness/page/faults")
+    tab_to(page, page.get_by_label("What goes wrong"))
+    page.keyboard.type("webhook_dropped")
+    page.keyboard.press("Tab")
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row").filter(has_text="times 1")).to_contain_text("webhook_dropped")
+    press_with_the_keyboard(page, page.get_by_role("button", name="Remove fault"))
+    expect(page.get_by_text("No fault is set", exact=False)).to_be_visible()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
@@ -180,11 +199,9 @@ def test_all_of_a_filter_is_cancelled_by_the_keyboard(opened: Callable[..., Page
     harness.pause()
     waiting = harness.submit(1, priority=1)
     page = opened(f"{REQUESTS}?priority=1")
-    page.get_by_role("link", name="Cancel all that are queued").focus()
-    page.keyboard.press("Enter")
+    press_with_the_keyboard(page, page.get_by_role("link", name="Cancel all that are queued"))
     page.wait_for_url("**/all?*")
-    page.get_by_role("button", name="Cancel it").focus()
-    page.keyboard.press("Enter")
+    press_with_the_keyboard(page, page.get_by_role("button", name="Cancel it"))
     expect(page.get_by_role("status")).to_have_text("1 of the 1 requests were cancelled.")
     assert waiting.wait().value == "CANCELED"
     harness.resume()
@@ -299,13 +316,20 @@ def _transferred(headers: dict[str, str]) -> int:
     return int(headers.get("content-length", "0"))
 
 
-def test_a_virtual_clock_is_moved_by_mouse(serve: Callable[..., Harness], browser: Browser) -> None:
+@pytest.mark.parametrize("by", ["mouse", "keyboard", "mouse, without JavaScript"])
+def test_a_virtual_clock_is_moved(serve: Callable[..., Harness], browser: Browser, by: str) -> None:
     harness = serve(virtual_clock=True)
     before = harness.clock.now()
-    context = browser.new_context(base_url=harness.url, locale="en-US")
+    context = browser.new_context(
+        base_url=harness.url, locale="en-US", java_script_enabled="without" not in by
+    )
     page = context.new_page()
     page.goto("/")
-    page.get_by_role("button", name="+1h").click()
+    button = page.get_by_role("button", name="+1h")
+    if by == "keyboard":
+        press_with_the_keyboard(page, button)
+    else:
+        button.click()
     expect(page.get_by_role("status")).to_contain_text("was moved by 1h")
     context.close()
     assert (harness.clock.now() - before).total_seconds() >= 3600
