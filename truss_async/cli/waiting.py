@@ -28,7 +28,9 @@ def why_it_waits(client: HarnessClient, status: AsyncRequestStatus) -> str | Non
         return None
     if deployment.model == "failed":
         return f"the model does not load: {one_line(deployment.error or 'no reason given')}"
-    return "the model is being loaded" if deployment.model == "starting" else None
+    if deployment.model != "starting":
+        return None
+    return "the model is being loaded" if deployment.error is None else one_line(deployment.error)
 
 
 class Watch:

@@ -16,7 +16,10 @@ SignatureVerdict = Literal["valid", "unsigned", "wrong", "too old"]
 
 
 class DeploymentHealth(Told):
-    """How a deployment's model is. ``error`` is why a replica last failed, None once all is well again."""
+    """How a deployment's model is.
+
+    ``error`` is why a replica last failed, or what one waits for that starts; None once all is well again.
+    """
 
     model: ModelState
     replicas_ready: int = Field(ge=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ..clock import wait_for_event
 from ..errors import HarnessError
-from .protocol import ReplicaLoadError
+from .protocol import ReplicaLoadError, TellsWhyItWaits
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -89,8 +89,9 @@ class ReplicaPool:
 
     @property
     def last_error(self) -> str | None:
-        """Why a replica last failed to load or went away; None once all is well again."""
-        return self._last_error
+        """Why a replica last failed to load or went away, or what one waits for that starts; None once all is well again."""
+        waiting = (each.waits_for for each in self._supervisors if isinstance(each, TellsWhyItWaits))
+        return self._last_error or next(filter(None, waiting), None)
 
     @property
     def ready_count(self) -> int:

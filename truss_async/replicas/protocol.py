@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from ..errors import HarnessError
 
@@ -90,3 +90,12 @@ class Replica(Protocol):
 
         ``on_traffic`` is told when it is to get no requests for a while, and when it is to get them again.
         """
+
+
+@runtime_checkable
+class TellsWhyItWaits(Protocol):
+    """A replica whose start may wait for somebody else, for however long."""
+
+    @property
+    def waits_for(self) -> str | None:
+        """In one line, why it is not started yet; None: it is, or there is nothing to tell."""

@@ -37,6 +37,7 @@ class UrlReplica:
         self._http = http
         self._clock = clock
         self._report = report
+        self._waits_for: str | None = None
         self._parts = urlsplit(model_url)
         if self._parts.path in ("", "/"):
             self._parts = self._parts._replace(path=PREDICT_PATH)
@@ -50,6 +51,11 @@ class UrlReplica:
     def base_url(self) -> str:
         """Where the model server is, without a slash at the end: custom routes hang on it."""
         return urlunsplit(self._parts._replace(path="", query="", fragment=""))
+
+    @property
+    def waits_for(self) -> str | None:
+        """That nothing answers there yet, and why."""
+        return self._waits_for
 
     async def call(self, call: ReplicaCall) -> HttpAnswer:
         return await self._http.send(call, predict_url=self.predict_url, base_url=self.base_url)
@@ -71,15 +77,19 @@ class UrlReplica:
             while True:
                 try:
                     async with session.get(origin, allow_redirects=False):
+                        self._waits_for = None
                         return
                 except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+                    reason = str(error) or f"no answer within {_ATTEMPT_SECONDS:g} s"
+                    self._waits_for = f"nothing answers at {origin} yet ({reason})"
                     if wait == _FIRST_POLL_SECONDS:
-                        self._report(f"nothing answers at {origin} yet ({error}); requests are kept waiting")
+                        self._report(f"{self._waits_for}; requests are kept waiting")
                 await self._clock.sleep(wait)
                 wait = min(wait * 1.5, _LAST_POLL_SECONDS)
 
     async def stop(self) -> None:
         """It is not ours to stop."""
+        self._waits_for = None
 
     async def wait_exit(self, *, on_traffic: Callable[[bool], None]) -> str:
         """Return once connections are refused. A server that is merely busy still lets the kernel accept."""

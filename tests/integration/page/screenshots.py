@@ -172,6 +172,7 @@ def take_more(page: Page, which: str, folder: Path) -> None:
     page.get_by_label("X-BASETEN-SIGNATURE").fill("v1=0")
     page.get_by_label("Secrets, one a line").fill(SECRET)
     page.get_by_role("button", name="Check it").click()
+    page.get_by_role("status").wait_for()
     page.screenshot(path=folder / f"busy-check-{which}.png")
 
 

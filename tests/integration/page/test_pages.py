@@ -1,10 +1,12 @@
 """What the pages show and do without JavaScript, and what they keep from whom."""
 
+import html
 import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
 from uuid import UUID, uuid4
 
 import httpx
@@ -17,6 +19,7 @@ from truss_async.contract import InferenceRetryConfig
 from truss_async.errors import ApiError
 from truss_async.harness.api import app
 from truss_async.harness.harness import Harness
+from truss_async.harness.settings import HarnessSettings
 from truss_async.harness.stories import RequestHandle
 from truss_async.page.measures import Point
 from truss_async.webhooks.receiver import WebhookReceiver
@@ -40,6 +43,19 @@ def test_a_browser_is_led_to_the_pages_and_a_program_is_not(harness: Harness, vi
     assert visitor.page.url.path == HOME
     program = httpx.get(harness.url, headers={"Authorization": "Api-Key any"})
     assert (program.status_code, program.headers["content-type"]) == (404, "application/json")
+
+
+def test_the_overview_tells_why_a_model_url_is_not_reached(tmp_path: Path) -> None:
+    told: Queue[str] = Queue()
+    settings = HarnessSettings(model_url="http://127.0.0.1:9", port=0, state_dir=tmp_path)
+    with Harness(settings, report=told.put) as harness, Visitor(harness) as visitor:
+        while "nothing answers" not in (line := told.get(timeout=30)):
+            pass
+        text = html.unescape(visitor.look(HOME))
+        reason, _, _ = line.partition("; requests are kept waiting")
+        assert "nothing answers at http://127.0.0.1:9/ yet (" in reason
+        assert reason in text
+        assert 'data-status="starting"' in text
 
 
 def test_without_the_page_there_is_none(serve: Callable[..., Harness]) -> None:

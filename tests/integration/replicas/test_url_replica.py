@@ -58,10 +58,13 @@ def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: St
             report=said.put_nowait,
         )
         starting = asyncio.create_task(replica.start())
-        assert "nothing answers" in await said.get()
+        told = await said.get()
+        assert told == f"{replica.waits_for}; requests are kept waiting"
+        assert f"nothing answers at http://127.0.0.1:{port}/ yet (Cannot connect" in told
         assert not starting.done()
         runner, _ = await serve(port)
         await starting  # a 404 is an answer
+        assert replica.waits_for is None
         gone = asyncio.create_task(replica.wait_exit(on_traffic=print))
         await runner.cleanup()
         assert "no longer answers" in await gone

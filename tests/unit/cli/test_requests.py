@@ -102,17 +102,19 @@ def health(model: str, error: str | None = None) -> dict[str, object]:
 def test_submit_tells_why_the_request_waits_once(
     platform: ScriptedPlatform, command_line: CommandLine
 ) -> None:
-    for status in ("QUEUED", "QUEUED", "QUEUED", "SUCCEEDED"):
+    for status in ("QUEUED", "QUEUED", "QUEUED", "QUEUED", "SUCCEEDED"):
         platform.answer("GET", STATUS_PATH, 200, status_answer(status))
     platform.answer("GET", "/healthz", 200, health("starting"))
+    platform.answer("GET", "/healthz", 200, health("starting", "nothing answers at http://x/ yet"))
     platform.answer("GET", "/healthz", 200, health("failed", "SyntaxError: invalid syntax"))
     outcome = command_line.run("submit", "1", "--wait")
     assert (outcome.code, outcome.stdout) == (0, REQUEST_ID + "\n")
-    assert outcome.stderr.splitlines()[:2] == [
+    assert outcome.stderr.splitlines()[:3] == [
         f"request {REQUEST_ID} waits: the model is being loaded",
+        f"request {REQUEST_ID} waits: nothing answers at http://x/ yet",
         f"request {REQUEST_ID} waits: the model does not load: SyntaxError: invalid syntax",
     ]
-    assert outcome.stderr.count("waits") == 2
+    assert outcome.stderr.count("waits") == 3
 
 
 def test_status_tells_why_the_request_waits(platform: ScriptedPlatform, command_line: CommandLine) -> None:
