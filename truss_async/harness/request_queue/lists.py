@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,12 +12,14 @@ from .rows import found_request, micros
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .protocol import FoundRequest, RequestFilter
 
 MAX_LOOKED_THROUGH: Final = 10_000
 """So many requests whose ids begin alike are looked through, one by one; of more, the latest are looked for."""
+_FIRST_OF_CLASS: Final = 4
+_GROWTH: Final = 4
 _BEYOND_ALL: Final = 2**63 - 1
 _BEYOND_ALL_LETTERS: Final = "\U0010ffff"
 _OPEN: Final = (RequestStatus.QUEUED.value, RequestStatus.IN_PROGRESS.value)
@@ -65,13 +68,26 @@ def _latest(connection: sqlite3.Connection, which: RequestFilter, values: dict[s
     asked = _asked_class(which)
     if not asked:
         return [row["seq"] for row in connection.execute(_SQL["latest_of_all"], values)]
-    found = [
-        row["seq"]
-        for each in map(dict, connection.execute(_SQL["classes"]))
-        if asked.items() <= each.items()
-        for row in connection.execute(_SQL["latest_of_class"], {**values, **each})
-    ]
-    return sorted(found, reverse=True)
+    return merge(
+        *(
+            _latest_of_class(connection, {**values, **each})
+            for each in map(dict, connection.execute(_SQL["classes"]))
+            if asked.items() <= each.items()
+        ),
+        reverse=True,
+    )
+
+
+def _latest_of_class(connection: sqlite3.Connection, values: dict[str, Any]) -> Iterator[int]:
+    """The orders of a class, the latest first; a few at first, for of many classes each has but a few of the latest."""
+    before, limit = values["before"], _FIRST_OF_CLASS
+    while True:
+        asked = {**values, "before": before, "limit": limit}
+        found = [row["seq"] for row in connection.execute(_SQL["latest_of_class"], asked)]
+        yield from found
+        if len(found) < limit:
+            return
+        before, limit = found[-1], limit * _GROWTH
 
 
 def _beginning_alike(connection: sqlite3.Connection, prefix: str) -> list[int] | None:

@@ -14,7 +14,8 @@ from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import DEPLOYMENT, QueueDriver
 from tests.unit.harness.request_queue.storages import STORAGES, SqliteStorage
 from truss_async.contract import RequestStatus, WebhookStatus
-from truss_async.harness.request_queue import EndedRequest, FoundRequest, RequestFilter
+from truss_async.harness.request_queue import EndedRequest, FoundRequest, RequestFilter, lists
+from truss_async.harness.request_queue.schema import bring_up_to_date
 
 MINUTE = timedelta(minutes=1)
 LONG_AGO = START - timedelta(days=1)
@@ -315,3 +316,29 @@ def test_the_oldest_open_request_is_the_one_that_came_first(queue: QueueDriver) 
     queue.finish("first")
     assert (request := oldest())
     assert (request.request_id, request.status) == ("second", RequestStatus.QUEUED)
+
+
+def test_of_many_classes_each_is_looked_at_no_further_than_the_page_needs(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    classes = list(product(RequestStatus, WebhookStatus, range(3), ("d1", "d2")))
+    values = [
+        (f"r{number:05}", *(getattr(each, "value", each) for each in classes[number % len(classes)]))
+        for number in range(40 * len(classes))
+    ]
+    steps: list[None] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        bring_up_to_date(connection, path)
+        connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO requests (request_id, status, webhook_status, priority, deployment_id, request, created_at, "
+            "expires_at, status_at) VALUES (?, ?, ?, ?, ?, '{}', 0, 0, 0)",
+            values,
+        )
+        connection.execute("COMMIT")
+        connection.set_progress_handler(lambda: steps.append(None), 1)
+        page = lists.search(
+            connection, RequestFilter(over_after=LONG_AGO, deployment_id="d1"), before=None, limit=100
+        )
+    assert ids(page) == [each[0] for each in reversed(values) if each[-1] == "d1"][:100]
+    assert len(steps) < 30_000
