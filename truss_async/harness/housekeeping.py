@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..contract import limits
 from .request_queue import AT_ONCE, until_stored
+from .slices import SliceSize
 
 if TYPE_CHECKING:
     from .activity import Activity
     from .request_queue import RequestQueue
 
 STATUS_KEPT = timedelta(seconds=limits.STATUS_KEPT_SECONDS)
-FIRST_SLICE = 16
-SLICE_SECONDS = 0.01
 NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -84,13 +83,7 @@ class Housekeeping:
     @staticmethod
     async def _in_slices(work: Callable[[int], Awaitable[int]]) -> None:
         """Do it until less is left than was allowed; as much at once as keeps others waiting for a moment only."""
-        clock, limit = asyncio.get_running_loop().time, FIRST_SLICE
-        while True:
-            started = clock()
-            if await work(limit) < limit:
-                return
-            took = clock() - started
-            if took > SLICE_SECONDS:
-                limit = max(1, limit // 2)
-            elif took < SLICE_SECONDS / 4:
-                limit = min(limit * 2, AT_ONCE)
+        size, is_full = SliceSize(most=AT_ONCE), True
+        while is_full:
+            with size.measured():
+                is_full = await work(size.limit) >= size.limit

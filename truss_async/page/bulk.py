@@ -25,6 +25,10 @@ PATH: Final = f"{LIST}/all"
 FILTERS: Final = ("deployment", "priority", "webhook_status", "since")
 STATUS: Final = {"cancel": "QUEUED", "again": "FAILED"}
 DONE: Final = {"cancel": "were cancelled", "again": "were submitted again, as new ones"}
+MORE: Final = {
+    "cancel": "There are more; do it again for those.",
+    "again": "There are more, but their inputs are no longer kept.",
+}
 LEFT: Final = {
     "cancel": "the others had begun, or were over, by then",
     "again": "of the others no input is kept, or they are gone",
@@ -71,8 +75,7 @@ def told(action: str, done: BulkDone, *, asked: str) -> str:
         said += f"; then it ended: {done.problem}"
     elif done.done < number:
         said += f": {LEFT[action]}"
-    more = " There are more; do it again for those." if done.has_more else ""
-    return f"{said}.{more}"
+    return f"{said}.{f' {MORE[action]}' if done.has_more else ''}"
 
 
 def _action(filled: dict[str, Any]) -> BulkAction:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 
@@ -13,11 +15,14 @@ from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
 from truss_async.contract.harness_calls import BulkAction, BulkDone
 from truss_async.errors import ApiError
+from truss_async.harness import assembly
 from truss_async.harness.api import bulk_calls
 from truss_async.harness.harness import Harness
+from truss_async.harness.inspection import KeptInputs
 from truss_async.page.bulk import told
 
 ONCE = InferenceRetryConfig(max_attempts=1)
+MANY = 1000
 REQUESTS = "/_harness/page/requests"
 ALL = f"{REQUESTS}/all"
 
@@ -82,6 +87,34 @@ def test_all_that_failed_are_submitted_again(harness: Harness, visitor: Visitor,
     assert not {each.request_id for each in listed} & {each.request_id for each in failed}
 
 
+def test_requests_are_accepted_while_very_many_are_cancelled(paused: Harness) -> None:
+    waiting = [paused.submit(number) for number in range(MANY)]
+    accepted_meanwhile = []
+    with ThreadPoolExecutor(1) as beside, HarnessClient(paused.url, api_key="any") as client:
+        cancelling = beside.submit(client.act_on_all, BulkAction(action="cancel"))
+        while not cancelling.done():
+            accepted_meanwhile.append(paused.submit("late").request_id)
+        done = cancelling.result()
+    assert len(accepted_meanwhile) > 2
+    assert done.done >= MANY
+    assert {each.wait().value for each in waiting} == {"CANCELED"}
+    assert status_of(paused, accepted_meanwhile[-1]) == "QUEUED"
+
+
+def test_all_that_failed_are_submitted_again_though_the_new_inputs_take_the_place_of_theirs(
+    serve: Callable[..., Harness], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_calls, "SLICE", 2)
+    monkeypatch.setattr(assembly, "KeptInputs", partial(KeptInputs, max_requests=6))
+    harness = serve()
+    model.is_broken = True
+    for number in range(6):
+        harness.submit({"n": number}, inference_retry_config=ONCE).wait()
+    model.is_broken = False
+    with HarnessClient(harness.url, api_key="any") as client:
+        assert client.act_on_all(BulkAction(action="again")).done == 6
+
+
 def test_a_bound_ends_it_and_the_rest_is_told(
     paused: Harness, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,3 +176,6 @@ def test_what_was_asked_is_no_number_and_what_was_done_counts() -> None:
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     done = BulkDone(at=at, found=3, done=3, has_more=False, problem=None)
     assert told("cancel", done, asked="many") == "3 of the 3 requests were cancelled."
+    more = done.model_copy(update={"has_more": True})
+    assert told("cancel", more, asked="3").endswith("cancelled. There are more; do it again for those.")
+    assert told("again", more, asked="3").endswith("There are more, but their inputs are no longer kept.")

@@ -31,3 +31,7 @@ class KeptInputs:
     def of(self, request_id: str) -> NewRequest | None:
         """What that one was accepted with; None when it is not kept any more."""
         return self._kept.get(request_id)
+
+    def all_by_id(self) -> dict[str, NewRequest]:
+        """All that are kept at this moment; they stay there, whatever is accepted meanwhile."""
+        return dict(self._kept)

@@ -287,6 +287,9 @@ class RequestQueue(Protocol):
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
         """Drop up to ``limit`` requests that were over by then; return how many. Fewer: there are no more."""
 
+    async def calm(self) -> None:
+        """Wait until it has written down what it was given: before each slice of what can wait, and may be much."""
+
     async def next_expiry(self) -> datetime | None:
         """When the next queued request expires."""
 

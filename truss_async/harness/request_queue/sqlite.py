@@ -225,6 +225,9 @@ class SqliteRequestQueue:
         await self._database.calm()
         return await self._run("forget", forget_deliveries, over_before=micros(over_before), limit=limit)
 
+    async def calm(self) -> None:
+        await self._database.calm()
+
     async def next_expiry(self) -> datetime | None:
         return await self._run("next_expiry", first(next_moment))
 

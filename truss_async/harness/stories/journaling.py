@@ -31,8 +31,8 @@ class JournalingQueue:
         self.take_over = queue.take_over
         self.release_deliveries = queue.release_deliveries
         self.forget = queue.forget
-        self.next_expiry = queue.next_expiry
-        self.next_over = queue.next_over
+        self.calm = queue.calm
+        self.next_expiry, self.next_over = queue.next_expiry, queue.next_over
         self.kept_result, self.kept_results = queue.kept_result, queue.kept_results
         self.erase_kept, self.next_erasure = queue.erase_kept, queue.next_erasure
         self.claim_deliveries = queue.claim_deliveries

@@ -27,6 +27,16 @@ def test_the_oldest_go_when_there_are_too_many_or_they_are_too_large() -> None:
     assert kept.of("larger") is None
 
 
+def test_what_was_looked_up_together_stays_while_others_come() -> None:
+    kept = KeptInputs(max_requests=2)
+    kept.keep(request("a", 1))
+    found = kept.all_by_id()
+    for name in "bc":
+        kept.keep(request(name, 1))
+    assert kept.of("a") is None
+    assert list(found) == ["a"]
+
+
 def test_none_are_kept_where_none_are_wanted() -> None:
     kept = KeptInputs(max_requests=0)
     kept.keep(request("a", 1))

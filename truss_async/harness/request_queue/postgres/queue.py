@@ -199,6 +199,9 @@ class PostgresRequestQueue:
     async def forget(self, *, over_before: datetime, limit: int = AT_ONCE) -> int:
         return len(await self._run("forget", over_before=over_before, limit=limit))
 
+    async def calm(self) -> None:
+        """The server sees to that."""
+
     async def next_expiry(self) -> datetime | None:
         return await self._moment("next_expiry")
 
