@@ -36,12 +36,13 @@ _AS_NOBODY: Final = (
 class PostgresServer:
     """A new database with nothing in it, until ``remove``. It ends with this process, however that ends, and leaves nothing.
 
-    It listens on a Unix socket alone, trusts whoever can open it, and does not wait for the disk: nothing in it is to
-    outlive this machine. Raises HarnessError when it cannot be made.
+    It listens on a Unix socket alone, or with ``port`` on that one of 127.0.0.1, too. It trusts whoever connects, and does
+    not wait for the disk: nothing in it is to outlive this machine. Raises HarnessError when it cannot be made.
     """
 
-    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, *, port: int | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         programs = _programs()
+        self._port, self._hosts = port or _PORT, "" if port is None else "127.0.0.1"
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="truss-async-pg-", dir=_SOCKET_PARENT))
@@ -56,12 +57,13 @@ class PostgresServer:
     @property
     def address(self) -> str:
         """Where it is, as psycopg and ``--state`` take it."""
-        return f"postgresql://postgres@/postgres?host={self.folder}&port={_PORT}"
+        return f"postgresql://postgres@/postgres?host={self.folder}&port={self._port}"
 
     def start(self, **settings: object) -> None:
         """Return when it can be connected to; ``settings`` are PostgreSQL's own. HarnessError when it does not start."""
-        chosen = {"listen_addresses": "", "unix_socket_directories": self.folder, "max_connections": 200}
-        chosen |= {"port": _PORT, "fsync": "off", "full_page_writes": "off"}
+        chosen = {"unix_socket_directories": self.folder, "max_connections": 200}
+        chosen |= {"listen_addresses": self._hosts, "port": self._port}
+        chosen |= {"fsync": "off", "full_page_writes": "off"}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_TETHER), "5", str(self.folder)]
