@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import RedirectResponse
@@ -51,7 +52,9 @@ class PageFront:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._made is None:
-            from ...page import Page  # templates, which a harness that nobody looks at does not need
+            await asyncio.to_thread(_load)  # callers do not wait for it
+        if self._made is None:
+            from ...page import Page
 
             self._made = Page(self._ask, page_settings(self._settings))
         await self._made(scope, receive, send)
@@ -89,6 +92,11 @@ def page_settings(settings: HarnessSettings) -> PageSettings:
         batch_dir=settings.batch_dir,
         check_address=check_address if settings.guards_webhooks else None,
     )
+
+
+def _load() -> None:
+    """What pages are made with, which a harness that nobody looks at does not need."""
+    from ... import page  # noqa: F401
 
 
 def _is_browser(scope: Scope) -> bool:
