@@ -22,6 +22,7 @@ from .secret_files import ApiKeyFile, WebhookSecretFile, api_key_of, webhook_sec
 from .variables import variable
 
 STATE_DIR = Path(".truss-async")
+SCHEMA = Parameter(name="--schema", env_var=variable("schema"))
 LONGEST_EXAMPLE = 200
 """More characters hardly fit a line that is to be copied."""
 
@@ -70,7 +71,8 @@ def _file(name: str, annotation: Any = None) -> inspect.Parameter:
         "deployment_id": Parameter(show_default=False),
         "adopt": Parameter(negative="", show_default=False),
         "state": Parameter(show_default=False),
-        "state_schema": Parameter(name="--schema", env_var=variable("schema")),
+        "node_url": Parameter(show_default=False),
+        "state_schema": SCHEMA,
         "scale_down_delay_seconds": _named("--scale-down-delay"),
         "autoscaling_window_seconds": _named("--autoscaling-window"),
         "restart_threshold_seconds": _named("--restart-threshold"),

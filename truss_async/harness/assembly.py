@@ -27,10 +27,12 @@ from .api import (
     Deployments,
     GuardedHttp,
     ModelCalls,
+    OtherNodes,
     PageFront,
     PromptServer,
     RefusingWebsockets,
 )
+from .company import introduce, workers_of_several
 from .decisions import DeliveryPolicy
 from .delivery import Delivery, webhook_tls
 from .delivery_slots import MAX_IN_FLIGHT
@@ -39,9 +41,7 @@ from .faults import StoreGates
 from .housekeeping import Housekeeping
 from .inspection import KeptInputs
 from .kept_state import open_state
-from .lease_keeper import LeaseKeeper
 from .metrics import Metrics
-from .neighbours import Neighbours
 from .output_urls import with_local_outputs
 from .redelivery import Redelivery
 from .running import BACKLOG, address
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .faults import Faults
     from .inspection import HarnessLog, LineKeeper
     from .kept_state import KeptState
-    from .lease_keeper import Worker
     from .load_failures import LoadFailures
+    from .request_queue.nodes import NodeList
     from .settings import HarnessSettings
     from .stories import Journal
 
@@ -132,12 +132,13 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         Deployment(each, shared, prefix=f"{each.deployment_id}-" if settings.deployments else "")
         for each in settings.all_deployments
     ]
-    api = _make_api(given, shared, secrets, deployments, housekeeping, inner_key=inner_key)
+    await introduce(state, settings, deployments, listening=listening, report=given.report)
+    api = _make_api(given, shared, state.nodes, secrets, deployments, housekeeping, inner_key=inner_key)
     for deployment in deployments:
         await deployment.start()
         parts.push_async_callback(deployment.stop)
     workers = [
-        *_of_several(
+        *workers_of_several(
             shared, state, deployments, others=[housekeeping, secrets]
         ),  # the first to start, the last to stop
         shared.delivery,
@@ -252,37 +253,14 @@ def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[Sou
             retry=each.retry,
         )
         for each in deployments
-        if each.settings.truss_dir is not None and each.settings.runs_truss
+        if each.settings.truss_dir is not None and each.settings.runs_truss and each.has_replicas
     ]
-
-
-def _of_several(
-    shared: Shared, state: KeptState, deployments: Sequence[Deployment], *, others: Sequence[Worker]
-) -> list[LeaseKeeper | Neighbours]:
-    """What there is to do for a queue that others work on, too."""
-    if shared.queue.lease_seconds is None:
-        return []
-    keeper = LeaseKeeper(
-        queue=shared.queue,
-        lease_seconds=shared.queue.lease_seconds,
-        workers=[shared.delivery, *(each.dispatcher for each in deployments), *others],
-        activity=shared.activity,
-        report=shared.report,
-    )
-    if state.hints is None:
-        return [keeper]
-    neighbours = Neighbours(
-        state.hints,
-        on_queued={each.id: each.note_queued for each in deployments},
-        on_farewell=keeper.hurry,
-        activity=shared.activity,
-    )
-    return [keeper, neighbours]
 
 
 def _make_api(
     given: Given,
     shared: Shared,
+    nodes: NodeList | None,
     secrets: WebhookSecrets,
     deployments: Sequence[Deployment],
     housekeeping: Housekeeping,
@@ -297,6 +275,9 @@ def _make_api(
             limiters=CallLimiters(given.settings.call_limits, queue=shared.queue, clock=given.clock),
             model_calls=ModelCalls(
                 activity=shared.activity, repeats=given.settings.sync_retries, report=given.report
+            ),
+            other_nodes=OtherNodes(
+                nodes, http=shared.host.http, activity=shared.activity, repeats=given.settings.sync_retries
             ),
             secrets=secrets,
             sent=shared.delivery.sent,

@@ -120,6 +120,11 @@ class Deployment:
         return self.settings.deployment_id
 
     @property
+    def has_replicas(self) -> bool:
+        """Whether requests ever run here; if not, they wait for other harnesses that share the queue."""
+        return self.settings.replicas > 0
+
+    @property
     def output_url(self) -> str | None:
         """Where its model saves outputs, as far as its surroundings and its config tell: in model.py it may say otherwise."""
         return self._output_url
@@ -127,6 +132,8 @@ class Deployment:
     @property
     def workers(self) -> list[Dispatcher | Autoscaler]:
         """What is to run from its start on, to the end."""
+        if not self.has_replicas:
+            return []
         if not self._scale.are_elastic:
             return [self.dispatcher]
         return [

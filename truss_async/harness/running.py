@@ -133,11 +133,19 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def address(listening: socket.socket) -> str:
-    """The URL by which this machine reaches it, without a slash at the end: an address of its own where it listens on all."""
+def is_of_all(listening: socket.socket) -> bool:
+    """Whether it listens on all addresses of this machine."""
+    return ip_address(listening.getsockname()[0]).is_unspecified
+
+
+def address(listening: socket.socket, *, seen_as: str | None = None) -> str:
+    """The URL by which this machine reaches it, without a slash at the end: an address of its own where it listens on all.
+
+    ``seen_as``: the one of those that others know.
+    """
     host, port = listening.getsockname()[:2]
-    if ip_address(host).is_unspecified:
-        host = "::1" if ":" in host else "127.0.0.1"
+    if is_of_all(listening):
+        host = seen_as or ("::1" if ":" in host else "127.0.0.1")
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from ..contract import limits
@@ -104,6 +104,10 @@ class HarnessSettings(DeploymentSettings):
         ge=1,
         le=3600,
         description="With --state: seconds without a heartbeat after which other harnesses take over a harness's requests.",
+    )
+    node_url: AnyHttpUrl | None = Field(
+        default=None,
+        description="With --state: URL at which the other harnesses on the database call this one. By default, the address that it listens on.",
     )
     adopt: bool = Field(
         default=False,
@@ -230,6 +234,8 @@ class HarnessSettings(DeploymentSettings):
                 "a shared database uses its own clock, which cannot be moved; give --virtual-clock or --state, "
                 "not both"
             )
+        if self.state is None and self.node_url is not None:
+            raise ValueError("a node URL is for harnesses that share a database; give --state, too")
         for deployment in self.all_deployments:
             if not deployment.serves_something:
                 raise ValueError("give a truss folder, a chain, a model URL or a stub")

@@ -121,4 +121,5 @@ async def _despite_shortage(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def _unreachable(error: Exception) -> ReplicaUnreachableError:
-    return ReplicaUnreachableError(printable(str(error)) or type(error).__name__)
+    was_asked = not isinstance(error, aiohttp.ClientConnectorError)
+    return ReplicaUnreachableError(printable(str(error)) or type(error).__name__, was_asked=was_asked)

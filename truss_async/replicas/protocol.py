@@ -28,7 +28,14 @@ class UnservableError(HarnessError):
 
 
 class ReplicaUnreachableError(HarnessError):
-    """The model server did not answer: the connection was refused, reset, or broke off in the answer."""
+    """The model server did not answer: the connection was refused, reset, or broke off in the answer.
+
+    ``was_asked``: it may have begun to work on what it was asked.
+    """
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
 
 
 @dataclass(frozen=True, slots=True)

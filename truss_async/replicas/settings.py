@@ -128,7 +128,12 @@ class DeploymentSettings(BaseModel):
         default="queue",
         description="What to do with a sync call when no replica is free: let it wait (queue) or answer 529 (reject).",
     )
-    replicas: int = Field(default=1, ge=1, le=64, description="Maximum number of model server processes.")
+    replicas: int = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="Maximum number of model server processes. 0: none; requests are accepted, and wait for a harness that has some.",
+    )
     min_replicas: int | None = Field(
         default=None,
         ge=0,

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.integration.harness.gate import Gate
 from tests.integration.harness.model_server import ModelServer
+from tests.postgres_server import PostgresServer, postgres_server
 from truss_async.client import PlatformClient
 from truss_async.clock import MovableClock
 from truss_async.harness.harness import Harness
@@ -15,6 +17,7 @@ from truss_async.harness.settings import HarnessSettings
 from truss_async.webhooks.receiver import WebhookReceiver
 
 SECRET = "whsec_" + "a1B2" * 9
+_schemas = count(1)
 
 
 @pytest.fixture
@@ -53,6 +56,27 @@ def serve(model: ModelServer, reports: list[str], tmp_path: Path) -> Iterator[Ca
             }
             harness = Harness(HarnessSettings(**options), clock=clock, report=reports.append)
             return running.enter_context(harness)
+
+        yield start
+
+
+@pytest.fixture
+def node() -> Iterator[Callable[..., Harness]]:
+    """Start one more harness on the same queue in a database, which is new; all are closed at the end."""
+    schema = f"nodes_{next(_schemas)}"
+    with ExitStack() as nodes:
+
+        def start(
+            url: str | None = None,
+            *,
+            server: PostgresServer | None = None,
+            report: Callable[[str], None] = lambda _: None,
+            **settings: Any,
+        ) -> Harness:
+            options = {"model_id": "m", "port": 0, "state_schema": schema, "lease_seconds": 60, **settings}
+            state = (server or postgres_server()).address
+            made = HarnessSettings(model_url=url, state=state, **options)
+            return nodes.enter_context(Harness(made, stories=False, report=report, log=lambda _: None))
 
         yield start
 

@@ -1,10 +1,9 @@
 """Several harnesses on one PostgreSQL database: what one accepted, any of them runs; and what one leaves, the others finish."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import count
 from threading import Event
 from typing import Any
 
@@ -22,29 +21,6 @@ from truss_async.webhooks import WebhookReceiver
 
 SOON = 30
 Node = Callable[..., Harness]
-_schemas = count(1)
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    """Starts one more harness on the same queue, which is new; all are closed at the end."""
-    schema = f"nodes_{next(_schemas)}"
-    with ExitStack() as nodes:
-
-        def start(model: ModelServer, *, server: PostgresServer | None = None, **settings: Any) -> Harness:
-            made = HarnessSettings(
-                model_url=model.url,
-                model_id="m",
-                port=0,
-                state=(server or postgres_server()).address,
-                state_schema=schema,
-                **{"lease_seconds": 60, **settings},
-            )
-            return nodes.enter_context(
-                Harness(made, stories=False, report=lambda _: None, log=lambda _: None)
-            )
-
-        yield start
 
 
 def client(harness: Harness) -> PlatformClient:
@@ -66,7 +42,7 @@ class Held:
 def test_each_runs_what_any_of_them_accepted_and_knows_how_it_stands(node: Node) -> None:
     held = Held()
     with ModelServer(held) as busy, ModelServer() as free, WebhookReceiver() as receiver:
-        one, other = node(busy, concurrency_target=1), node(free)
+        one, other = node(busy.url, concurrency_target=1), node(free.url)
         del other
         with client(one) as caller:
             ids = [
@@ -88,11 +64,11 @@ def test_each_runs_what_any_of_them_accepted_and_knows_how_it_stands(node: Node)
 def test_what_one_that_ends_leaves_the_others_finish_at_once(node: Node) -> None:
     held = Held()
     with ModelServer(held) as hanging, ModelServer() as other_model, WebhookReceiver() as receiver:
-        one = node(hanging)
+        one = node(hanging.url)
         with client(one) as caller:
             request_id = caller.submit(model_input=1, webhook_endpoint=receiver.url).request_id
         assert held.has_begun.wait(SOON)
-        other = node(other_model)
+        other = node(other_model.url)
         one.close()
         receiver.wait_for_count(1, timeout_seconds=SOON)  # half a lease
         held.may_end.set()
@@ -104,7 +80,7 @@ def test_what_one_that_ends_leaves_the_others_finish_at_once(node: Node) -> None
 def test_all_sign_with_the_secrets_that_were_made_on_one(node: Node) -> None:
     with ModelServer() as model, ExitStack() as open_clients:
         one, other = (
-            open_clients.enter_context(HarnessClient(node(model, lease_seconds=1).url, api_key="any"))
+            open_clients.enter_context(HarnessClient(node(model.url, lease_seconds=1).url, api_key="any"))
             for _ in range(2)
         )
         made = one.create_webhook_secret()
@@ -120,12 +96,12 @@ def test_all_sign_with_the_secrets_that_were_made_on_one(node: Node) -> None:
 def test_another_model_under_the_same_id_is_refused_while_requests_wait(node: Node) -> None:
     held = Held()
     with ModelServer(held) as model:
-        with client(node(model)) as caller:
+        with client(node(model.url)) as caller:
             caller.submit(model_input=1)
         with pytest.raises(
             HarnessError, match=r"the id m1 in the database postgres on \S+ belongs to the model m"
         ):
-            node(model, chain_id="m", deployment_id="m1")
+            node(model.url, chain_id="m", deployment_id="m1")
         held.may_end.set()
 
 
@@ -136,7 +112,7 @@ def test_a_database_that_is_away_is_503_with_the_reason_and_work_goes_on_once_it
         with (
             ModelServer() as model,
             WebhookReceiver() as receiver,
-            client(node(model, server=server)) as caller,
+            client(node(model.url, server=server)) as caller,
         ):
             first = caller.submit(model_input=1, webhook_endpoint=receiver.url)
             receiver.wait_for_count(1, timeout_seconds=SOON)
@@ -168,7 +144,7 @@ def accepted(caller: PlatformClient, **options: Any) -> str:
 
 def test_many_callers_at_once_are_all_served_by_both(node: Node) -> None:
     with ModelServer() as model:
-        nodes = [node(model, concurrency_target=8) for _ in range(2)]
+        nodes = [node(model.url, concurrency_target=8) for _ in range(2)]
         with ExitStack() as open_clients, ThreadPoolExecutor(8) as threads:
             callers = [open_clients.enter_context(client(each)) for each in nodes]
             ids = list(

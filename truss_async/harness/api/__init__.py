@@ -4,11 +4,12 @@ from .app import Api
 from .asking import ModelCalls
 from .browsers import Browsers
 from .calls import ApiParts
-from .deployments import Deployments, served_by
+from .deployments import Deployments, path_of, served_by
 from .guarded_http import GuardedHttp
 from .inside_calls import call_api
 from .own_calls import MAX_DELIVERIES
 from .page_front import PageFront
+from .passing_on import OtherNodes
 from .prompt_server import PromptServer
 from .rate_limits import CallLimiters
 from .websocket_protocol import RefusingWebsockets
@@ -22,9 +23,11 @@ __all__ = [
     "Deployments",
     "GuardedHttp",
     "ModelCalls",
+    "OtherNodes",
     "PageFront",
     "PromptServer",
     "RefusingWebsockets",
     "call_api",
+    "path_of",
     "served_by",
 ]

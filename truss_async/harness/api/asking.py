@@ -25,11 +25,13 @@ _NOT_IN_HEADERS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the model answered, after so many attempts; its body, when that is of a size that it tells and no burden."""
+    """What the model answered, after so many attempts (None: that is not told); its body, when that is of a size that
+    it tells and no burden.
+    """
 
     answer: ReplicaAnswer
     body: bytes | None
-    attempts: int
+    attempts: int | None
 
 
 class ModelCalls:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .asking import ModelCalls
     from .browsers import Browsers
     from .deployments import Deployments
+    from .passing_on import OtherNodes
     from .rate_limits import CallLimiters
     from .targets import Kind, Named
 
@@ -50,6 +51,7 @@ class ApiParts:
     queue: RequestQueue
     limiters: CallLimiters
     model_calls: ModelCalls
+    other_nodes: OtherNodes
     secrets: WebhookSecrets
     sent: SentHeaders
     faults: Faults

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from ...contract.headers import CHAIN_REQUEST_ID, PREDICTION_ATTEMPTS, REQUEST_ID, TRACEPARENT, TRACESTATE
+from ...contract.headers import (
+    CHAIN_REQUEST_ID,
+    PASSED_ON,
+    PREDICTION_ATTEMPTS,
+    REQUEST_ID,
+    TRACEPARENT,
+    TRACESTATE,
+)
 from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from ...replicas.request_headers import carried_request_id
 from .bodies import IncomingBody, caller_left, declared_size, read_body
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from ...clock import Clock
     from ..deployment import Deployment
     from ..metrics import DeploymentMetrics
-    from .asking import Answered, ModelCalls
+    from .asking import Answered
     from .calls import ApiParts, IncomingCall
 
 CLIENT_CLOSED_REQUEST = 499
@@ -38,7 +45,7 @@ _HOP_BY_HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade",
 }  # fmt: skip
-_OURS = {name.lower() for name in (REQUEST_ID, CHAIN_REQUEST_ID, TRACEPARENT, TRACESTATE)}
+_OURS = {name.lower() for name in (REQUEST_ID, CHAIN_REQUEST_ID, TRACEPARENT, TRACESTATE, PASSED_ON)}
 _NOT_PASSED_ON = _HOP_BY_HOP | _OURS | {"host", "authorization", "content-length", "expect"}
 _NOT_PASSED_BACK = _HOP_BY_HOP | {"date", "server", REQUEST_ID.lower(), PREDICTION_ATTEMPTS.lower()}
 
@@ -51,9 +58,7 @@ async def predict(parts: ApiParts, call: IncomingCall) -> Response:
     deployment = _called(parts, call)
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     passed = ReplicaCall(passed_on(call, deployment), body)
-    return await _pass_through(
-        passed, call, deployment, model_calls=parts.model_calls, left=lambda: caller_left(call.request)
-    )
+    return await _pass_through(passed, call, deployment, parts=parts, left=lambda: caller_left(call.request))
 
 
 async def route(parts: ApiParts, call: IncomingCall) -> Response:
@@ -74,29 +79,32 @@ async def route(parts: ApiParts, call: IncomingCall) -> Response:
         route=f"{call.values['route']}{'?' if query else ''}{query}",
     )
     try:
-        return await _pass_through(
-            passed, call, deployment, model_calls=parts.model_calls, left=body.caller_left
-        )
+        return await _pass_through(passed, call, deployment, parts=parts, left=body.caller_left)
     except CallRefusedError as refusal:
         if body.is_broken_off:
             raise ClientDisconnect from None
         raise (body.refusal or refusal) from None
 
 
-async def wake(parts: ApiParts, call: IncomingCall) -> None:
+async def wake(parts: ApiParts, call: IncomingCall) -> Response | None:
     """Start a replica."""
     deployment = parts.deployments.find(call.named)
     refuse_by_fault(parts, call, deployment)
-    deployment.pool.wake()
+    if deployment.has_replicas:
+        deployment.pool.wake()
+        return None
+    passed = ReplicaCall((), await read_body(call.request, limit=call.operation.max_body_bytes))
+    return await _pass_through(passed, call, deployment, parts=parts, left=lambda: caller_left(call.request))
 
 
 def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
-    """The deployment that a call means; from now on it is measured as one of its inferences."""
+    """The deployment that a call means; from now on it is measured as one of its inferences, where it is inferred."""
     deployment = parts.deployments.find(call.named)
     if call.is_inner:
         call.request_id = carried_request_id(call.request.headers) or call.request_id
-    size = declared_size(call.request) or 0
-    call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now(), size)
+    if deployment.has_replicas:
+        size = declared_size(call.request) or 0
+        call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now(), size)
     refuse_by_fault(parts, call, deployment, kinds=OF_SYNC_CALLS)
     return deployment
 
@@ -139,11 +147,16 @@ async def _pass_through(
     call: IncomingCall,
     deployment: Deployment,
     *,
-    model_calls: ModelCalls,
+    parts: ApiParts,
     left: Callable[[], Awaitable[None]],
 ) -> Response:
     held = ExitStack()
-    answer = model_calls.activity.start(model_calls.answer(passed, deployment, call.request_id, held))
+    asking = (
+        parts.model_calls.answer(passed, deployment, call.request_id, held)
+        if deployment.has_replicas
+        else parts.other_nodes.answer(passed, call, deployment, held)
+    )
+    answer = parts.model_calls.activity.start(asking)
     gone = asyncio.ensure_future(left())
     try:
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -187,7 +200,7 @@ def _headers_back(answered: Answered) -> list[tuple[bytes, bytes]]:
         for name, value in answer.headers
         if name.decode("latin-1").lower() not in dropped
     ]
-    return [*passed, (_ATTEMPTS, str(answered.attempts).encode())]
+    return passed if answered.attempts is None else [*passed, (_ATTEMPTS, str(answered.attempts).encode())]
 
 
 class _PassedThrough(StreamingResponse):

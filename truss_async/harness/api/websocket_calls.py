@@ -68,15 +68,26 @@ async def open_to_model(
         CallRefusedError: no replica took it in time, or it opens none.
     """
     activity = parts.model_calls.activity
-    replica = await take_slot(deployment, activity=activity)
-    held.callback(deployment.pool.release, replica, by_call=True)
-    asked = SocketCall(
-        [each for each in passed_on(call, deployment) if not each[0].lower().startswith(_OF_THE_HANDSHAKE)],
-        subprotocols=subprotocols,
-        query=call.request.scope["query_string"].decode("latin-1"),
-        route=call.values.get("route"),
-    )
     try:
+        if not deployment.has_replicas:
+            opening = parts.other_nodes.connect(
+                call, deployment, without=_OF_THE_HANDSHAKE, subprotocols=subprotocols
+            )
+            return await activity.outside(
+                limits.PARKING_TIMEOUT_SECONDS + limits.SYNC_TIMEOUT_SECONDS, opening
+            )
+        replica = await take_slot(deployment, activity=activity)
+        held.callback(deployment.pool.release, replica, by_call=True)
+        asked = SocketCall(
+            [
+                each
+                for each in passed_on(call, deployment)
+                if not each[0].lower().startswith(_OF_THE_HANDSHAKE)
+            ],
+            subprotocols=subprotocols,
+            query=call.request.scope["query_string"].decode("latin-1"),
+            route=call.values.get("route"),
+        )
         return await activity.outside(limits.SYNC_TIMEOUT_SECONDS, replica.connect(asked))
     except TimeoutError:
         message = f"the model did not open the websocket within {limits.SYNC_TIMEOUT_SECONDS} s"

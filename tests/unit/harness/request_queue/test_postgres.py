@@ -1,6 +1,8 @@
 """What is PostgreSQL's own: answers that are missed, and what is shared beside the queue."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +10,11 @@ import pytest
 from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import QueueDriver
 from tests.unit.harness.request_queue.storages import PostgresStorage
-from truss_async.harness.request_queue import RequestQueueError
-from truss_async.harness.request_queue.postgres import PostgresDocument
+from truss_async.harness.request_queue import RequestQueueError, postgres
+from truss_async.harness.request_queue.nodes import Node
+from truss_async.harness.request_queue.postgres import PostgresDocument, PostgresNodes, PostgresRequestQueue
+from truss_async.harness.request_queue.postgres.schema import SCHEMA_VERSION, bring_up_to_date
+from truss_async.harness.request_queue.queries import queries
 
 
 @pytest.fixture
@@ -98,4 +103,50 @@ def test_tables_of_a_newer_version_are_refused(shared: PostgresStorage) -> None:
         with pytest.raises(RequestQueueError, match="written by a newer version of truss-async"):
             QueueDriver(shared, now=START)
     finally:
-        shared.execute("UPDATE version SET number = 1")
+        shared.execute(f"UPDATE version SET number = {SCHEMA_VERSION}")  # noqa: S608 - a number of ours
+
+
+def test_tables_of_an_older_version_are_brought_up_to_date(shared: PostgresStorage) -> None:
+    first = queries(postgres.__name__)["schema_1"]
+    shared.execute(
+        "DROP SCHEMA IF EXISTS older CASCADE",
+        "CREATE SCHEMA older",
+        "SET search_path TO older",
+        first,
+        "CREATE TABLE version (number integer NOT NULL)",
+        "INSERT INTO version VALUES (1)",
+        f"SET search_path TO {shared.schema}",
+    )
+    for _ in range(2):
+        asyncio.run(bring_up_to_date(shared.address, "older"))
+        columns = shared.execute(
+            "SELECT column_name FROM information_schema.columns WHERE (table_schema, table_name) = ('older', 'owners')"
+        )
+        assert {"number", "lease_ends_at", "url", "replicas"} == {name for (name,) in columns}
+        assert shared.execute("SELECT number FROM older.version") == [(SCHEMA_VERSION,)]
+
+
+def test_a_node_is_known_from_its_first_renewal_until_its_lease_ends(queue: QueueDriver) -> None:
+    def known() -> list[Node]:
+        return queue.run(lambda q: nodes_of(q).all())
+
+    def renew() -> None:
+        queue.run(lambda q: q.renew(now=queue.now))
+
+    renew()
+    assert known() == []
+    me = nodes_of(queue.queue).own = Node("http://here:1", {"/model/m/deployment/m1": 2})
+    renew()
+    assert known() == [me]
+    queue.now += timedelta(seconds=16)
+    assert known() == []
+    queue.another().take_over()  # which ends the lease that is late
+    renew()
+    assert known() == [me]
+    queue.run(lambda q: q.give_back())
+    assert known() == []
+
+
+def nodes_of(queue: Any) -> PostgresNodes:
+    assert isinstance(queue, PostgresRequestQueue)
+    return queue.nodes

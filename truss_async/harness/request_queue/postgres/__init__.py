@@ -3,6 +3,7 @@
 from .connecting import place
 from .documents import PostgresDocument
 from .hints import Hints
+from .nodes import PostgresNodes
 from .queue import PostgresRequestQueue
 
-__all__ = ["Hints", "PostgresDocument", "PostgresRequestQueue", "place"]
+__all__ = ["Hints", "PostgresDocument", "PostgresNodes", "PostgresRequestQueue", "place"]

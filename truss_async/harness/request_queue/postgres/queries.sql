@@ -1,4 +1,4 @@
--- name: schema
+-- name: schema_1
 -- Version 1. As in SQLite (see there), save that several owners work on it at the same time: what is owned by an owner
 -- that is not in the table was left behind. Bodies lie in tables of their own, so that they can be erased while the
 -- status stays. Each connection counts in rows of its own, so that none waits for another's commit.
@@ -167,6 +167,10 @@ BEGIN
   RETURN released;
 END $$;
 
+-- name: schema_2
+-- What a node tells the others of itself: where they call it, and how many replicas it has, as JSON by deployment.
+ALTER TABLE owners ADD COLUMN url text, ADD COLUMN replicas text;
+
 -- name: time
 SELECT now_micros() AS now;
 
@@ -175,6 +179,16 @@ SELECT begin_lease(:micros) AS owner;
 
 -- name: renew_lease
 SELECT renew_lease(:owner, :micros) AS is_kept;
+
+-- name: register
+UPDATE owners SET url = :url, replicas = :replicas WHERE number = :owner;
+
+-- name: nodes
+SELECT url, replicas FROM owners WHERE url IS NOT NULL AND lease_ends_at > now_micros() ORDER BY number DESC;
+
+-- name: seen_from
+-- Where the machine of whoever asks is, as seen from here; no address when it is this one.
+SELECT host(inet_client_addr()) AS address;
 
 -- name: end_lease
 -- The others hear of it.

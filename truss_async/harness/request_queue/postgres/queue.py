@@ -29,6 +29,7 @@ from .claims import Claims
 from .clocks import DatabaseClock
 from .database import Database
 from .hints import Hints
+from .nodes import PostgresNodes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,6 +77,7 @@ class PostgresRequestQueue:
         self._delivering = Claims()
         self._unsure: set[str] = set()
         self.hints = Hints(address, database)
+        self.nodes = PostgresNodes(database)
 
     @classmethod
     async def open(
@@ -114,6 +116,7 @@ class PostgresRequestQueue:
         ((is_kept),) = [each["is_kept"] for each in await self._run("renew_lease", micros=self._lease_micros)]
         if not is_kept:
             await self._begin(now)
+        await self.nodes.register(self._owner)
         return bool(is_kept)
 
     async def give_back(self) -> None:

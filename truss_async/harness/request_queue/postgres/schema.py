@@ -16,7 +16,7 @@ from .connecting import connected
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _LOCK: Final = 0x7472757373  # any number, the same for all
 
 
@@ -50,9 +50,12 @@ async def bring_up_to_date(address: str, schema: str) -> None:
         name = sql.Identifier(schema)
         await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
         await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
-        await connection.execute(queries(__package__ or "")["schema"].encode())
-        await connection.execute("CREATE TABLE version (number integer NOT NULL)")
-        await connection.execute("INSERT INTO version VALUES (%s)", [SCHEMA_VERSION])
+        if found == 0:
+            await connection.execute("CREATE TABLE version (number integer NOT NULL)")
+            await connection.execute("INSERT INTO version VALUES (0)")
+        for number in range(found + 1, SCHEMA_VERSION + 1):
+            await connection.execute(queries(__package__ or "")[f"schema_{number}"].encode())
+        await connection.execute("UPDATE version SET number = %s", [SCHEMA_VERSION])
 
 
 async def _version(connection: psycopg.AsyncConnection, schema: str) -> int:
