@@ -5,7 +5,7 @@ import os
 import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 from cyclopts import Parameter
 
@@ -14,7 +14,7 @@ from ..harness.settings import HarnessSettings
 from ..printable import print_line, printable
 from ..replicas.settings import DeploymentSettings
 from .options import AsJson, checked, option, own_option
-from .serve import STATE_DIR
+from .serve import SCHEMA, STATE_DIR
 from .store_option import STORE
 from .variables import variable
 
@@ -27,6 +27,13 @@ _INDENT = " " * (8 + _NAME)
 _WIDTH = 120
 
 
+class Database(TypedDict):
+    """The database that keeps the queue."""
+
+    state: str | None
+    state_schema: str
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Serving:
@@ -35,6 +42,12 @@ class Serving:
     host: Annotated[str, option(HarnessSettings, "host")] = HarnessSettings.model_fields["host"].default
     port: Annotated[int, option(HarnessSettings, "port")] = HarnessSettings.model_fields["port"].default
     state_dir: Annotated[Path, option(HarnessSettings, "state_dir")] = STATE_DIR
+    state: Annotated[
+        str | None, Parameter.combine(option(HarnessSettings, "state"), Parameter(show_default=False))
+    ] = None
+    state_schema: Annotated[str, Parameter.combine(option(HarnessSettings, "state_schema"), SCHEMA)] = (
+        HarnessSettings.model_fields["state_schema"].default
+    )
     secrets_dir: Annotated[Path | None, option(HarnessSettings, "secrets_dir")] = None
     python: Annotated[Path | None, option(HarnessSettings, "python")] = None
     cache_dir: Annotated[Path | None, option(HarnessSettings, "cache_dir")] = None
@@ -42,6 +55,12 @@ class Serving:
     def settings(self, truss_dir: Path | None) -> DeploymentSettings:
         values = {"secrets_dir": self.secrets_dir, "python": self.python, "cache_dir": self.cache_dir}
         return checked(DeploymentSettings, {"truss_dir": truss_dir, **values})
+
+    def database(self) -> "Database":
+        """Where the queue is kept, if that is a database."""
+        values = {"stub": "echo", "state": self.state, "state_schema": self.state_schema}
+        found = checked(HarnessSettings, values, names={"state_schema": "--schema"})
+        return {"state": found.state, "state_schema": found.state_schema}
 
 
 AS_USUAL = Serving()
@@ -70,9 +89,9 @@ def doctor(
 ) -> int:
     """Check this machine and a truss for problems, and suggest a fix for each.
 
-    Checks Python, Truss, extras, port, disk space and clock; writes, reads and deletes a small object in the output
-    store; calls the webhook endpoint; and reports what config.yaml does on this machine. Installs nothing. Accepts
-    the same options and variables as `serve`.
+    Checks Python, Truss, extras, port, disk space and clock; looks at the database of --state; writes, reads and
+    deletes a small object in the output store; calls the webhook endpoint; and reports what config.yaml does on this
+    machine. Installs nothing. Accepts the same options and variables as `serve`.
 
     Exit code: 0 no problems, 1 at least one check failed.
 
@@ -80,6 +99,7 @@ def doctor(
         truss-async doctor
         truss-async doctor path/to/truss --webhook-endpoint https://example.com/webhook
         truss-async doctor --store s3://my-bucket/outputs --json
+        truss-async doctor --state postgresql://truss@db.internal/truss
     """
     from ..doctor import Examination
 
@@ -88,6 +108,7 @@ def doctor(
         host=serving.host,
         port=serving.port,
         state_dir=serving.state_dir,
+        **serving.database(),
         time_url=time_url,
         output_url=store,
         webhook_endpoint=webhook_endpoint,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..clock import SYSTEM_CLOCK
 from ..errors import HarnessError
 from ..replicas.venv_cache import environments_folder
-from . import endpoints, machine, stores, trusses
+from . import databases, endpoints, machine, stores, trusses
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Examination:
     """Some server whose clock is right."""
     output_url: str | None = None
     """The output store; by default what the truss's config says."""
+    state: str | None = None
+    """The database that keeps the queue, in place of the state folder."""
+    state_schema: str = "truss_async"
     webhook_endpoint: str | None = None
     clock: Clock = SYSTEM_CLOCK
 
@@ -38,9 +41,12 @@ class Examination:
         yield machine.python()
         yield from machine.packages()
         yield machine.port(self.host, self.port)
-        yield machine.disk(self.state_dir, what="the state folder")
+        if self.state is None:
+            yield machine.disk(self.state_dir, what="the state folder")
         yield machine.disk(environments_folder(self.settings.cache_dir), what="the folder of environments")
         yield machine.time_of_day(self.time_url, clock=self.clock)
+        if self.state is not None:
+            yield from databases.database(self.state, schema=self.state_schema, clock=self.clock)
         yield self._store()
         yield self._webhook()
         if self.settings.truss_dir is not None:

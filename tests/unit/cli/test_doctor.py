@@ -64,9 +64,23 @@ def test_a_folder_that_is_no_truss_is_told_in_its_row(command_line: CommandLine,
     ]
 
 
+def test_a_database_takes_the_place_of_the_state_folder(command_line: CommandLine, nowhere: str) -> None:
+    away = "postgresql://nobody@127.0.0.1:1/x"
+    outcome = command_line.run("doctor", "--port", "0", "--time-url", nowhere, "--state", away)
+    assert outcome.code == 1
+    assert "FAILED  database     cannot be used: connection failed: " in outcome.stdout
+    assert "the state folder" not in outcome.stdout
+    outcome = command_line.run("doctor", "--state", "mysql://x")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "--state: give a database URL" in outcome.stderr
+
+
 def test_its_options_are_those_of_serve() -> None:
     app = make_app()
-    shared = ("--host", "--port", "--state-dir", "--secrets-dir", "--python", "--cache-dir")
+    shared = (
+        *("--host", "--port", "--state-dir", "--state", "--schema"),
+        *("--secrets-dir", "--python", "--cache-dir"),
+    )
     serve, doctor = (
         {
             name: each.parameter.env_var
