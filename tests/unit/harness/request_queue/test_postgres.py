@@ -106,6 +106,20 @@ def test_tables_of_a_newer_version_are_refused(shared: PostgresStorage) -> None:
         shared.execute(f"UPDATE version SET number = {SCHEMA_VERSION}")  # noqa: S608 - a number of ours
 
 
+def test_who_owns_the_schema_needs_no_other_right(shared: PostgresStorage) -> None:
+    shared.execute(
+        "DROP SCHEMA IF EXISTS owned",
+        "DROP ROLE IF EXISTS owner",
+        "CREATE ROLE owner LOGIN",
+        "CREATE SCHEMA owned AUTHORIZATION owner",
+    )
+    try:
+        asyncio.run(bring_up_to_date(shared.address.replace("postgres@", "owner@"), "owned"))
+        assert shared.execute("SELECT number FROM owned.version") == [(SCHEMA_VERSION,)]
+    finally:
+        shared.execute("DROP SCHEMA owned CASCADE", "DROP ROLE owner")
+
+
 def test_tables_of_an_older_version_are_brought_up_to_date(shared: PostgresStorage) -> None:
     first = queries(postgres.__name__)["schema_1"]
     shared.execute(

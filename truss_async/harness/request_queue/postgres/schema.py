@@ -48,7 +48,9 @@ async def bring_up_to_date(address: str, schema: str) -> None:
         if found == SCHEMA_VERSION:
             return
         name = sql.Identifier(schema)
-        await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        there = await connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema])
+        if await there.fetchone() is None:  # of who makes one that is there, a right is asked, too
+            await connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
         await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
         if found == 0:
             await connection.execute("CREATE TABLE version (number integer NOT NULL)")
