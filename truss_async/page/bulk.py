@@ -24,14 +24,17 @@ LIST: Final = f"{PAGES}/requests"
 PATH: Final = f"{LIST}/all"
 FILTERS: Final = ("deployment", "priority", "webhook_status", "since")
 STATUS: Final = {"cancel": "QUEUED", "again": "FAILED"}
-DONE: Final = {"cancel": "were cancelled", "again": "were submitted again, as new ones"}
+DONE: Final = {
+    "cancel": "Cancelled {} of {} request{}",
+    "again": "Submitted {} of {} request{} again, as new ones",
+}
 MORE: Final = {
     "cancel": "There are more; do it again for those.",
     "again": "There are more, but their inputs are no longer kept.",
 }
 LEFT: Final = {
-    "cancel": "the others had begun, or were over, by then",
-    "again": "of the others no input is kept, or they are gone",
+    "cancel": "the others had started or finished by then",
+    "again": "the inputs of the others are no longer kept",
 }
 
 
@@ -70,9 +73,9 @@ async def act(site: Site, request: Request, form: Form) -> Response:
 def told(action: str, done: BulkDone, *, asked: str) -> str:
     """What came of it, in the numbers of who asked."""
     number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else done.found
-    said = f"{done.done:,} of the {number:,} requests {DONE[action]}"
+    said = DONE[action].format(f"{done.done:,}", f"{number:,}", "" if number == 1 else "s")
     if done.problem is not None:
-        said += f"; then it ended: {done.problem}"
+        said += f"; then it stopped: {done.problem}"
     elif done.done < number:
         said += f": {LEFT[action]}"
     return f"{said}.{f' {MORE[action]}' if done.has_more else ''}"

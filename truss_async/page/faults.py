@@ -27,8 +27,8 @@ TEXTS: Final[tuple[str, ...]] = ("kind", "request_id", "deployment_id")
 PRESETS: Final = (
     ("The next webhook is lost", {"kind": "webhook_dropped", "times": 1}),
     ("The next model call answers 500", {"kind": "model_500", "times": 1}),
-    ("A tenth of the webhooks come twice", {"kind": "webhook_doubled", "rate": 0.1}),
-    ("Every webhook is signed wrongly", {"kind": "webhook_wrong_signature"}),
+    ("One webhook in ten arrives twice", {"kind": "webhook_doubled", "rate": 0.1}),
+    ("Every webhook has a wrong signature", {"kind": "webhook_wrong_signature"}),
 )
 
 
@@ -73,13 +73,13 @@ async def add(site: Site, request: Request, form: Form) -> Response:
 async def remove(site: Site, request: Request, form: Form) -> Response:
     """Take back a fault."""
     removed = await site.calls.remove_fault(form.get("id", ""))
-    return site.back(request, form, f"Fault {removed.id} strikes no more.")
+    return site.back(request, form, f"Fault {removed.id} was removed.")
 
 
 async def clear(site: Site, request: Request, form: Form) -> Response:
     """Take back all of them."""
     await site.calls.clear_faults()
-    return site.back(request, form, "No fault is set any more.")
+    return site.back(request, form, "All faults were removed.")
 
 
 def _number(name: str, text: str) -> int | float:

@@ -59,9 +59,9 @@ async def halt(site: Site, request: Request, form: Form) -> Response:
     """Pause the queue, or let it go on."""
     state = await site.calls.dispatch(paused=form.get("paused") == "true")
     said = (
-        "The queue is paused: requests are accepted, and none is begun."
+        "The queue is paused: requests are accepted but not started."
         if state.is_paused
-        else "The queue goes on."
+        else "The queue was resumed."
     )
     return site.back(request, form, said)
 
@@ -72,7 +72,7 @@ async def wake(site: Site, request: Request, form: Form) -> Response:
     for each in (await site.calls.queue()).deployments:
         if each.deployment_id == wanted:
             await site.calls.wake(each.path)
-            return site.back(request, form, f"{wanted} is being woken.")
+            return site.back(request, form, f"{wanted} is waking up.")
     raise BadFormError(f"there is no deployment {wanted[:100]}")
 
 

@@ -63,7 +63,9 @@ def store_of(url: str, request: RequestRecord) -> OutputStore:
 
 
 def saved_output(url: str, request: RequestRecord) -> Saved:
-    """Read it; to be called in a thread."""
+    """Read it, once the request is finished; to be called in a thread."""
+    if not request.status.is_final:
+        return Saved(problem="The request is not finished. Reload the page once it is.")
     try:
         return saved_in(store_of(url, request), request.request_id)
     except TrussAsyncError as error:
@@ -77,6 +79,8 @@ def saved_in(store: OutputStore, request_id: str) -> Saved:
         artifacts = store.artifacts(request_id)
     except RequestFailedError as failure:
         return Saved(problem=f"An error is saved: {failure}")
+    except ObjectNotFoundError as error:
+        return Saved(problem=f"Nothing was saved for this request: {error}")
     except TrussAsyncError as error:
         return Saved(problem=str(error))
     text = json.dumps(json.loads(result.model_dump_json())["data"], indent=2, ensure_ascii=False)

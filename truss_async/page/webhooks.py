@@ -24,7 +24,7 @@ SHOWN_ENDPOINTS: Final = 10
 JUDGED_DELIVERIES: Final = 1000
 MAX_REDELIVERED: Final = 1000
 AT_ONCE: Final = 50
-AGES: Final = (("", "any time"), ("5m", "5 minutes"), ("1h", "an hour"), ("1d", "a day"))
+AGES: Final = (("", "any time"), ("5m", "last 5 minutes"), ("1h", "last hour"), ("1d", "last day"))
 
 
 @dataclass
@@ -96,7 +96,7 @@ async def redeliver_failed(site: Site, request: Request, form: Form) -> Response
         taken += sum(
             await asyncio.gather(*(_redelivered(site, each) for each in ids[start : start + AT_ONCE]))
         )
-    return site.back(request, form, f"{len(ids)} results were sent again, and {taken} were taken.")
+    return site.back(request, form, f"Results sent again: {len(ids)}. Accepted: {taken}.")
 
 
 async def create_secret(site: Site, request: Request, form: Form) -> Response:
@@ -113,7 +113,7 @@ async def rotate_secret(site: Site, request: Request, form: Form) -> Response:
 async def remove_secret(site: Site, request: Request, form: Form) -> Response:
     """End a secret."""
     await site.calls.remove_secret(form.get("id", ""))
-    return site.back(request, form, "The secret signs nothing any more.")
+    return site.back(request, form, "The secret was removed.")
 
 
 async def _undelivered(site: Site) -> int:

@@ -56,7 +56,7 @@ def test_all_that_are_queued_are_cancelled_and_what_came_after_the_question_is_n
     assert "Cancel all 5" in question
     late = paused.submit("late", priority=1).request_id
     said = visitor.send(ALL)
-    assert "5 of the 5 requests were cancelled." in said
+    assert "Cancelled 5 of 5 requests." in said
     assert visitor.page.url.path == REQUESTS
     assert "priority=1" in str(visitor.page.url)
     assert {status_of(paused, each) for each in wanted} == {"CANCELED"}
@@ -68,7 +68,7 @@ def test_it_says_when_fewer_were_cancelled_than_it_asked_about(paused: Harness, 
     assert "2 requests are queued" in visitor.look(f"{ALL}?action=cancel")
     handles[0].cancel()
     said = visitor.send(ALL)
-    assert "1 of the 2 requests were cancelled: the others had begun" in said
+    assert "Cancelled 1 of 2 requests: the others had started" in said
 
 
 def test_all_that_failed_are_submitted_again(harness: Harness, visitor: Visitor, model: Model) -> None:
@@ -79,7 +79,7 @@ def test_all_that_failed_are_submitted_again(harness: Harness, visitor: Visitor,
     model.is_broken = False
     question = visitor.look(f"{ALL}?action=again&priority=2&since=5m")
     assert "3 requests failed" in question
-    assert "3 of the 3 requests were submitted again, as new ones." in visitor.send(ALL)
+    assert "Submitted 3 of 3 requests again, as new ones." in visitor.send(ALL)
     with HarnessClient(harness.url, api_key="any") as client:
         listed = client.requests(priority=2, limit=3).requests
         for each in listed:
@@ -121,8 +121,8 @@ def test_a_bound_ends_it_and_the_rest_is_told(
     monkeypatch.setattr(bulk_calls, "MOST", 2)
     for number in range(3):
         paused.submit(number)
-    assert "There are more: these are the latest." in visitor.look(f"{ALL}?action=cancel")
-    assert "2 of the 2 requests were cancelled. There are more" in visitor.send(ALL)
+    assert "There are more; these are the latest." in visitor.look(f"{ALL}?action=cancel")
+    assert "Cancelled 2 of 2 requests. There are more" in visitor.send(ALL)
     assert "1 request is queued" in visitor.look(f"{ALL}?action=cancel")
 
 
@@ -134,13 +134,13 @@ def test_a_limit_of_the_platform_ends_it_and_is_told(serve: Callable[..., Harnes
     with Visitor(harness) as visitor:
         visitor.look(f"{ALL}?action=again")
         said = visitor.send(ALL)
-        assert "1 of the 2 requests were submitted again, as new ones; then it ended: too many" in said
+        assert "Submitted 1 of 2 requests again, as new ones; then it stopped: too many" in said
 
 
 def test_nothing_to_do_no_action_and_a_filter_that_is_none_are_told(
     harness: Harness, visitor: Visitor
 ) -> None:
-    assert "There is no such request now" in visitor.look(f"{ALL}?action=cancel")
+    assert "No request matches now" in visitor.look(f"{ALL}?action=cancel")
     for wrong in ("", "?action=erase", "?action=cancel&priority=9", "?action=cancel&since=soon"):
         visitor.look(f"{ALL}{wrong}")
         assert visitor.page.status_code == 400, wrong
@@ -157,7 +157,7 @@ def test_read_only_pages_ask_for_nothing(serve: Callable[..., Harness]) -> None:
     handle = harness.submit(1)
     with Visitor(harness) as visitor:
         assert "Cancel all" not in visitor.look(REQUESTS)
-        assert "It would be 1." in visitor.look(f"{ALL}?action=cancel")
+        assert "1 would be affected." in visitor.look(f"{ALL}?action=cancel")
         assert visitor.http.post(ALL, data={"action": "cancel"}).status_code == 403
     assert status_of(harness, handle.request_id) == "QUEUED"
 
@@ -175,7 +175,7 @@ def test_a_command_cancels_what_is_queued(paused: Harness, capsys: pytest.Captur
 def test_what_was_asked_is_no_number_and_what_was_done_counts() -> None:
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     done = BulkDone(at=at, found=3, done=3, has_more=False, problem=None)
-    assert told("cancel", done, asked="many") == "3 of the 3 requests were cancelled."
+    assert told("cancel", done, asked="many") == "Cancelled 3 of 3 requests."
     more = done.model_copy(update={"has_more": True})
-    assert told("cancel", more, asked="3").endswith("cancelled. There are more; do it again for those.")
+    assert told("cancel", more, asked="3").endswith("3 requests. There are more; do it again for those.")
     assert told("again", more, asked="3").endswith("There are more, but their inputs are no longer kept.")

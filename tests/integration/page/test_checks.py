@@ -115,5 +115,5 @@ def test_what_failed_since_is_sent_again_and_the_rest_stays(
     with Visitor(harness) as visitor:
         assert "the latest 2 results" in visitor.look(WEBHOOKS)
         sent = visitor.send(f"{WEBHOOKS}/redeliver", since="1h")
-        assert "1 results were sent again, and 1 were taken." in sent
+        assert "Results sent again: 1. Accepted: 1." in sent
         assert "the one result" in visitor.look(WEBHOOKS)

@@ -117,6 +117,6 @@ def test_a_folder_without_ledgers_and_none_at_all_are_told(
     serve: Callable[..., Harness], tmp_path: Path
 ) -> None:
     with Visitor(serve(batch_dir=tmp_path)) as visitor:
-        assert "No ledger is in" in visitor.look(RESULTS)
+        assert "There are no ledgers in" in visitor.look(RESULTS)
     with Visitor(serve()) as visitor:
         assert "--batch-dir FOLDER" in visitor.look(RESULTS)

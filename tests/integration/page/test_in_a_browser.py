@@ -148,7 +148,7 @@ def test_a_fault_is_added_and_removed_by_the_keyboard(opened: Callable[..., Page
     page.keyboard.press("Enter")
     expect(page.get_by_role("row").filter(has_text="times 1")).to_contain_text("webhook_dropped")
     press_with_the_keyboard(page, page.get_by_role("button", name="Remove fault"))
-    expect(page.get_by_text("No fault is set", exact=False)).to_be_visible()
+    expect(page.get_by_text("No faults are set", exact=False)).to_be_visible()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
@@ -170,11 +170,11 @@ def test_a_waiting_request_is_cancelled_and_a_fault_added_and_removed(
     page.get_by_role("button", name="Resume the queue").click()
     page.get_by_role("link", name="Faults").click()
     page.get_by_label("What goes wrong").select_option("webhook_dropped")
-    page.get_by_role("textbox", name="Times").fill("1")
+    page.get_by_role("textbox", name="How many times").fill("1")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="times 1")).to_be_visible()
     page.get_by_role("button", name="Remove fault").click()
-    expect(page.get_by_text("No fault is set", exact=False)).to_be_visible()
+    expect(page.get_by_text("No faults are set", exact=False)).to_be_visible()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
@@ -186,13 +186,13 @@ def test_all_of_a_filter_is_cancelled_and_what_failed_submitted_again_by_mouse(
     page = opened(f"{REQUESTS}?priority=2", java_script_enabled=scripts)
     page.get_by_role("link", name="Cancel all that are queued").click()
     page.get_by_role("button", name="Cancel all 2").click()
-    expect(page.get_by_role("status")).to_have_text("2 of the 2 requests were cancelled.")
+    expect(page.get_by_role("status")).to_have_text("Cancelled 2 of 2 requests.")
     assert {each.wait().value for each in waiting} == {"CANCELED"}
     harness.resume()
     page.goto(REQUESTS)
     page.get_by_role("link", name="Submit all that failed again").click()
     page.get_by_role("button", name=re.compile("Submit .* again")).click()
-    expect(page.get_by_role("status")).to_contain_text("were submitted again, as new ones")
+    expect(page.get_by_role("status")).to_contain_text("again, as new ones")
 
 
 def test_all_of_a_filter_is_cancelled_by_the_keyboard(opened: Callable[..., Page], harness: Harness) -> None:
@@ -202,7 +202,7 @@ def test_all_of_a_filter_is_cancelled_by_the_keyboard(opened: Callable[..., Page
     press_with_the_keyboard(page, page.get_by_role("link", name="Cancel all that are queued"))
     page.wait_for_url("**/all?*")
     press_with_the_keyboard(page, page.get_by_role("button", name="Cancel it"))
-    expect(page.get_by_role("status")).to_have_text("1 of the 1 requests were cancelled.")
+    expect(page.get_by_role("status")).to_have_text("Cancelled 1 of 1 request.")
     assert waiting.wait().value == "CANCELED"
     harness.resume()
 
@@ -213,12 +213,12 @@ def test_an_endpoint_is_tried_a_signature_checked_and_a_secret_made(
 ) -> None:
     page = opened("/_harness/page/webhooks", java_script_enabled=scripts)
     page.get_by_label("URL").fill("http://127.0.0.1:9/")
-    page.get_by_label("Secrets that it holds").fill(SECRET)
+    page.get_by_label("Its secrets").fill(SECRET)
     page.get_by_role("button", name="Try it").click()
     expect(page.get_by_role("alert")).to_contain_text("cannot reach")
-    page.get_by_label("Body, as it came").fill("{}")
+    page.get_by_label("Body, exactly as received").fill("{}")
     page.get_by_label("X-BASETEN-SIGNATURE").fill("v1=0")
-    page.get_by_label("Secrets, one a line").fill(SECRET)
+    page.get_by_label("Secrets, one per line").fill(SECRET)
     page.get_by_role("button", name="Check it").click()
     expect(page.get_by_role("status")).to_contain_text("the signature does not match")
     page.get_by_role("button", name="Create a secret").click()
@@ -230,7 +230,7 @@ def test_a_picture_that_was_saved_is_seen(opened: Callable[..., Page], pictured:
     page.locator(".artifacts img").scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('.artifacts img').naturalWidth === 3")
     page.get_by_role("link", name="Follow the log").click()
-    expect(page.get_by_text("New lines are shown as they come.")).to_be_visible()
+    expect(page.get_by_text("New lines appear as they are written.")).to_be_visible()
 
 
 def test_an_open_page_follows_what_happens_and_keeps_the_focus(

@@ -133,8 +133,8 @@ def test_the_queue_is_paused_a_request_cancelled_and_the_queue_goes_on(
     assert "The request was canceled." in said
     assert handle.wait().value == "CANCELED"
     visitor.look(HOME)
-    assert "The queue goes on." in visitor.send("/_harness/page/queue", paused="false")
-    assert "The queue goes on." not in visitor.look(HOME)
+    assert "The queue was resumed." in visitor.send("/_harness/page/queue", paused="false")
+    assert "The queue was resumed." not in visitor.look(HOME)
     assert harness.submit(1).wait().value == "SUCCEEDED"
 
 
@@ -153,7 +153,7 @@ def test_deliveries_endpoints_and_secrets_are_shown(
     (secret_id,) = re.findall(r'aria-label="Rotate ([^"]+)"', listed)[:1]
     assert "whsec_" in visitor.send("/_harness/page/webhooks/secrets/rotate", id=secret_id)
     visitor.look("/_harness/page/webhooks")
-    assert "signs nothing" in visitor.send("/_harness/page/webhooks/secrets/remove", id=secret_id)
+    assert "The secret was removed" in visitor.send("/_harness/page/webhooks/secrets/remove", id=secret_id)
 
 
 def test_a_fault_is_added_strikes_and_is_removed(harness: Harness, visitor: Visitor) -> None:
@@ -167,7 +167,7 @@ def test_a_fault_is_added_strikes_and_is_removed(harness: Harness, visitor: Visi
     assert "give a number" in visitor.send(add, times="many")
     assert visitor.page.status_code == 400
     visitor.look("/_harness/page/faults")
-    assert "strikes no more" in visitor.send("/_harness/page/faults/remove", id="1")
+    assert "Fault 1 was removed" in visitor.send("/_harness/page/faults/remove", id="1")
 
 
 def test_a_virtual_clock_is_moved(serve: Callable[..., Harness]) -> None:
@@ -342,7 +342,7 @@ def test_what_was_not_delivered_is_sent_again_one_by_one_or_all(serve: Callable[
             assert [each in text for each in ids] == [False, True]
             visitor.look("/_harness/page/webhooks")
             sent = visitor.send("/_harness/page/webhooks/redeliver")
-            assert "1 results were sent again, and 1 were taken" in sent
+            assert "Results sent again: 1. Accepted: 1." in sent
 
 
 def test_a_stream_tells_of_changes_and_is_let_go_when_the_harness_ends(

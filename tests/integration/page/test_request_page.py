@@ -126,4 +126,15 @@ def test_a_log_is_followed_without_javascript_too(harness: Harness, visitor: Vis
     followed = visitor.look(f"{path}?follow=1")
     assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in followed
     assert "data-follows" in followed
-    assert "Do not follow the log" in followed
+    assert "Stop following" in followed
+
+
+def test_a_request_that_is_not_finished_or_saved_nothing_says_so(showing: Harness) -> None:
+    showing.pause()
+    handle = showing.submit(1)
+    with Visitor(showing) as visitor:
+        path = f"{REQUESTS}/{handle.request_id}"
+        assert "The request is not finished." in visitor.look(path)
+        showing.resume()
+        handle.wait()
+        assert "Nothing was saved for this request: there is no object" in visitor.look(path)

@@ -141,6 +141,7 @@
     if (unit !== "s") return `${+value.toPrecision(3)}${unit}`;
     return value < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
   };
+  const clock = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 5);
   const draw = (figure) => {
     const unit = figure.dataset.unit;
     const columns = figure.dataset.columns.split(" ");
@@ -157,7 +158,7 @@
         x: { range: () => [Date.now() / 1000 - spanSeconds, Date.now() / 1000] },
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
+      axes: [{ ...axis, space: 70, size: Math.round(1.9 * rem), values: (_, ticks) => ticks.map(clock) }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
       series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { size: 3 } }))],
     }, data, box);
     const tell = () => {
