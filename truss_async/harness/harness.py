@@ -332,7 +332,8 @@ def run(settings: HarnessSettings, *, announce: Callable[[str], None]) -> None:
     Raises:
         HarnessError: it cannot start, has nothing to serve, or has broken down.
     """
-    failures = LoadFailures(count=len(settings.all_deployments), fail_fast=settings.fail_fast)
+    to_load = sum(each.replicas > 0 for each in settings.all_deployments)
+    failures = LoadFailures(count=to_load, fail_fast=settings.fail_fast)
     harness = Harness(settings, stories=False, short_ids=sys.stderr.isatty(), failures=failures)
     harness.start()  # which Ctrl-C interrupts: what a chain imports may take its time
     with ending_signals() as ended, closing(harness):

@@ -73,7 +73,7 @@ def test_a_stub_stands_in_for_a_chainlet_and_has_its_truss(tmp_path: Path) -> No
             "the chainlet Half cannot have a deployment_id of its own; it is the chain's",
         ),
         ({"Half": {"wiring": None}}, "the chainlet Half cannot have a wiring of its own"),
-        ({"Half": {"replicas": 0}}, "the chainlet Half: replicas: "),
+        ({"Half": {"replicas": -1}}, "the chainlet Half: replicas: "),
         ({"Half": {"replicsa": 1}}, "the chainlet Half: unknown key replicsa; did you mean 'replicas'\\?"),
     ],
 )
