@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from .inspection import HarnessLog, LineKeeper
     from .kept_state import KeptState
     from .load_failures import LoadFailures
-    from .request_queue.nodes import NodeList
     from .settings import HarnessSettings
     from .stories import Journal
 
@@ -133,7 +132,7 @@ async def start_parts(parts: AsyncExitStack, given: Given, *, listening: socket.
         for each in settings.all_deployments
     ]
     await introduce(state, settings, deployments, listening=listening, report=given.report)
-    api = _make_api(given, shared, state.nodes, secrets, deployments, housekeeping, inner_key=inner_key)
+    api = _make_api(given, shared, state, secrets, deployments, housekeeping, inner_key=inner_key)
     for deployment in deployments:
         await deployment.start()
         parts.push_async_callback(deployment.stop)
@@ -260,7 +259,7 @@ def _source_watches(given: Given, deployments: Sequence[Deployment]) -> list[Sou
 def _make_api(
     given: Given,
     shared: Shared,
-    nodes: NodeList | None,
+    state: KeptState,
     secrets: WebhookSecrets,
     deployments: Sequence[Deployment],
     housekeeping: Housekeeping,
@@ -272,12 +271,17 @@ def _make_api(
             deployments=Deployments(deployments),
             metrics=shared.metrics,
             queue=shared.queue,
-            limiters=CallLimiters(given.settings.call_limits, queue=shared.queue, clock=given.clock),
+            limiters=CallLimiters(
+                given.settings.call_limits, queue=shared.queue, clock=given.clock, rates=state.call_rates
+            ),
             model_calls=ModelCalls(
                 activity=shared.activity, repeats=given.settings.sync_retries, report=given.report
             ),
             other_nodes=OtherNodes(
-                nodes, http=shared.host.http, activity=shared.activity, repeats=given.settings.sync_retries
+                state.nodes,
+                http=shared.host.http,
+                activity=shared.activity,
+                repeats=given.settings.sync_retries,
             ),
             secrets=secrets,
             sent=shared.delivery.sent,

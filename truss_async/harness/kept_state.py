@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from .documents import Document
     from .request_queue import EndedRequest, RequestQueue
+    from .request_queue.call_rates import CallRates
     from .request_queue.nodes import NodeList
     from .request_queue.postgres import Hints
     from .settings import HarnessSettings
@@ -31,7 +32,7 @@ _SECRETS: Final = "the webhook secrets"
 
 @dataclass(frozen=True)
 class KeptState:
-    """Open until the stack that it was opened with is unwound. ``hints`` and ``nodes``, where others work on the same queue."""
+    """Open until the stack that it was opened with is unwound. ``hints``, ``nodes`` and ``call_rates``, where others work on the same queue."""
 
     queue: RequestQueue
     webhook_secrets: Document
@@ -39,6 +40,7 @@ class KeptState:
     outputs_folder: Path
     hints: Hints | None = None
     nodes: NodeList | None = None
+    call_rates: CallRates | None = None
 
     async def settle(self, settings: HarnessSettings, *, report: Callable[[str], None]) -> None:
         """Note what each deployment is, from now on.
@@ -138,4 +140,5 @@ async def _in_database(
         outputs_folder=folder.outputs_folder,
         hints=queue.hints,
         nodes=queue.nodes,
+        call_rates=queue.call_rates,
     )

@@ -158,6 +158,24 @@ def test_many_callers_at_once_are_all_served_by_both(node: Node) -> None:
         assert Counter(call[0] for call in model.calls) == Counter(ids)
 
 
+def test_the_rate_of_async_calls_is_of_all_together(node: Node) -> None:
+    with ModelServer() as model, ExitStack() as open_clients:
+        began = SYSTEM_CLOCK.monotonic()
+        nodes = [node(model.url, async_calls_per_minute=60) for _ in range(2)]
+        callers = [open_clients.enter_context(client(each)) for each in nodes]
+        accepted, refused = 0, dict[PlatformClient, int | None]()
+        while len(refused) < 2:
+            for caller in callers:
+                try:
+                    caller.submit(model_input=1)
+                    accepted += 1
+                except ApiError as error:
+                    refused[caller] = error.status_code
+        seconds = SYSTEM_CLOCK.monotonic() - began
+    assert 60 <= accepted <= 61 + seconds
+    assert set(refused.values()) == {429}
+
+
 def test_a_clock_that_somebody_moves_is_refused_with_the_reason(node: Node) -> None:
     with pytest.raises(ValueError, match="uses its own clock, which cannot be moved"):
         HarnessSettings(stub="echo", state="postgresql://db/x", virtual_clock=True)

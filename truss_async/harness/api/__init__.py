@@ -3,6 +3,7 @@
 from .app import Api
 from .asking import ModelCalls
 from .browsers import Browsers
+from .call_limiters import CallLimiters
 from .calls import ApiParts
 from .deployments import Deployments, path_of, served_by
 from .guarded_http import GuardedHttp
@@ -11,7 +12,6 @@ from .own_calls import MAX_DELIVERIES
 from .page_front import PageFront
 from .passing_on import OtherNodes
 from .prompt_server import PromptServer
-from .rate_limits import CallLimiters
 from .websocket_protocol import RefusingWebsockets
 
 __all__ = [

@@ -37,7 +37,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     """
     deployment = parts.deployments.find(call.named)
     refuse_by_fault(parts, call, deployment, kinds=OF_ASYNC_CALLS)
-    parts.limiters.submits.check()
+    await parts.limiters.take_submit()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = await parse_async_request(body)
     if parts.guards_webhooks and asked.webhook_endpoint is not None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..webhook_secrets import WebhookSecrets
     from .asking import ModelCalls
     from .browsers import Browsers
+    from .call_limiters import CallLimiters
     from .deployments import Deployments
     from .passing_on import OtherNodes
-    from .rate_limits import CallLimiters
     from .targets import Kind, Named
 
 Schema: TypeAlias = Mapping[str, Any]

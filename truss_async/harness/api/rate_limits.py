@@ -14,8 +14,6 @@ from .refusals import rate_limited
 
 if TYPE_CHECKING:
     from ...clock import Clock
-    from ..request_queue import RequestQueue
-    from ..settings import CallLimits
 
 RETRY_WHEN_FULL_SECONDS = 1
 COUNT_GOOD_FOR = timedelta(seconds=1)
@@ -145,29 +143,3 @@ class OpenRequests:
     def _may_be_reached(self, limit: int) -> bool:
         is_old = self._is_shared and self._clock.now() - self._counted_at >= COUNT_GOOD_FOR
         return is_old or self._at_most >= limit
-
-
-class CallLimiters:
-    """The organisation's limits on the asynchronous calls of all deployments."""
-
-    def __init__(self, limits: CallLimits, *, queue: RequestQueue, clock: Clock) -> None:
-        async def count_open() -> int:
-            return sum((await queue.open_by_deployment()).values())
-
-        self.submits = RateLimiter("async calls", limits.async_calls_per_minute, seconds=60, clock=clock)
-        self.status_calls = RateLimiter(
-            "status calls", limits.status_calls_per_second, seconds=1, clock=clock
-        )
-        self.cancels = RateLimiter("cancel calls", limits.cancel_calls_per_second, seconds=1, clock=clock)
-        self.queue_status_calls = RateLimiter(
-            "queue status calls", limits.queue_status_calls_per_second, seconds=1, clock=clock
-        )
-        self.open_requests = OpenRequests(
-            limits.max_open_requests, count=count_open, clock=clock, is_shared=queue.lease_seconds is not None
-        )
-
-    def used(self, *, open_requests: int) -> list[UsedLimit]:
-        """How much of each limit is used, when so many requests are queued or in progress."""
-        of_calls = (self.submits, self.status_calls, self.cancels, self.queue_status_calls)
-        found = (self.open_requests.used(open_requests), *(each.used() for each in of_calls))
-        return [each for each in found if each is not None]

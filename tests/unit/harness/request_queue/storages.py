@@ -30,6 +30,7 @@ CREATE FUNCTION empty() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM requests; DELETE FROM owners; DELETE FROM model_inputs; DELETE FROM model_outputs;
   DELETE FROM deliveries; DELETE FROM kept_results; DELETE FROM counts; DELETE FROM documents;
+  DELETE FROM call_rates;
   ALTER TABLE requests ALTER seq RESTART; ALTER TABLE owners ALTER number RESTART;
 END $$;
 """

@@ -5,5 +5,6 @@ from .documents import PostgresDocument
 from .hints import Hints
 from .nodes import PostgresNodes
 from .queue import PostgresRequestQueue
+from .rates import PostgresCallRates
 
-__all__ = ["Hints", "PostgresDocument", "PostgresNodes", "PostgresRequestQueue", "place"]
+__all__ = ["Hints", "PostgresCallRates", "PostgresDocument", "PostgresNodes", "PostgresRequestQueue", "place"]

@@ -171,6 +171,29 @@ END $$;
 -- What a node tells the others of itself: where they call it, and how many replicas it has, as JSON by deployment.
 ALTER TABLE owners ADD COLUMN url text, ADD COLUMN replicas text;
 
+-- name: schema_3
+-- How many calls are left, of those that all nodes together may answer in a while. Each fills up evenly.
+CREATE TABLE call_rates (name text PRIMARY KEY, calls_left double precision NOT NULL, at bigint NOT NULL)
+  WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+
+CREATE FUNCTION take_calls(
+  of_name text, wanted integer, calls integer, micros bigint, OUT granted integer, OUT calls_left double precision
+) LANGUAGE plpgsql AS $$
+-- Whose turn it is, is a matter of the row's lock; nobody waits for the disk, for a count need not outlive a crash.
+DECLARE
+  kept call_rates;
+  at_now bigint;
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  INSERT INTO call_rates VALUES (of_name, calls, now_micros()) ON CONFLICT (name) DO NOTHING;
+  SELECT * INTO kept FROM call_rates AS r WHERE r.name = of_name FOR UPDATE;
+  at_now := now_micros();
+  calls_left := least(calls, kept.calls_left + greatest(0, at_now - kept.at)::double precision * calls / micros);
+  granted := least(wanted, floor(calls_left));
+  calls_left := calls_left - granted;
+  UPDATE call_rates AS r SET calls_left = take_calls.calls_left, at = at_now WHERE r.name = of_name;
+END $$;
+
 -- name: time
 SELECT now_micros() AS now;
 
@@ -189,6 +212,9 @@ SELECT url, replicas FROM owners WHERE url IS NOT NULL AND lease_ends_at > now_m
 -- name: seen_from
 -- Where the machine of whoever asks is, as seen from here; no address when it is this one.
 SELECT host(inet_client_addr()) AS address;
+
+-- name: take_calls
+SELECT granted, calls_left FROM take_calls(:name, :wanted, :calls, :micros);
 
 -- name: end_lease
 -- The others hear of it.

@@ -30,6 +30,7 @@ from .clocks import DatabaseClock
 from .database import Database
 from .hints import Hints
 from .nodes import PostgresNodes
+from .rates import PostgresCallRates
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -78,6 +79,7 @@ class PostgresRequestQueue:
         self._unsure: set[str] = set()
         self.hints = Hints(address, database)
         self.nodes = PostgresNodes(database)
+        self.call_rates = PostgresCallRates(database)
 
     @classmethod
     async def open(

@@ -16,7 +16,7 @@ from .connecting import connected
 if TYPE_CHECKING:
     from typing_extensions import LiteralString
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _LOCK: Final = 0x7472757373  # any number, the same for all
 
 
