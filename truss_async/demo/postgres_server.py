@@ -56,8 +56,8 @@ class PostgresServer:
 
     @property
     def address(self) -> str:
-        """Where it is, as psycopg and ``--state`` take it."""
-        return f"postgresql://postgres@/postgres?host={self.folder}&port={self._port}"
+        """Where it is, as psycopg and ``--state`` take it, whatever PGHOSTADDR says."""
+        return f"postgresql://postgres@/postgres?host={self.folder}&port={self._port}&hostaddr="
 
     def start(self, **settings: object) -> None:
         """Return when it can be connected to; ``settings`` are PostgreSQL's own. HarnessError when it does not start."""

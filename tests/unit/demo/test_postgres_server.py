@@ -12,7 +12,8 @@ from truss_async.demo.postgres_server import PostgresServer
 from truss_async.errors import HarnessError, MissingExtraError
 
 
-def test_what_it_holds_stays_while_it_is_stopped_and_goes_with_it() -> None:
+def test_what_it_holds_stays_while_it_is_stopped_and_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")  # a database of the caller's own
     with PostgresServer() as server:
         server.ask("CREATE TABLE kept AS SELECT 1 AS number")
         server.stop()
