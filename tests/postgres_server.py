@@ -23,10 +23,14 @@ def postgres_server() -> PostgresServer:
 
 
 @contextmanager
-def reachable_by_any_name() -> Iterator[tuple[PostgresServer, dict[str, str]]]:
+def reachable_by_any_name(**settings: object) -> Iterator[tuple[PostgresServer, dict[str, str]]]:
     """A server of its own, and the variables with which each client of PostgreSQL takes it for the host that is named."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    with PostgresServer(port=port) as server:
+    server = PostgresServer(port=port)
+    try:
+        server.start(**settings)
         yield server, {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(port)}
+    finally:
+        server.remove()

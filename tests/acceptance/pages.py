@@ -41,7 +41,13 @@ _BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_PORTS = {"8090": "TRUSS_ASYNC_PORT", "8099": "TRUSS_ASYNC_LISTEN_PORT", "8000": None}
+_PORTS = {
+    "8090": "TRUSS_ASYNC_PORT",
+    "8091": None,
+    "8092": None,
+    "8099": "TRUSS_ASYNC_LISTEN_PORT",
+    "8000": None,
+}
 """The ports that pages name, and the variables that give the commands others."""
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "yaml": yaml.safe_load,
