@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -80,8 +81,7 @@ class UrlReplica:
                         self._waits_for = None
                         return
                 except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-                    reason = str(error) or f"no answer within {_ATTEMPT_SECONDS:g} s"
-                    self._waits_for = f"nothing answers at {origin} yet ({reason})"
+                    self._waits_for = f"nothing answers at {origin} yet ({_reason_of(error)})"
                     if wait == _FIRST_POLL_SECONDS:
                         self._report(f"{self._waits_for}; requests are kept waiting")
                 await self._clock.sleep(wait)
@@ -107,3 +107,13 @@ class UrlReplica:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         return True
+
+
+def _reason_of(error: Exception) -> str:
+    """In the operating system's words, where it has said something."""
+    said = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(said, ConnectionError) and said.errno:
+        return os.strerror(said.errno)  # asyncio puts words of its own
+    if isinstance(said, OSError) and said.strerror:
+        return said.strerror
+    return str(error) or f"no answer within {_ATTEMPT_SECONDS:g} s"

@@ -27,8 +27,8 @@ from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.logs import ReplicaLogLine
 from truss_async.webhooks.receiver import WebhookReceiver
 
-WIDTHS = (320, 1280, 2560)
-HEIGHTS = {320: 900, 1280: 860, 2560: 1300}
+WIDTHS = (320, 1280, 3840)
+HEIGHTS = {320: 900, 1280: 860, 3840: 2000}
 ONCE = InferenceRetryConfig(max_attempts=1)
 PAGES = {
     "overview": "/_harness/",

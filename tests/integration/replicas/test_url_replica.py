@@ -60,7 +60,7 @@ def test_replica_starts_when_the_server_answers_and_is_gone_when_it_is(stage: St
         starting = asyncio.create_task(replica.start())
         told = await said.get()
         assert told == f"{replica.waits_for}; requests are kept waiting"
-        assert f"nothing answers at http://127.0.0.1:{port}/ yet (Cannot connect" in told
+        assert f"nothing answers at http://127.0.0.1:{port}/ yet (Connection refused)" in told
         assert not starting.done()
         runner, _ = await serve(port)
         await starting  # a 404 is an answer
