@@ -1,12 +1,15 @@
 """``truss-async queue``: what waits, and whether it goes on."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App
 
-from ..contract.harness_calls import BulkAction, QueueState
+from ..contract.harness_calls import BulkAction, BulkDone, QueueState
 from .connection import HARNESS_HERE, Connection
 from .options import AsJson, own_option, print_json
+
+if TYPE_CHECKING:
+    from ..client import HarnessClient
 
 queue = App(name="queue", help_epilogue="Example:\n    truss-async queue\n    truss-async queue pause")
 
@@ -61,7 +64,9 @@ def cancel_queued(
     connection: Connection = HARNESS_HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel all queued requests, or those that match; at most 10,000 at a time. Running requests are not affected.
+    """Cancel all queued requests, or those that match. Running requests and new ones are not affected.
+
+    They are cancelled 10,000 at a time; requests are accepted meanwhile, and Ctrl-C ends it.
 
     Example:
         truss-async queue cancel
@@ -69,13 +74,24 @@ def cancel_queued(
     """
     asked = BulkAction(action="cancel", deployment=deployment, priority=priority, since=since)
     with connection.to_harness() as client:
-        done = client.act_on_all(asked)
+        done = _cancel_all(client, asked)
     if as_json:
         print_json(done.model_dump_json())
         return
     print(f"canceled {done.done:,} of {done.found:,} that were queued")
     if done.has_more:
         print("more remain: run the command again")
+
+
+def _cancel_all(client: "HarnessClient", asked: BulkAction) -> BulkDone:
+    """Call by call, until no more are left of those that were queued at first, or none is cancelled any more."""
+    total = last = client.act_on_all(asked)
+    rest = asked.model_copy(update={"accepted_until": total.at})
+    while last.has_more and last.done:
+        last = client.act_on_all(rest)
+        told = {"found": total.found + last.found, "done": total.done + last.done, "has_more": last.has_more}
+        total = total.model_copy(update={**told, "problem": last.problem})
+    return total
 
 
 def _print(state: QueueState, *, as_json: bool) -> None:

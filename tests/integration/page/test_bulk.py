@@ -172,6 +172,16 @@ def test_a_command_cancels_what_is_queued(paused: Harness, capsys: pytest.Captur
     assert status_of(paused, kept) == "CANCELED"
 
 
+def test_a_command_goes_on_until_all_are_cancelled(
+    paused: Harness, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_calls, "MOST", 2)
+    handles = [paused.submit(number) for number in range(5)]
+    assert run(["queue", "cancel", "--url", paused.url]) == 0
+    assert capsys.readouterr().out == "canceled 5 of 5 that were queued\n"
+    assert {status_of(paused, each.request_id) for each in handles} == {"CANCELED"}
+
+
 def test_what_was_asked_is_no_number_and_what_was_done_counts() -> None:
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     done = BulkDone(at=at, found=3, done=3, has_more=False, problem=None)
