@@ -135,6 +135,11 @@ def test_a_request_that_is_not_finished_or_saved_nothing_says_so(showing: Harnes
     with Visitor(showing) as visitor:
         path = f"{REQUESTS}/{handle.request_id}"
         assert "The request is not finished." in visitor.look(path)
+        never_ran = showing.submit(2, webhook_endpoint="http://127.0.0.1:9/")
+        never_ran.cancel()
+        assert "The request never ran, so nothing is sent." in visitor.look(
+            f"{REQUESTS}/{never_ran.request_id}"
+        )
         showing.resume()
         handle.wait()
         assert "Nothing was saved for this request: there is no object" in visitor.look(path)
