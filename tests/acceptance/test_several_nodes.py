@@ -22,6 +22,7 @@ from truss_async.webhooks import WebhookReceiver
 
 SECRET = "whsec_" + "Q7w" * 12
 REQUESTS = 200
+CALLS = 60
 SLOTS = 4
 LEASE_SECONDS = 2
 DEADLINE_SECONDS = 60
@@ -120,6 +121,30 @@ def test_what_a_killed_node_worked_on_the_other_ends_after_its_lease_and_nothing
     print("webhooks twice:", delivered.total() - REQUESTS)
 
 
+def test_sync_calls_through_a_gateway_are_all_answered_though_a_node_is_killed(
+    tmp_path: Path, database: PostgresServer
+) -> None:
+    dying, living = Rationed(CALLS // 4), Rationed(CALLS)
+    with ExitStack() as stack:
+        one_model, other_model = (stack.enter_context(ModelServer(each)) for each in (dying, living))
+        gateway = stack.enter_context(node(other_model, database, tmp_path, "--replicas", "0"))
+        one = stack.enter_context(node(one_model, database, tmp_path))
+        client = stack.enter_context(PlatformClient(gateway.url, api_key="k"))
+        answered_again(client)
+        stack.enter_context(node(other_model, database, tmp_path))
+        threads = stack.enter_context(ThreadPoolExecutor(2 * SLOTS))
+        calls = [threads.submit(client.predict, number) for number in range(CALLS)]
+        dying.wait_until_held(SLOTS)
+        assert gateway.descendants() == []
+
+        assert one.stop(signal.SIGKILL) == -signal.SIGKILL
+        answers = [each.result(DEADLINE_SECONDS) for each in calls]
+        held = {number for number, _ in dying.began[-SLOTS:]}
+        dying.let_go()
+    assert answers == [{"echo": number} for number in range(CALLS)]
+    assert held <= {number for number, _ in living.began}
+
+
 def in_progress(
     database: PostgresServer, *, of_inputs: Sequence[tuple[int, float]], ids: Sequence[str]
 ) -> set[str]:
@@ -180,6 +205,19 @@ def refused_submit(client: PlatformClient) -> ApiError:
     with pytest.raises(ApiError) as refused:
         client.submit(model_input=-1)
     return refused.value
+
+
+def answered_again(client: PlatformClient) -> None:
+    """Wait until a sync call is answered."""
+    deadline = SYSTEM_CLOCK.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            client.predict(-1)
+        except ApiError:
+            assert SYSTEM_CLOCK.monotonic() < deadline
+            SYSTEM_CLOCK.block(0.1)
+        else:
+            return
 
 
 def accepted_again(client: PlatformClient, number: int, receiver: WebhookReceiver) -> str:

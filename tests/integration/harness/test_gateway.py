@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from tests.acceptance.serving import make_truss
 from tests.integration.harness.gate import outcome
 from tests.integration.harness.model_server import ModelServer
+from tests.integration.harness.raw_server import RawServer
 from tests.integration.harness.route_server import RouteServer
 from tests.integration.harness.test_custom_routes import connect as connect_to
 from tests.integration.harness.test_several_nodes import Held
@@ -68,6 +69,12 @@ def execute(statement: sql.SQL, harness: Harness, *values: Any) -> list[Any]:
     with psycopg.connect(postgres_server().address) as connection:
         made = connection.execute(statement.format(owners), values)
         return made.fetchall() if made.description else []
+
+
+def register(url: str, harness: Harness) -> None:
+    """Let a node be known by that URL whose lease lasts, whether it is there or not."""
+    insert = sql.SQL("INSERT INTO {} (lease_ends_at, url, replicas) VALUES (%s, %s, %s)")
+    execute(insert, harness, 2**62, url, '{"/model/m/deployment/m1": 1}')
 
 
 def test_what_it_accepted_others_run_and_it_knows_how_it_stands(node: Node) -> None:
@@ -176,13 +183,44 @@ def test_one_that_is_not_there_any_more_is_passed_over(node: Node, http: Http) -
         node(model.url)
         answered(lambda: client.post("/production/predict", json=0))
         with socket.create_server(("127.0.0.1", 0)) as closed:
-            gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        serves = '{"/model/m/deployment/m1": 1}'
-        insert = sql.SQL("INSERT INTO {} (lease_ends_at, url, replicas) VALUES (%s, %s, %s)")
-        execute(insert, gateway, 2**62, gone, serves)
+            register(f"http://127.0.0.1:{closed.getsockname()[1]}", gateway)
         for number in range(1, 5):
             assert client.post("/production/predict", json=number).status_code == 200
         assert [call[1] for call in model.calls] == list(range(5))
+
+
+def test_one_that_came_meanwhile_is_found_when_those_that_are_known_are_gone(
+    node: Node, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truss_async.harness.api.passing_on.KNOWN_FOR", timedelta(hours=1))
+    with ModelServer() as model:
+        client = http(gateway_of(node))
+        first = node(model.url)
+        answered(lambda: client.post("/production/predict", json=1))
+        node(model.url)
+        first.close()
+        assert answered(lambda: client.post("/production/predict", json=2)).json() == {"echo": 2}
+
+
+@pytest.mark.parametrize(("sync_retries", "statuses"), [(True, [200] * 4), (False, [200, 200, 503, 503])])
+def test_one_that_hangs_up_is_passed_over_unless_nothing_may_run_twice(
+    node: Node, http: Http, sync_retries: bool, statuses: list[int]
+) -> None:
+    with ModelServer() as model, RawServer() as hanging_up:
+        hanging_up.answer = b""
+        gateway = gateway_of(node, sync_retries=sync_retries)
+        client = http(gateway)
+        node(model.url)
+        answered(lambda: client.post("/production/predict", json=0))
+        register(hanging_up.url, gateway)
+        answered(
+            lambda: client.post("/production/sync/x", content=iter([b"1"])), status=503
+        )  # it is gone by then
+        found = [client.post("/production/predict", json=number) for number in range(4)]
+    assert sorted(each.status_code for each in found) == statuses
+    for each in found:
+        if each.status_code == 503:
+            assert each.json()["error"].startswith("no harness that runs replicas of the model m answers: ")
 
 
 def test_without_one_that_serves_it_a_sync_call_is_503_with_the_remedy(node: Node, http: Http) -> None:

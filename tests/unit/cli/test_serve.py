@@ -53,6 +53,22 @@ def test_where_all_may_call_it_names_an_address_that_works_and_warns(
     assert "other machines can reach 0.0.0.0 and call with any key; set one with --api-key" in stderr
 
 
+def test_one_without_replicas_says_what_it_is_and_what_becomes_of_requests(
+    command_line: CommandLine,
+) -> None:
+    options = ("--stub", "echo", "--replicas", "0")
+    refused = command_line.run("serve", *options, "--node-url", "http://here:1")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "a node URL is for harnesses that share a database; give --state, too" in refused.stderr
+    with command_line.started("serve", *options, "--port", "0") as process:
+        listening_url(process)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert (
+        "it only accepts requests and delivers results; they wait until it is served with replicas" in stderr
+    )
+
+
 def test_a_python_that_is_not_there_ends_it_at_once(command_line: CommandLine) -> None:
     folder = command_line.folder / "truss"
     (folder / "model").mkdir(parents=True)

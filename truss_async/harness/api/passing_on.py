@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ...contract import limits
 from ...contract.headers import PASSED_ON, PREDICTION_ATTEMPTS, REQUEST_ID
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..request_queue.nodes import Node, NodeList
     from .calls import IncomingCall
+
+T = TypeVar("T")
 
 KNOWN_FOR: Final = timedelta(seconds=1)
 """So long it is not asked again who is there; of one that ends meanwhile, the call goes to the next."""
@@ -66,21 +69,16 @@ class OtherNodes:
         Raises:
             CallRefusedError: there is none, or none answers.
         """
-        told: ReplicaUnreachableError | None = None
-        for node in await self._that_serve(call, deployment):
-            asked = ReplicaCall(
-                _headers(call), passed.body, method=passed.method, route=_path(call, deployment)
-            )
-            try:
-                answer = await self._sent(asked, node)
-            except ReplicaUnreachableError as error:
-                told = error
-                if error.was_asked and not (self._repeats and isinstance(passed.body, bytes | None)):
-                    break
-            else:
-                held.callback(answer.close)
-                return _answered(answer, call)
-        raise _unanswered(deployment, told)
+        asked = ReplicaCall(_headers(call), passed.body, method=passed.method, route=_path(call, deployment))
+        may_repeat = self._repeats and isinstance(passed.body, bytes | None)
+        answer = await self._passed(
+            call,
+            deployment,
+            lambda node: self._sent(asked, node),
+            is_over=lambda error: error.was_asked and not may_repeat,
+        )
+        held.callback(answer.close)
+        return _answered(answer, call)
 
     async def connect(
         self, call: IncomingCall, deployment: Deployment, *, without: str, subprotocols: Sequence[str]
@@ -94,12 +92,33 @@ class OtherNodes:
         query = call.request.scope["query_string"].decode("latin-1")
         passed = [each for each in _headers(call) if not each[0].lower().startswith(without)]
         asked = SocketCall(passed, subprotocols, query=query, route=_path(call, deployment, query=""))
+        return await self._passed(
+            call,
+            deployment,
+            lambda node: self._http.connect(asked, websocket_url="", base_url=node.url),
+            is_over=lambda _: False,
+        )
+
+    async def _passed(
+        self,
+        call: IncomingCall,
+        deployment: Deployment,
+        ask: Callable[[Node], Awaitable[T]],
+        *,
+        is_over: Callable[[ReplicaUnreachableError], bool],
+    ) -> T:
+        """What the first of them says that says anything; of those that come to be known meanwhile, too."""
+        tried = set[str]()
         told: ReplicaUnreachableError | None = None
-        for node in await self._that_serve(call, deployment):
-            try:
-                return await self._http.connect(asked, websocket_url="", base_url=node.url)
-            except ReplicaUnreachableError as error:
-                told = error
+        while nodes := await self._that_serve(call, deployment, tried):
+            for node in nodes:
+                tried.add(node.url)
+                try:
+                    return await ask(node)
+                except ReplicaUnreachableError as error:
+                    told = error
+                    if is_over(error):
+                        raise _unanswered(deployment, told) from None
         raise _unanswered(deployment, told)
 
     async def _sent(self, asked: ReplicaCall, node: Node) -> HttpAnswer:
@@ -110,8 +129,10 @@ class OtherNodes:
             message = f"the harness at {node.url} did not answer within {_LONGEST_SECONDS} s"
             raise CallRefusedError(504, ApiErrorCode.TIMEOUT, message) from None
 
-    async def _that_serve(self, call: IncomingCall, deployment: Deployment) -> list[Node]:
-        """Each once, in turn the first."""
+    async def _that_serve(
+        self, call: IncomingCall, deployment: Deployment, tried: AbstractSet[str]
+    ) -> list[Node]:
+        """Each that was not tried, in turn the first."""
         what = f"{served_by(deployment)} (deployment {deployment.id})"
         if self._nodes is None:
             raise _unavailable(
@@ -124,7 +145,12 @@ class OtherNodes:
                 f"{'a chainlet calls' if call.is_inner else 'another harness has passed on'}; serve it with replicas here"
             )
         path = path_of(deployment)
-        found = [node for node in await self._others(self._nodes) if node.replicas.get(path)]
+        if tried:
+            self._known_until = self._activity.now()
+        others = await self._others(self._nodes)
+        found = [node for node in others if node.replicas.get(path) and node.url not in tried]
+        if not found and tried:
+            return []
         if not found:
             raise _unavailable(
                 f"no harness on this database runs replicas of the {what} now; start one, "
