@@ -173,8 +173,9 @@ class OtherNodes:
                         raise
                 else:
                     by_url.pop(nodes.own.url if nodes.own else "", None)
-                    self._known = list(by_url.values())
-                self._known_until = self._activity.now() + KNOWN_FOR
+                    self._known = [node for node in by_url.values() if any(node.replicas.values())]
+                if self._known:
+                    self._known_until = self._activity.now() + KNOWN_FOR
         return self._known
 
 
