@@ -33,9 +33,9 @@ CREATE INDEX forgettable ON requests (over_at) WHERE over_at IS NOT NULL;
 CREATE INDEX ended_badly ON requests (status, seq) WHERE status IN ('FAILED', 'WEBHOOK_FAILED', 'EXPIRED', 'CANCELED');
 CREATE TABLE owners (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, lease_ends_at bigint);
 CREATE TABLE model_inputs (seq bigint PRIMARY KEY, body bytea NOT NULL)
-  WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+  WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0);
 CREATE TABLE model_outputs (seq bigint PRIMARY KEY, body bytea NOT NULL)
-  WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+  WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0);
 CREATE TABLE deliveries (
   seq bigint NOT NULL,
   attempt integer NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE kept_results (
   delivery_attempts integer NOT NULL,
   over_at bigint NOT NULL,
   erase_at bigint NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 0);
 CREATE INDEX erasable ON kept_results (erase_at);
 CREATE INDEX kept_by_time ON kept_results (over_at);
 CREATE TABLE documents (name text PRIMARY KEY, body bytea NOT NULL);
