@@ -52,7 +52,9 @@ async def question(site: Site, request: Request) -> Response:
         request,
         "bulk.html",
         section="requests",
-        title="Cancel all that are queued" if action.action == "cancel" else "Submit all that failed again",
+        title="Cancel all queued requests"
+        if action.action == "cancel"
+        else "Submit all failed requests again",
         action=action.action,
         counted=counted,
         chosen={name: asked[name] for name in FILTERS if name in asked},

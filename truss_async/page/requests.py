@@ -128,7 +128,7 @@ def _all_of(chosen: dict[str, str], counts: dict[str, int]) -> list[tuple[str, s
     """What can be done with the whole filter, and where it is asked for; nothing where ids that begin alike were looked for."""
     if "id_prefix" in chosen:
         return []
-    labels = {"cancel": "Cancel all that are queued…", "again": "Submit all that failed again…"}
+    labels = {"cancel": "Cancel all queued requests…", "again": "Submit all failed requests again…"}
     kept = {name: value for name, value in chosen.items() if name in bulk.FILTERS}
     return [
         (labels[action], f"{bulk.PATH}?{urlencode({**kept, 'action': action})}")

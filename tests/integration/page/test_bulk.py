@@ -49,7 +49,7 @@ def test_all_that_are_queued_are_cancelled_and_what_came_after_the_question_is_n
     wanted = [paused.submit(number, priority=1).request_id for number in range(5)]
     other = paused.submit("other", priority=2).request_id
     text = visitor.look(f"{REQUESTS}?priority=1&status=QUEUED")
-    assert "Submit all that failed again" not in text
+    assert "Submit all failed requests again" not in text
     (link,) = re.findall(rf'href="({ALL}[^"]*)"', text)
     question = visitor.look(link.replace("&amp;", "&"))
     assert "5 requests are queued" in question

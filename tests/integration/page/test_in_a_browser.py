@@ -184,13 +184,13 @@ def test_all_of_a_filter_is_cancelled_and_what_failed_submitted_again_by_mouse(
     harness.pause()
     waiting = [harness.submit(number, priority=2) for number in range(2)]
     page = opened(f"{REQUESTS}?priority=2", java_script_enabled=scripts)
-    page.get_by_role("link", name="Cancel all that are queued").click()
+    page.get_by_role("link", name="Cancel all queued requests").click()
     page.get_by_role("button", name="Cancel all 2").click()
     expect(page.get_by_role("status")).to_have_text("Cancelled 2 of 2 requests.")
     assert {each.wait().value for each in waiting} == {"CANCELED"}
     harness.resume()
     page.goto(REQUESTS)
-    page.get_by_role("link", name="Submit all that failed again").click()
+    page.get_by_role("link", name="Submit all failed requests again").click()
     page.get_by_role("button", name=re.compile("Submit .* again")).click()
     expect(page.get_by_role("status")).to_contain_text("again, as new ones")
 
@@ -199,7 +199,7 @@ def test_all_of_a_filter_is_cancelled_by_the_keyboard(opened: Callable[..., Page
     harness.pause()
     waiting = harness.submit(1, priority=1)
     page = opened(f"{REQUESTS}?priority=1")
-    press_with_the_keyboard(page, page.get_by_role("link", name="Cancel all that are queued"))
+    press_with_the_keyboard(page, page.get_by_role("link", name="Cancel all queued requests"))
     page.wait_for_url("**/all?*")
     press_with_the_keyboard(page, page.get_by_role("button", name="Cancel it"))
     expect(page.get_by_role("status")).to_have_text("Cancelled 1 of 1 request.")
