@@ -71,10 +71,11 @@ def execute(statement: sql.SQL, harness: Harness, *values: Any) -> list[Any]:
         return made.fetchall() if made.description else []
 
 
-def register(url: str, harness: Harness) -> None:
-    """Let a node be known by that URL whose lease lasts, whether it is there or not."""
+def register(url: str, harness: Harness, *, lease_seconds: float = 3600) -> None:
+    """Let a node be known by that URL as long as a lease lasts that nobody renews, whether it is there or not."""
     insert = sql.SQL("INSERT INTO {} (lease_ends_at, url, replicas) VALUES (%s, %s, %s)")
-    execute(insert, harness, 2**62, url, '{"/model/m/deployment/m1": 1}')
+    ends_at = SYSTEM_CLOCK.now().timestamp() + lease_seconds
+    execute(insert, harness, int(ends_at * 1_000_000), url, '{"/model/m/deployment/m1": 1}')
 
 
 def test_what_it_accepted_others_run_and_it_knows_how_it_stands(node: Node) -> None:
@@ -221,6 +222,23 @@ def test_one_that_hangs_up_is_passed_over_unless_nothing_may_run_twice(
     for each in found:
         if each.status_code == 503:
             assert each.json()["error"].startswith("no harness that runs replicas of the model m answers: ")
+
+
+def test_a_call_to_one_that_is_stopped_goes_to_another_once_its_lease_has_ended(
+    node: Node, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("truss_async.harness.api.passing_on.LOOK_AGAIN_SECONDS", 0.2)
+    with (
+        ModelServer() as model,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):  # it connects, and that is all
+        gateway = gateway_of(node)
+        client = http(gateway)
+        register(f"http://127.0.0.1:{silent.getsockname()[1]}", gateway, lease_seconds=3)
+        node(model.url)
+        for number in range(2):
+            assert client.post("/production/predict", json=number).status_code == 200
+        assert [call[1] for call in model.calls] == [0, 1]
 
 
 def test_without_one_that_serves_it_a_sync_call_is_503_with_the_remedy(node: Node, http: Http) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ...clock import SYSTEM_CLOCK
 from ...contract import limits
 from ...contract.headers import PASSED_ON, PREDICTION_ATTEMPTS, REQUEST_ID
 from ...errors import HarnessError
@@ -32,10 +33,12 @@ T = TypeVar("T")
 
 KNOWN_FOR: Final = timedelta(seconds=1)
 """So long it is not asked again who is there; of one that ends meanwhile, the call goes to the next."""
+LOOK_AGAIN_SECONDS: Final = 2.0
+"""So often it is looked whether the lease of a harness lasts whose answer is awaited."""
 _LONGEST_SECONDS: Final = (
     limits.PARKING_TIMEOUT_SECONDS + limits.SYNC_TIMEOUT_SECONDS + limits.SYNC_RETRIES_END_SECONDS
 )
-"""The other harness has its own, shorter limits; this one is for when it does not answer at all."""
+"""The other harness has its own, shorter limits; this one is for when it does not keep them."""
 _NOT_PASSED_ON: Final = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "expect", PASSED_ON.lower(),
@@ -74,7 +77,7 @@ class OtherNodes:
         answer = await self._passed(
             call,
             deployment,
-            lambda node: self._sent(asked, node),
+            lambda node: self._http.send(asked, predict_url="", base_url=node.url),
             is_over=lambda error: error.was_asked and not may_repeat,
         )
         held.callback(answer.close)
@@ -103,7 +106,7 @@ class OtherNodes:
         self,
         call: IncomingCall,
         deployment: Deployment,
-        ask: Callable[[Node], Awaitable[T]],
+        ask: Callable[[Node], Coroutine[Any, Any, T]],
         *,
         is_over: Callable[[ReplicaUnreachableError], bool],
     ) -> T:
@@ -114,20 +117,36 @@ class OtherNodes:
             for node in nodes:
                 tried.add(node.url)
                 try:
-                    return await ask(node)
+                    return await self._while_there(node, ask(node))
                 except ReplicaUnreachableError as error:
                     told = error
                     if is_over(error):
                         raise _unanswered(deployment, told) from None
         raise _unanswered(deployment, told)
 
-    async def _sent(self, asked: ReplicaCall, node: Node) -> HttpAnswer:
-        sending = self._http.send(asked, predict_url="", base_url=node.url)
+    async def _while_there(self, node: Node, ask: Coroutine[Any, Any, T]) -> T:
+        """What it says, unless its lease ends first."""
+        sending = asyncio.ensure_future(ask)
+        leaving = asyncio.ensure_future(self._left(node))
         try:
-            return await self._activity.outside(_LONGEST_SECONDS, sending)
+            await self._activity.outside(_LONGEST_SECONDS, _first_of(sending, leaving))
+            if sending.done():
+                return sending.result()
+            raise ReplicaUnreachableError(f"the harness at {node.url} has lost its lease")
         except TimeoutError:
             message = f"the harness at {node.url} did not answer within {_LONGEST_SECONDS} s"
             raise CallRefusedError(504, ApiErrorCode.TIMEOUT, message) from None
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await _all_of(sending, leaving)
+
+    async def _left(self, node: Node) -> None:
+        """Return when its lease has ended: it is stopped or cut off, and would never tell."""
+        while self._nodes is not None:
+            await SYSTEM_CLOCK.sleep(LOOK_AGAIN_SECONDS)
+            if node.url not in {each.url for each in await self._others(self._nodes)}:
+                return
 
     async def _that_serve(
         self, call: IncomingCall, deployment: Deployment, tried: AbstractSet[str]
@@ -177,6 +196,14 @@ class OtherNodes:
                 if self._known:
                     self._known_until = self._activity.now() + KNOWN_FOR
         return self._known
+
+
+async def _first_of(*tasks: asyncio.Future[Any]) -> None:
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _all_of(*tasks: asyncio.Future[Any]) -> None:
+    await asyncio.wait(tasks)
 
 
 def _path(call: IncomingCall, deployment: Deployment, *, query: str | None = None) -> str:

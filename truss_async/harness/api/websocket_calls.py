@@ -70,11 +70,8 @@ async def open_to_model(
     activity = parts.model_calls.activity
     try:
         if not deployment.has_replicas:
-            opening = parts.other_nodes.connect(
+            return await parts.other_nodes.connect(
                 call, deployment, without=_OF_THE_HANDSHAKE, subprotocols=subprotocols
-            )
-            return await activity.outside(
-                limits.PARKING_TIMEOUT_SECONDS + limits.SYNC_TIMEOUT_SECONDS, opening
             )
         replica = await take_slot(deployment, activity=activity)
         held.callback(deployment.pool.release, replica, by_call=True)
