@@ -176,6 +176,30 @@ def test_the_rate_of_async_calls_is_of_all_together(node: Node) -> None:
     assert set(refused.values()) == {429}
 
 
+def test_the_rates_of_the_other_calls_are_of_all_together_too(node: Node) -> None:
+    limit = {"status_calls_per_second": 1, "cancel_calls_per_second": 1, "queue_status_calls_per_second": 1}
+    with ModelServer() as model, ExitStack() as open_clients:
+        nodes = [node(model.url, **limit) for _ in range(2)]
+        callers = [open_clients.enter_context(client(each)) for each in nodes]
+        calls: list[Callable[[PlatformClient], object]] = [
+            lambda caller: caller.status("0" * 32),
+            lambda caller: caller.cancel("0" * 32),
+            lambda caller: caller.queue_status(),
+        ]
+        for call in calls:
+            began = SYSTEM_CLOCK.monotonic()
+            passed = sum(not is_limited(call, callers[number % 2]) for number in range(20))
+            assert 1 <= passed <= 2 + SYSTEM_CLOCK.monotonic() - began
+
+
+def is_limited(call: Callable[[PlatformClient], object], caller: PlatformClient) -> bool:
+    try:
+        call(caller)
+    except ApiError as error:
+        return error.status_code == 429
+    return False
+
+
 def test_a_clock_that_somebody_moves_is_refused_with_the_reason(node: Node) -> None:
     with pytest.raises(ValueError, match="uses its own clock, which cannot be moved"):
         HarnessSettings(stub="echo", state="postgresql://db/x", virtual_clock=True)

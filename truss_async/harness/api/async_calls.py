@@ -37,7 +37,7 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
     """
     deployment = parts.deployments.find(call.named)
     refuse_by_fault(parts, call, deployment, kinds=OF_ASYNC_CALLS)
-    await parts.limiters.take_submit()
+    await parts.limiters.submits.take()
     body = await read_body(call.request, limit=call.operation.max_body_bytes)
     asked, model_input = await parse_async_request(body)
     if parts.guards_webhooks and asked.webhook_endpoint is not None:
@@ -78,7 +78,7 @@ async def queue_status(parts: ApiParts, call: IncomingCall) -> QueueStatus:
     """How many async requests wait and run."""
     deployment = parts.deployments.find(call.named)
     refuse_by_fault(parts, call, deployment)
-    parts.limiters.queue_status_calls.check()
+    await parts.limiters.queue_status_calls.take()
     counts = await parts.queue.counts(deployment.id)
     return QueueStatus(
         model_id=deployment.settings.model_id,
@@ -90,13 +90,13 @@ async def queue_status(parts: ApiParts, call: IncomingCall) -> QueueStatus:
 
 async def status(parts: ApiParts, call: IncomingCall) -> Response:
     """Where an async request stands."""
-    parts.limiters.status_calls.check()
+    await parts.limiters.status_calls.take()
     return told((await known(parts, call.values["request_id"])).status, clock=parts.clock)
 
 
 async def cancel(parts: ApiParts, call: IncomingCall) -> CancelAnswer:
     """Withdraw an async request that is still queued."""
-    parts.limiters.cancels.check()
+    await parts.limiters.cancels.take()
     request_id = call.values["request_id"]
     if await parts.queue.cancel(request_id, now=parts.clock.now()):
         return CancelAnswer(request_id=request_id, canceled=True, message="The request was canceled.")

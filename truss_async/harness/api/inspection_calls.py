@@ -108,7 +108,7 @@ async def resubmit(parts: ApiParts, kept: NewRequest, *, request_id: str) -> Asy
     deployment = next((each for each in parts.deployments if each.id == kept.deployment_id), None)
     if deployment is None:
         raise unknown(f"the deployment {kept.deployment_id} of that request is not served")
-    await parts.limiters.take_submit()
+    await parts.limiters.submits.take()
     now = parts.clock.now()
     expires_at = now + (kept.expires_at - kept.created_at)
     new = replace(kept, request_id=request_id, created_at=now, expires_at=expires_at)

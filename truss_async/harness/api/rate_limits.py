@@ -81,6 +81,10 @@ class RateLimiter:
             message = f"too many {self._what}: the limit is {self._limit}"
             raise rate_limited(message, retry_after_seconds=math.ceil(wait.total_seconds()))
 
+    async def take(self) -> None:
+        """The same, as of what has to be asked for."""
+        self.check()
+
     def used(self) -> UsedLimit | None:
         """How much of the limit is used; None: there is none."""
         if self._limit is None:
