@@ -5,7 +5,7 @@ from importlib import import_module
 
 from .report import publish
 
-BENCHMARKS = ("harness", "stops", "page", "plugin", "stores", "batch", "tables")
+BENCHMARKS = ("harness", "nodes", "stops", "page", "plugin", "stores", "batch", "tables")
 
 
 def main(names: list[str]) -> None:

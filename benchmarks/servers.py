@@ -31,6 +31,7 @@ from truss_async.harness.harness import spare_the_collector
 
 CONCURRENCY = 32
 TRUSS_CONCURRENCY = 16
+SLOW_CONCURRENCY, SLOW_SECONDS = 4, 0.1
 TRUSS_MODEL = """
 class Model:
     async def predict(self, model_input):
@@ -111,13 +112,35 @@ async def never_answer(_: Any) -> Any:
     await asyncio.Event().wait()
 
 
+async def answer_slowly(model_input: Any) -> Any:
+    """A model that is the limit, whatever the machine."""
+    await asyncio.sleep(SLOW_SECONDS)
+    return model_input
+
+
+MODELS = {
+    "instant": (answer_at_once, CONCURRENCY),
+    "stuck": (never_answer, CONCURRENCY),
+    "slow": (answer_slowly, SLOW_CONCURRENCY),
+}
+"""The models of nodes, and how many calls each takes at once."""
+
+
+def serve_node(state: str, schema: str, model: str) -> None:
+    """One of several harnesses on a database."""
+    served, at_once = MODELS[model]
+    serve_harness(served, predict_concurrency=at_once, state=state, state_schema=schema, model_id=model)
+
+
 def serve_harness(model: Any, **settings: Any) -> None:
     """A harness on a model in its own process."""
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with Harness(
-        HarnessSettings(model=model, predict_concurrency=CONCURRENCY, port=0, limits="none", **settings),
+        HarnessSettings(
+            **{"model": model, "predict_concurrency": CONCURRENCY, "port": 0, "limits": "none", **settings}
+        ),
         stories=False,
     ) as harness:
         spare_the_collector()  # as the command serve does
@@ -171,6 +194,8 @@ def main(name: str, *arguments: str) -> None:
             serve_harness(answer_at_once, state_dir=state_dir)
         case "stuck harness", [state_dir, *durability]:
             serve_harness(never_answer, state_dir=state_dir, durability="full" if durability else "process")
+        case "node", [state, schema, model]:
+            serve_node(state, schema, model)
         case "truss", []:
             serve_truss()
         case "truss", [model_file]:
