@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -44,7 +45,7 @@ SHOWN_BY_DOCS = (
     "busy-artifacts-light-1280",
     "busy-check-dark-1280",
 )
-COLOURS = 64
+COLOURS = 128
 TRACEBACK = """CUDA out of memory. Tried to allocate 2.00 GiB
 Traceback (most recent call last):
   File "/app/model/model.py", line 41, in predict
@@ -80,6 +81,7 @@ def harness(state: str, folder: Path) -> Iterator[Harness]:
         outputs.mkdir()
         os.environ["TRUSS_ASYNC_OUTPUT_URL"] = outputs.as_uri()
         made = running.enter_context(Harness(settings, report=lambda line: None))
+        httpx.get(f"{made.url}/_harness/page/history").raise_for_status()  # it begins with who looks
         if state != "empty":
             fill(made, receiver, state)
         if state == "busy":
@@ -188,7 +190,7 @@ def main(folder: Path, docs: Path | None = None) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     for name in SHOWN_BY_DOCS:
         with Image.open(folder / f"{name}.png") as picture:
-            small = picture.convert("RGB").quantize(COLOURS)
+            small = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
             small.save(docs / f"{'-'.join(name.split('-')[:2])}.png", optimize=True)
 
 

@@ -141,7 +141,11 @@
     if (unit !== "s") return `${+value.toPrecision(3)}${unit}`;
     return value < 1 ? `${+(value * 1000).toPrecision(3)} ms` : `${+value.toPrecision(3)} s`;
   };
-  const clock = (seconds) => new Date(seconds * 1000).toTimeString().slice(0, 5);
+  const lone = (plot, which, all) => { // points that no line goes through
+    const column = plot.data[which];
+    return all ? null : column.flatMap((value, i) => (value != null && column[i - 1] == null && column[i + 1] == null ? [i] : []));
+  };
+  const clock = (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toTimeString().slice(0, ticks[1] - ticks[0] < 60 ? 8 : 5));
   const draw = (figure) => {
     const unit = figure.dataset.unit;
     const columns = figure.dataset.columns.split(" ");
@@ -155,11 +159,11 @@
       legend: { show: false },
       cursor: { drag: { x: false, y: false } },
       scales: {
-        x: { range: () => [Date.now() / 1000 - spanSeconds, Date.now() / 1000] },
+        x: { range: () => [Math.max(Date.now() / 1000 - spanSeconds, Math.min(data[0][0] ?? Infinity, Date.now() / 1000 - spanSeconds / 15)), Date.now() / 1000] }, // grows to the whole span
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
-      axes: [{ ...axis, space: 70, size: Math.round(1.9 * rem), values: (_, ticks) => ticks.map(clock) }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
-      series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { size: 3 } }))],
+      axes: [{ ...axis, space: 70, size: Math.round(1.9 * rem), values: clock }, { ...axis, size: Math.round(3.6 * rem), values: (_, ticks) => ticks.map((tick) => shortened(tick, unit)) }],
+      series: [{}, ...columns.map((name, i) => ({ label: name, stroke: lines[i], width: 1.5, dash: i ? [5, 3] : undefined, spanGaps: false, points: { size: 4, fill: lines[i], filter: lone } }))],
     }, data, box);
     const tell = () => {
       const last = data.slice(1).map((column, i) => `${columns.length > 1 ? columns[i].replace(/^.*_/, "") + " " : ""}${shortened(column[column.length - 1], unit)}`);
