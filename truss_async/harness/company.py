@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 from .api import path_of
 from .lease_keeper import LeaseKeeper
 from .neighbours import Neighbours
-from .request_queue.nodes import Node
+from .request_queue import RequestQueueError
+from .request_queue.nodes import Node, NodeReplicas
 from .running import address, is_of_all
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from .activity import Activity
     from .deployment import Deployment, Shared
     from .kept_state import KeptState
     from .lease_keeper import Worker
+    from .request_queue.nodes import NodeList
     from .settings import HarnessSettings
+
+LOOK_SECONDS: Final = 1.0
 
 
 async def introduce(
@@ -46,13 +52,35 @@ async def introduce(
     if not url and is_of_all(listening):
         url = address(listening, seen_as=await state.nodes.seen_from())
         report(f"other harnesses on the database call this one at {url}; --node-url gives another address")
-    replicas = {path_of(each): each.settings.replicas for each in deployments}
-    state.nodes.own = Node(url or address(listening), replicas)
+    url = url or address(listening)
+
+    def own() -> Node:
+        replicas = {
+            path_of(each): NodeReplicas(each.settings.replicas, each.pool.state) for each in deployments
+        }
+        return Node(url, replicas)
+
+    state.nodes.own = own
+
+
+class Presence:
+    """Tells the others soon when replicas have come, or do not load."""
+
+    def __init__(self, nodes: NodeList, *, activity: Activity) -> None:
+        self._nodes = nodes
+        self._activity = activity
+
+    async def run(self) -> None:
+        """Tell, until cancelled."""
+        while True:
+            with contextlib.suppress(RequestQueueError):  # at the next renewal it is told
+                await self._nodes.tell()
+            await self._activity.sleep(LOOK_SECONDS)
 
 
 def workers_of_several(
     shared: Shared, state: KeptState, deployments: Sequence[Deployment], *, others: Sequence[Worker]
-) -> list[LeaseKeeper | Neighbours]:
+) -> list[LeaseKeeper | Neighbours | Presence]:
     """What there is to do for a queue that others work on, too."""
     if shared.queue.lease_seconds is None:
         return []
@@ -67,7 +95,7 @@ def workers_of_several(
         activity=shared.activity,
         report=shared.report,
     )
-    if state.hints is None:
+    if state.hints is None or state.nodes is None:
         return [keeper]
     neighbours = Neighbours(
         state.hints,
@@ -75,4 +103,4 @@ def workers_of_several(
         on_farewell=keeper.hurry,
         activity=shared.activity,
     )
-    return [keeper, neighbours]
+    return [keeper, neighbours, Presence(state.nodes, activity=shared.activity)]

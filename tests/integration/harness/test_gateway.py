@@ -42,6 +42,14 @@ class Model:
 """
 
 
+class Broken:
+    def load(self) -> None:
+        raise RuntimeError("no such weights")
+
+    def predict(self, model_input: Any) -> Any:
+        return model_input
+
+
 @pytest.fixture
 def http() -> Iterator[Http]:
     with ExitStack() as clients:
@@ -54,13 +62,22 @@ def gateway_of(node: Node, **options: Any) -> Harness:
     return node(ANYWHERE, replicas=0, **options)
 
 
-def answered(ask: Callable[[], httpx.Response], *, status: int = 200) -> httpx.Response:
+def answered(ask: Callable[[], httpx.Response], *, status: int = 200, text: str = "") -> httpx.Response:
     """The answer, once those that share the database know each other."""
     deadline = SYSTEM_CLOCK.monotonic() + SOON
-    while (answer := ask()).status_code != status:
+    while (answer := ask()).status_code != status or text not in answer.text:
         assert SYSTEM_CLOCK.monotonic() < deadline, answer.text
         SYSTEM_CLOCK.block(0.05)
     return answer
+
+
+def wait_until_ready(harness: Harness) -> None:
+    """Until all that share the queue know of one that its model is loaded."""
+    ready = sql.SQL("SELECT number FROM {} WHERE replicas LIKE '%%ready%%'")
+    deadline = SYSTEM_CLOCK.monotonic() + SOON
+    while not execute(ready, harness):
+        assert SYSTEM_CLOCK.monotonic() < deadline
+        SYSTEM_CLOCK.block(0.05)
 
 
 def execute(statement: sql.SQL, harness: Harness, *values: Any) -> list[Any]:
@@ -75,7 +92,7 @@ def register(url: str, harness: Harness, *, lease_seconds: float = 3600) -> None
     """Let a node be known by that URL as long as a lease lasts that nobody renews, whether it is there or not."""
     insert = sql.SQL("INSERT INTO {} (lease_ends_at, url, replicas) VALUES (%s, %s, %s)")
     ends_at = SYSTEM_CLOCK.now().timestamp() + lease_seconds
-    execute(insert, harness, int(ends_at * 1_000_000), url, '{"/model/m/deployment/m1": 1}')
+    execute(insert, harness, int(ends_at * 1_000_000), url, '{"/model/m/deployment/m1": [1, "ready"]}')
 
 
 def test_what_it_accepted_others_run_and_it_knows_how_it_stands(node: Node) -> None:
@@ -190,6 +207,23 @@ def test_one_that_is_not_there_any_more_is_passed_over(node: Node, http: Http) -
         assert [call[1] for call in model.calls] == list(range(5))
 
 
+def test_one_whose_model_does_not_load_is_the_last_to_be_asked_and_says_why(node: Node, http: Http) -> None:
+    with ModelServer() as model:
+        client = http(gateway_of(node))
+
+        def call() -> httpx.Response:
+            return client.post("/production/predict", json=0)
+
+        node(model=Broken)
+        answered(call, status=503, text="no such weights")
+        good = node(model.url)
+        wait_until_ready(good)
+        answered(call)
+        assert [call().status_code for _ in range(4)] == [200] * 4
+        good.close()
+        answered(call, status=503, text="no such weights")
+
+
 def test_one_that_came_meanwhile_is_found_when_those_that_are_known_are_gone(
     node: Node, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,14 +239,15 @@ def test_one_that_came_meanwhile_is_found_when_those_that_are_known_are_gone(
 
 @pytest.mark.parametrize(("sync_retries", "statuses"), [(True, [200] * 4), (False, [200, 200, 503, 503])])
 def test_one_that_hangs_up_is_passed_over_unless_nothing_may_run_twice(
-    node: Node, http: Http, sync_retries: bool, statuses: list[int]
+    node: Node, http: Http, monkeypatch: pytest.MonkeyPatch, sync_retries: bool, statuses: list[int]
 ) -> None:
+    monkeypatch.setattr("truss_async.harness.api.passing_on.KNOWN_FOR", timedelta(0))
     with ModelServer() as model, RawServer() as hanging_up:
         hanging_up.answer = b""
         gateway = gateway_of(node, sync_retries=sync_retries)
         client = http(gateway)
         node(model.url)
-        answered(lambda: client.post("/production/predict", json=0))
+        wait_until_ready(gateway)
         register(hanging_up.url, gateway)
         answered(
             lambda: client.post("/production/sync/x", content=iter([b"1"])), status=503

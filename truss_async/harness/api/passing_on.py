@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from datetime import timedelta
@@ -22,6 +22,7 @@ from .deployments import path_of, served_by
 from .refusals import ApiErrorCode, CallRefusedError
 
 if TYPE_CHECKING:
+    from ...contract.harness_calls import ModelState
     from ...replicas.http_calls import HttpAnswer, HttpCalls
     from ...replicas.sockets import ReplicaSocket
     from ..activity import Activity
@@ -39,6 +40,7 @@ _LONGEST_SECONDS: Final = (
     limits.PARKING_TIMEOUT_SECONDS + limits.SYNC_TIMEOUT_SECONDS + limits.SYNC_RETRIES_END_SECONDS
 )
 """The other harness has its own, shorter limits; this one is for when it does not keep them."""
+_RANKS: Final[Mapping[ModelState, int]] = {"ready": 0, "scaled_to_zero": 1, "starting": 1, "failed": 2}
 _NOT_PASSED_ON: Final = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "expect", PASSED_ON.lower(),
@@ -151,7 +153,7 @@ class OtherNodes:
     async def _that_serve(
         self, call: IncomingCall, deployment: Deployment, tried: AbstractSet[str]
     ) -> list[Node]:
-        """Each that was not tried, in turn the first."""
+        """Each that was not tried: first those that can answer at once, in turn; last those whose model does not load."""
         what = f"{served_by(deployment)} (deployment {deployment.id})"
         if self._nodes is None:
             raise _unavailable(
@@ -167,7 +169,7 @@ class OtherNodes:
         if tried:
             self._known_until = self._activity.now()
         others = await self._others(self._nodes)
-        found = [node for node in others if node.replicas.get(path) and node.url not in tried]
+        found = [node for node in others if _has(node, path) and node.url not in tried]
         if not found and tried:
             return []
         if not found:
@@ -176,7 +178,7 @@ class OtherNodes:
                 "with the same command without --replicas 0"
             )
         first = next(self._turn) % len(found)
-        return found[first:] + found[:first]
+        return sorted(found[first:] + found[:first], key=lambda node: _RANKS[node.replicas[path].state])
 
     async def _others(self, nodes: NodeList) -> list[Node]:
         """Those that are known; those that were, while the storage is away."""
@@ -191,11 +193,17 @@ class OtherNodes:
                     if not self._known:
                         raise
                 else:
-                    by_url.pop(nodes.own.url if nodes.own else "", None)
-                    self._known = [node for node in by_url.values() if any(node.replicas.values())]
+                    by_url.pop(nodes.own().url if nodes.own else "", None)
+                    self._known = [
+                        node for node in by_url.values() if any(each.most for each in node.replicas.values())
+                    ]
                 if self._known:
                     self._known_until = self._activity.now() + KNOWN_FOR
         return self._known
+
+
+def _has(node: Node, path: str) -> bool:
+    return path in node.replicas and node.replicas[path].most > 0
 
 
 async def _first_of(*tasks: asyncio.Future[Any]) -> None:

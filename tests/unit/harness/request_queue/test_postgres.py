@@ -11,7 +11,7 @@ from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import QueueDriver
 from tests.unit.harness.request_queue.storages import PostgresStorage
 from truss_async.harness.request_queue import RequestQueueError, postgres
-from truss_async.harness.request_queue.nodes import Node
+from truss_async.harness.request_queue.nodes import Node, NodeReplicas
 from truss_async.harness.request_queue.postgres import PostgresDocument, PostgresNodes, PostgresRequestQueue
 from truss_async.harness.request_queue.postgres.schema import SCHEMA_VERSION, bring_up_to_date
 from truss_async.harness.request_queue.queries import queries
@@ -149,8 +149,14 @@ def test_a_node_is_known_from_its_first_renewal_until_its_lease_ends(queue: Queu
 
     renew()
     assert known() == []
-    me = nodes_of(queue.queue).own = Node("http://here:1", {"/model/m/deployment/m1": 2})
+    replicas = {"/model/m/deployment/m1": NodeReplicas(2, "starting")}
+    nodes_of(queue.queue).own = lambda: Node("http://here:1", dict(replicas))
     renew()
+    me = Node("http://here:1", dict(replicas))
+    assert known() == [me]
+    replicas["/model/m/deployment/m1"] = NodeReplicas(2, "ready")
+    queue.run(lambda q: nodes_of(q).tell())
+    me = Node("http://here:1", dict(replicas))
     assert known() == [me]
     queue.now += timedelta(seconds=16)
     assert known() == []

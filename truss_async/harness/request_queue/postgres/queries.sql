@@ -204,7 +204,8 @@ SELECT begin_lease(:micros) AS owner;
 SELECT renew_lease(:owner, :micros) AS is_kept;
 
 -- name: register
-UPDATE owners SET url = :url, replicas = :replicas WHERE number = :owner;
+UPDATE owners SET url = :url, replicas = :replicas
+WHERE number = :owner AND (url IS DISTINCT FROM :url OR replicas IS DISTINCT FROM :replicas);
 
 -- name: nodes
 SELECT url, replicas FROM owners WHERE url IS NOT NULL AND lease_ends_at > now_micros() ORDER BY number DESC;
