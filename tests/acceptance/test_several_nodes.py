@@ -195,6 +195,10 @@ def test_a_database_that_restarts_is_503_and_loses_nothing_that_was_accepted(
         assert ends(clients[0], ids) == {ENDED_WELL: REQUESTS + 2}
         assert ends(clients[1], ids) == {ENDED_WELL: REQUESTS + 2}
         delivered = Counter(each.request_id for each in receiver.deliveries)
+        for each in nodes:
+            assert each.stderr.count("until the database is back, calls are answered 503") == 1
+            assert each.stderr.count("the database is back\n") == 1
+            assert "pool-" not in each.stderr  # the library's own word for it
     assert set(delivered) == set(ids)
     assert Counter(number for model in models for number, _ in model.began) == Counter(range(REQUESTS + 2))
     print("webhooks twice:", delivered.total() - len(delivered))

@@ -78,7 +78,7 @@ async def open_state(
     parts.callback(folder.close)
     if settings.state is None:
         return _in_folder(parts, folder, settings, now=now, report=report, on_over=on_over)
-    return await _in_database(parts, folder, settings, now=now, on_over=on_over)
+    return await _in_database(parts, folder, settings, now=now, report=report, on_over=on_over)
 
 
 def _in_folder(
@@ -115,6 +115,7 @@ async def _in_database(
     settings: HarnessSettings,
     *,
     now: datetime,
+    report: Callable[[str], None],
     on_over: Callable[[EndedRequest], None] | None,
 ) -> KeptState:
     try:
@@ -130,6 +131,7 @@ async def _in_database(
         schema=schema,
         lease_seconds=settings.lease_seconds,
         keep_results=settings.keep_results,
+        report=report,
         on_over=on_over,
     )
     parts.push_async_callback(queue.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -13,10 +14,19 @@ from .connecting import OPTIONS, WAIT_SECONDS, explained
 from .schema import bring_up_to_date, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..protocol import RequestQueueError
 
+# Of each attempt to connect it says two lines, where the harness says in one that the database is away.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+
+# What a server says that ends; a connection that breaks says nothing.
+_OF_AN_END: Final = (
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.CrashShutdown,
+    psycopg.errors.CannotConnectNow,
+)
 _MAX_CONNECTIONS: Final = 8
 # What a node that is stopped, or cut off, leaves open holds nobody up for longer.
 _SESSION: Final = (
@@ -33,10 +43,12 @@ _PLANNED_ANEW: Final = frozenset({"search", "kept_results"})
 
 
 class Database:
-    """A schema of a PostgreSQL database, with the queue's tables in it."""
+    """A schema of a PostgreSQL database, with the queue's tables in it. ``report`` is told when it goes, and when it is back."""
 
-    def __init__(self, address: str, schema: str) -> None:
+    def __init__(self, address: str, schema: str, *, report: Callable[[str], None] = lambda _: None) -> None:
         self.schema = schema
+        self._report = report
+        self._is_away = False
         self.error: RequestQueueError | None = None
         # Who waits for a turn waits for those before him; who has one waits for the database, and not for long.
         self._turns = asyncio.Semaphore(_MAX_CONNECTIONS)
@@ -89,6 +101,7 @@ class Database:
                 await self._look_at_others(error)
                 raise self.error from error
         self.error = None
+        self._note(is_away=False)
         return rows
 
     async def close(self) -> None:
@@ -98,8 +111,20 @@ class Database:
     async def _look_at_others(self, error: Exception) -> None:
         if isinstance(error, PoolTimeout):
             self._times_unreachable += 1
+            self._note(is_away=True)
         elif isinstance(error, psycopg.OperationalError) and not isinstance(error, PoolClosed):
+            if error.sqlstate is None or isinstance(error, _OF_AN_END):
+                self._note(is_away=True)
             await self._pool.check()  # they may be broken, too
+
+    def _note(self, *, is_away: bool) -> None:
+        if is_away == self._is_away:
+            return
+        self._is_away = is_away
+        if is_away:
+            self._report(f"{self.error}; until the database is back, calls are answered 503")
+        else:
+            self._report("the database is back")
 
     async def _configure(self, connection: psycopg.AsyncConnection[DictRow]) -> None:
         await connection.execute(_SESSION, [f'"{self.schema}"'])

@@ -90,18 +90,20 @@ class PostgresRequestQueue:
         schema: str = "truss_async",
         lease_seconds: float | None = None,
         keep_results: timedelta | None = None,
+        report: Callable[[str], None] = lambda _: None,
         on_over: Callable[[EndedRequest], None] | None = None,
     ) -> Self:
         """Open the queue, making its tables if need be, and be an owner of it.
 
         ``address`` is what psycopg connects to: ``postgresql://USER@HOST/DB``. Without leases, whoever had it open
         before is its owner no longer. Results stay for redelivery as long as ``keep_results`` after their requests are over;
-        None: they are erased then. ``on_over`` is told of each request that is over by what this owner did.
+        None: they are erased then. ``report`` is told when the database goes, and when it is back; ``on_over`` of each
+        request that is over by what this owner did.
 
         Raises:
             RequestQueueError: the database cannot be used, or a newer version wrote it.
         """
-        database = Database(address, schema)
+        database = Database(address, schema, report=report)
         queue = cls(
             address, database, lease_seconds=lease_seconds, keep_results=keep_results, on_over=on_over
         )
