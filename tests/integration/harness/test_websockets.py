@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -418,5 +419,7 @@ def test_a_truss_with_a_websocket_is_spoken_to_on_the_truss_server(
         websocket.recv(timeout=30)
         websocket.send("exit")
         assert closing_of(websocket) == Close(1011, "the model server ended in the middle")
+    while not any("restarting in" in each for each in reports):  # told of after the end of the line
+        time.sleep(0.01)
     with opened(harness, open_timeout=120) as websocket:  # once it is started again
         assert websocket.recv(timeout=30)
