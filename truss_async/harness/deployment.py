@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .faults import Faults, StoreGates
     from .load_failures import LoadFailures
     from .metrics import Metrics
-    from .request_queue import RequestQueue
+    from .request_queue import NewRequest, RequestQueue
     from .tracing import Tracing
 
 
@@ -161,8 +161,18 @@ class Deployment:
         """Load it again at once, if it does not load and was edited; False when it need not be."""
         return self.pool.retry()
 
+    async def enter(self, new: NewRequest) -> bool:
+        """Keep a new request of it; False: it is not queued, for it has begun.
+
+        Raises:
+            RequestQueueError: it is not kept.
+        """
+        is_queued = await self.dispatcher.enter(new)
+        self.pool.wake()
+        return is_queued
+
     def note_queued(self) -> None:
-        """A request of it was queued."""
+        """A request of it was queued, by others."""
         self.dispatcher.note_queued()
         self.pool.wake()
 

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from .delivery import Delivery
     from .faults import FaultyCalls
     from .metrics import DeploymentMetrics
-    from .request_queue import ClaimedRequest, RequestQueue
+    from .request_queue import ClaimedRequest, NewRequest, RequestQueue
     from .tracing import Tracing
 
 SUSPECTS_WAIT = timedelta(minutes=1)
 """For so long, what was run when the process ended lets everything else go first."""
+NOBODY_KNOWS = 1_000_000_000
+"""More than there can be."""
 LONGEST_BACKOFF = timedelta(milliseconds=limits.MAX_MAX_DELAY_MS)
 
 
@@ -82,16 +84,72 @@ class Dispatcher:
         self._suspects_due = activity.now()
         self._suspect: asyncio.Task[None] | None = None
         self._order = itertools.count()
+        self._entering: set[asyncio.Task[None]] = set()
         self._attempts: set[asyncio.Task[None]] = set()
+        self._is_over = False
         self._is_paused = False
-        self._queued = 0
-        self._is_drained = False
+        self._most_queued = NOBODY_KNOWS
+        """So many are queued, or fewer: a cancelled one is not told of."""
 
     def note_queued(self) -> None:
-        """A request was queued, or may have been."""
-        self._queued += 1
-        self._is_drained = False
+        """Requests were queued by others, or may have been."""
+        self._most_queued += NOBODY_KNOWS
         self._work.set()
+
+    async def enter(self, new: NewRequest) -> bool:
+        """Keep a new request, and begin it at once if a slot is free and nothing goes before it; False: it has begun.
+
+        Raises:
+            RequestQueueError: it is not kept.
+        """
+        if self._is_calm and (replica := self._pool.try_acquire()) is not None:
+            kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            entering = self._activity.start(self._begin(new, replica, kept))
+            self._entering.add(entering)
+            entering.add_done_callback(lambda done: self._entered(kept, done))
+            return await kept
+        self._most_queued += 1  # at once: what comes while this one is being kept may not go before it
+        await self._queue.enqueue(new)
+        self._work.set()
+        return True
+
+    @property
+    def _is_calm(self) -> bool:
+        """Whether nothing that waits would go before a request that comes now."""
+        return not (self._most_queued or self._is_paused or self._is_retry_due)
+
+    @property
+    def _is_retry_due(self) -> bool:
+        return bool(self._retries) and self._retries[0][0] <= self._activity.now()
+
+    async def _begin(self, new: NewRequest, replica: Replica, kept: asyncio.Future[bool]) -> None:
+        """Whoever waits for it to be kept may go away meanwhile."""
+        request = None
+        try:
+            request = await self._queue.begin(new)
+        except RequestQueueError as error:
+            if not kept.done():
+                kept.set_exception(error)
+            return
+        finally:
+            if request is None:
+                self._pool.release(replica)
+        if not kept.done():
+            kept.set_result(request is None)
+        if request is None:
+            self.note_queued()
+            return
+        if self._is_over:
+            self._pool.release(replica)
+            return
+        self._metrics.left_the_queue(after=timedelta(0))
+        self._start(request, replica)
+
+    def _entered(self, kept: asyncio.Future[bool], entering: asyncio.Task[None]) -> None:
+        """A defect is told to whoever waits."""
+        self._entering.discard(entering)
+        if not kept.done():
+            kept.set_exception(entering.exception() or RequestQueueError("the harness is stopping"))
 
     @property
     def is_paused(self) -> bool:
@@ -138,25 +196,28 @@ class Dispatcher:
                 seconds = await until_stored(self._dispatch, pause=self._activity.sleep, report=self._report)
                 await self._activity.wait(self._work, seconds=seconds)
         finally:
+            self._is_over = True
             self.drop()
-            await asyncio.gather(*self._attempts, return_exceptions=True)
+            await asyncio.gather(*self._attempts, *self._entering, return_exceptions=True)
 
     async def _dispatch(self) -> float | None:
         """Start what there are slots for; return the seconds until a retry is due, None when only a wake-up can tell."""
+        wanted = self._most_queued + len(self._retries if self._is_retry_due else ()) + bool(self._suspects)
         slots: list[Replica] = []
-        while not self._is_paused and (replica := self._pool.try_acquire()) is not None:
+        while not self._is_paused and len(slots) < wanted and (replica := self._pool.try_acquire()):
             slots.append(replica)
+        has_enough = len(slots) == wanted
         try:
             while slots and not self._is_paused and (request := await self._next_retry()):
                 self._start(request, slots.pop())
             if self._suspects_due <= self._activity.now():
                 await self._try_suspect(slots)
-            if slots and not self._is_paused and not self._is_drained:
+            if slots and not self._is_paused and self._most_queued:
                 for request in await self._claim(limit=len(slots)):
                     self._start(request, slots.pop())
-            if self._is_drained:
+            if not self._most_queued:
                 await self._try_suspect(slots)
-            return self._seconds_to_next() if slots else None
+            return self._seconds_to_next() if slots or has_enough else None
         finally:
             for replica in slots:
                 self._pool.release(replica, was_used=False)
@@ -185,16 +246,22 @@ class Dispatcher:
         self._work.set()
 
     async def _claim(self, *, limit: int) -> list[ClaimedRequest]:
-        now, queued = self._activity.now(), self._queued
-        claimed = await self._queue.claim(self._deployment_id, limit=limit, now=now)
+        now = self._activity.now()
+        # Those that come meanwhile are counted on top; if these were all, none of them has to wait.
+        before, self._most_queued = self._most_queued, max(0, self._most_queued - limit)
+        try:
+            claimed = await self._queue.claim(self._deployment_id, limit=limit, now=now)
+        except RequestQueueError:
+            self._most_queued += before
+            raise
+        if len(claimed) < limit:
+            self._most_queued -= max(0, before - limit)
         for request in claimed:
             self._metrics.left_the_queue(after=now - request.created_at)
-        # Until another one comes, nobody need ask again.
-        self._is_drained = len(claimed) < limit and queued == self._queued
         return claimed
 
     async def _next_retry(self) -> ClaimedRequest | None:
-        while self._retries and self._retries[0][0] <= self._activity.now():
+        while self._is_retry_due:
             due = heapq.heappop(self._retries)
             try:
                 request = await self._queue.resume(due[3])

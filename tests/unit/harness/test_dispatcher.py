@@ -17,7 +17,7 @@ from truss_async.harness.decisions import MAX_INTERRUPTIONS
 from truss_async.harness.delivery_slots import MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.dispatcher import Dispatcher
 from truss_async.harness.faults import FaultyCalls, StoreGates
-from truss_async.harness.request_queue import ClaimedRequest, RequestQueueError, WaitingRetry
+from truss_async.harness.request_queue import ClaimedRequest, NewRequest, RequestQueueError, WaitingRetry
 from truss_async.harness.request_queue.patience import LONGEST_PAUSE_SECONDS, PAUSE_SECONDS
 from truss_async.replicas.protocol import ReplicaUnreachableError
 from truss_async.replicas.request_headers import RequestHeaders
@@ -369,6 +369,133 @@ async def test_a_fault_strikes_the_attempt_that_it_names_in_the_place_of_the_mod
     (await stage.queue.takes("resume")).answer(stage.claimed(attempts_made=2))
     await settle()
     assert stage.model.open == ["call"]
+
+
+# What begins when it comes.
+
+
+async def calm(stage: DispatcherStage) -> None:
+    """Let it find that nothing is queued."""
+    await stage.claims()
+    assert stage.queue.open == []
+
+
+def enter(stage: DispatcherStage, request_id: str = "new") -> asyncio.Task[bool]:
+    new = NewRequest(request_id, "d1", accepted(None), b"1", 0, stage.now, stage.now + timedelta(hours=1))
+    return asyncio.create_task(stage.dispatcher.enter(new))
+
+
+async def test_a_request_that_finds_nothing_before_it_begins_at_once(stage: DispatcherStage) -> None:
+    await calm(stage)
+    entering = enter(stage)
+    (await stage.queue.takes("begin")).answer(stage.claimed("new"))
+    assert await entering is False
+    await stage.answers(OK)
+    assert (await stage.queue.takes("finish")).said["request_id"] == "new"
+
+
+async def test_without_a_slot_it_is_queued_and_claimed_when_there_is_one(stage: DispatcherStage) -> None:
+    await calm(stage)
+    stage.pool.free = 0
+    entering = enter(stage)
+    (await stage.queue.takes("enqueue")).answer(None)
+    assert await entering is True
+    stage.pool.gain(1)
+    assert (await stage.queue.takes("claim")).said["limit"] == 1
+
+
+async def test_nothing_overtakes_what_is_being_queued(stage: DispatcherStage) -> None:
+    await calm(stage)
+    stage.pool.free = 0
+    first = enter(stage, "first")
+    await settle()
+    stage.pool.free = 1
+    second = enter(stage, "second")
+    await settle()
+    assert stage.queue.open == ["enqueue", "enqueue"]
+    for call in await stage.queue.takes_all("enqueue"):
+        call.answer(None)
+    assert (await first, await second) == (True, True)
+
+
+async def test_once_a_claim_is_on_its_way_that_takes_all_the_next_one_begins_at_once(
+    stage: DispatcherStage,
+) -> None:
+    await calm(stage)
+    stage.pool.free = 0
+    entering = enter(stage, "first")
+    (await stage.queue.takes("enqueue")).answer(None)
+    await entering
+    stage.pool.gain(2)
+    claim = await stage.queue.takes("claim")
+    second = enter(stage, "second")
+    (await stage.queue.takes("begin")).answer(stage.claimed("second"))
+    assert await second is False
+    claim.answer([stage.claimed("first")])
+    calls = await stage.model.takes_all("call")
+    assert sorted(call.said["headers"][REQUEST_ID] for call in calls) == ["first", "second"]
+
+
+@pytest.mark.parametrize("in_the_way", ["paused", "a retry is due", "others queued something"])
+async def test_it_is_queued_when_something_goes_before_it(stage: DispatcherStage, in_the_way: str) -> None:
+    await stage.fails(stage.claimed())
+    await stage.claims()
+    if in_the_way == "paused":
+        stage.dispatcher.pause()
+    elif in_the_way == "a retry is due":
+        stage.clock.advance(1)
+    else:
+        stage.dispatcher.note_queued()
+    entering = enter(stage)
+    (await stage.queue.takes("enqueue")).answer(None)
+    assert await entering is True
+
+
+async def test_a_begin_that_a_full_disk_refuses_is_told_and_its_slot_given_back(
+    stage: DispatcherStage,
+) -> None:
+    await calm(stage)
+    entering = enter(stage)
+    (await stage.queue.takes("begin")).fail(RequestQueueError("the disk is full"))
+    with pytest.raises(RequestQueueError, match="full"):
+        await entering
+    assert (stage.pool.taken, stage.pool.free) == (0, 1)
+
+
+async def test_where_there_are_others_it_is_queued_after_all(stage: DispatcherStage) -> None:
+    await calm(stage)
+    entering = enter(stage)
+    (await stage.queue.takes("begin")).answer(None)
+    assert await entering is True
+    assert (await stage.queue.takes("claim")).said["limit"] == 1
+
+
+async def test_whoever_submits_may_go_away_and_it_runs_all_the_same(stage: DispatcherStage) -> None:
+    await calm(stage)
+    entering = enter(stage)
+    begin = await stage.queue.takes("begin")
+    entering.cancel()
+    await asyncio.wait([entering])
+    begin.answer(stage.claimed("new"))
+    await settle()
+    assert stage.model.open == ["call"]
+
+
+async def test_what_begins_while_it_ends_is_left_in_progress_for_the_next_start() -> None:
+    stage = DispatcherStage()
+    async with stage.running(stage.dispatcher):
+        await calm(stage)
+        entering = enter(stage)
+        begin = await stage.queue.takes("begin")
+
+        async def answer_late() -> None:
+            await settle()
+            begin.answer(stage.claimed("new"))
+
+        answering = asyncio.create_task(answer_late())
+    await answering
+    assert await entering is False
+    assert (stage.pool.taken, stage.model.open) == (0, [])
 
 
 # Retries.

@@ -60,9 +60,9 @@ async def submit(parts: ApiParts, call: IncomingCall) -> AsyncPredictAccepted:
 async def accept(parts: ApiParts, deployment: Deployment, new: NewRequest) -> AsyncPredictAccepted:
     """Queue it, if there is room; it is durable then."""
     async with parts.limiters.open_requests:
-        await parts.queue.enqueue(new)
-    deployment.note_queued()
-    parts.on_expiry(new.expires_at)
+        is_queued = await deployment.enter(new)
+    if is_queued:
+        parts.on_expiry(new.expires_at)
     parts.inputs.keep(new)
     return AsyncPredictAccepted(request_id=new.request_id)
 

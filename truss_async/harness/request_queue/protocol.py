@@ -250,6 +250,12 @@ class RequestQueue(Protocol):
     async def enqueue(self, request: NewRequest) -> None:
         """Keep a new request."""
 
+    async def begin(self, request: NewRequest) -> ClaimedRequest | None:
+        """Keep a new request, and take it into progress as one's own, for who knows that none goes before it.
+
+        None: it is queued, as ``enqueue`` does it, for with leases there are others, who may have one that does.
+        """
+
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
         """Take up to ``limit`` queued requests, by priority, then age, into progress, as one's own."""
 

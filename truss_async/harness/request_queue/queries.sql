@@ -209,14 +209,14 @@ DELETE FROM owners WHERE number = :owner;
 DELETE FROM owners;
 
 -- name: enqueue
--- A new request, queued. Its number follows the last one of all, and not only of those that are not forgotten yet.
+-- A new request, queued or begun. Its number follows the last one of all, and not only of those that are not forgotten yet.
 INSERT INTO requests (
-  seq, request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at,
-  head_checksum, input_checksum
+  seq, request_id, deployment_id, status, webhook_status, priority, request, owner, created_at, expires_at, status_at,
+  started_at, head_checksum, input_checksum
 ) VALUES (
   max(:last_order, coalesce((SELECT max(seq) FROM requests), 0)) + 1,
-  :request_id, :deployment_id, 'QUEUED', :webhook_status, :priority, :request, :created_at, :expires_at, :created_at,
-  :head_checksum, :input_checksum
+  :request_id, :deployment_id, :status, :webhook_status, :priority, :request, :owner, :created_at, :expires_at, :created_at,
+  :started_at, :head_checksum, :input_checksum
 );
 
 -- name: enqueue_input

@@ -17,6 +17,7 @@ from .protocol import (
     EndedRequest,
     FoundRequest,
     KeptResult,
+    NewRequest,
     QueueCounts,
     RecordedDelivery,
     RequestRecord,
@@ -42,6 +43,19 @@ def claimed_request(row: Row, *, damage: str | None = None) -> ClaimedRequest:
         order=row["seq"],
         damage=damage,
         interruptions=number(row["interruptions"]),
+    )
+
+
+def begun_request(new: NewRequest, *, order: int) -> ClaimedRequest:
+    """A new request that is in progress from the start."""
+    return ClaimedRequest(
+        request_id=new.request_id,
+        accepted=new.accepted,
+        priority=new.priority,
+        model_input=new.model_input,
+        attempts_made=0,
+        created_at=new.created_at,
+        order=order,
     )
 
 

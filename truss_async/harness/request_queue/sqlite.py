@@ -33,6 +33,7 @@ from .protocol import AT_ONCE, RequestQueueError
 from .queries import queries
 from .reading import DatabaseReader
 from .rows import (
+    begun_request,
     ended_request,
     errors_json,
     micros,
@@ -113,7 +114,20 @@ class SqliteRequestQueue:
         )
 
     async def enqueue(self, request: NewRequest) -> None:
+        await self._keep_new(request)
+
+    async def begin(self, request: NewRequest) -> ClaimedRequest | None:
+        if self.lease_seconds is not None:
+            await self._keep_new(request)
+            return None
+        return begun_request(request, order=await self._keep_new(request, is_begun=True))
+
+    async def _keep_new(self, request: NewRequest, *, is_begun: bool = False) -> int:
+        """Return its order."""
         parameters: dict[str, object] = {
+            "status": "IN_PROGRESS" if is_begun else "QUEUED",
+            "owner": self._owner if is_begun else None,
+            "started_at": micros(request.created_at) if is_begun else None,
             "request_id": request.request_id,
             "deployment_id": request.deployment_id,
             "webhook_status": "PENDING" if request.accepted.webhook_endpoint else "NO_WEBHOOK_PROVIDED",
@@ -125,13 +139,14 @@ class SqliteRequestQueue:
         head = parameters["head_checksum"] = head_checksum(parameters)
         parameters["input_checksum"] = checksum(request.model_input, start=head)
 
-        def operation(connection: sqlite3.Connection) -> None:
+        def operation(connection: sqlite3.Connection) -> int:
             parameters["last_order"] = self._last_order
             made = connection.execute(_SQL["enqueue"], parameters)
-            self._last_order = made.lastrowid or 0
+            order = self._last_order = made.lastrowid or 0
             connection.execute(_SQL["enqueue_input"], {"body": request.model_input})
+            return order
 
-        await self._database.run(operation)
+        return await self._database.run(operation)
 
     async def renew(self, *, now: datetime) -> bool:
         def begin_another(connection: sqlite3.Connection, renewed: Rows) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,18 @@ class JournalingQueue:
         self.close = queue.close
 
     async def enqueue(self, request: NewRequest) -> None:
+        with self._new_story(request):
+            await self._queue.enqueue(request)
+
+    async def begin(self, request: NewRequest) -> ClaimedRequest | None:
+        with self._new_story(request):
+            begun = await self._queue.begin(request)
+        if begun is not None:
+            self._note_attempt(begun, request.created_at)
+        return begun
+
+    @contextmanager
+    def _new_story(self, request: NewRequest) -> Iterator[None]:
         story = Story(
             request.request_id,
             request.deployment_id,
@@ -61,7 +74,7 @@ class JournalingQueue:
         self._journal.begin(story)
         self._journal.note(request.request_id, request.created_at, _accepted(request))
         try:
-            await self._queue.enqueue(request)
+            yield
         except BaseException:
             self._journal.discard(request.request_id)
             raise

@@ -117,6 +117,26 @@ class AnyOrder(RuleBasedStateMachine):
         )
         self.known[request_id] = new
 
+    @rule(priority=st.integers(0, 2), has_webhook=st.booleans())
+    def begin(self, priority: int, has_webhook: bool) -> None:
+        """Queued where there are others, who may have something that goes before it."""
+        self.submitted += 1
+        new = Known(f"r{self.submitted}", priority, has_webhook, self.now + timedelta(seconds=100))
+        if has_webhook:
+            new.webhook_status = "PENDING"
+        asked = self.driver.request(
+            new.request_id,
+            priority=priority,
+            webhook="https://example.com/hook" if has_webhook else None,
+            model_input=new.input,
+            expires_in=timedelta(seconds=100),
+        )
+        begun = self.driver.run(lambda q: q.begin(asked))
+        assert begun is None or self.lease_seconds is None
+        if begun is not None:
+            new.status, new.owner = "IN_PROGRESS", self.owner(0).lease
+        self.known[new.request_id] = new
+
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def submit_a_known_id_again(self, data: st.DataObject) -> None:

@@ -28,6 +28,30 @@ def test_a_claimed_request_carries_what_an_attempt_needs(queue: QueueDriver) -> 
     assert claimed.accepted == queue.request("a").accepted
 
 
+def test_a_request_that_is_begun_when_it_comes_is_as_one_that_was_claimed(queue: QueueDriver) -> None:
+    queue.enqueue("a", priority=2)
+    begun = queue.run(lambda q: q.begin(queue.request("b", model_input=b'["input"]', priority=1)))
+    if begun is None:  # where others may have one that goes first, it is queued
+        assert queue.claim() == ["b", "a"]
+    else:
+        assert (begun.request_id, begun.model_input, begun.attempts_made) == ("b", b'["input"]', 0)
+        assert (begun.priority, begun.created_at, begun.order) == (1, queue.now, 2)
+        assert begun.accepted == queue.request("b").accepted
+        assert queue.claim() == ["a"]
+    assert queue.statuses("b") == ("IN_PROGRESS", "PENDING")
+    assert queue.run(lambda q: q.counts(DEPLOYMENT)) == QueueCounts(0, 2)
+    assert queue.record("b").started_at == queue.now
+    assert queue.finish("b")
+    assert [due.request_id for due in queue.claim_deliveries()] == ["b"]
+
+
+def test_a_request_that_was_begun_when_it_came_is_found_by_the_next_owner(queue: QueueDriver) -> None:
+    queue.run(lambda q: q.begin(queue.request("a")))
+    queue.claim()
+    queue.reopen()
+    assert queue.take_over() == ["a"]
+
+
 def test_an_id_that_is_known_is_refused(queue: QueueDriver) -> None:
     queue.enqueue("a")
     queue.claim()

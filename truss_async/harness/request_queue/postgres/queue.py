@@ -153,6 +153,10 @@ class PostgresRequestQueue:
         )
         self.hints.queued(request.deployment_id)
 
+    async def begin(self, request: NewRequest) -> ClaimedRequest | None:
+        await self.enqueue(request)
+        return None
+
     async def claim(self, deployment_id: str, *, limit: int, now: datetime) -> list[ClaimedRequest]:
         claims = self._inferring[deployment_id]
         async with claims.claiming():
