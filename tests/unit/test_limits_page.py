@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
-from starlette.requests import Request
-
 from tests.nesting import nest, nested
 from tests.outputs import saver_of
 from truss_async.contract import AsyncPredictResult
@@ -48,8 +46,7 @@ def submit(depth: int) -> None:
 
 def declare(limit: int) -> Try:
     def declared(size: int) -> None:
-        headers = [(b"content-length", str(size).encode())]
-        check_size(declared_size(Request({"type": "http", "headers": headers})), limit=limit)
+        check_size(declared_size({b"content-length": str(size).encode()}), limit=limit)
 
     return declared
 

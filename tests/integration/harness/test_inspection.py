@@ -1,5 +1,6 @@
 """What a harness shows of its requests, over HTTP, by its client and by its commands."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,16 +130,9 @@ def test_an_id_is_meant_by_its_first_characters(caller: HarnessClient) -> None:
 def test_several_that_begin_so_are_named(
     caller: HarnessClient, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Numbered:
-        made = 0
-
-        @property
-        def hex(self) -> str:
-            Numbered.made += 1
-            return f"abcdef{Numbered.made:026x}"
-
+    ids = map("abcdef{:026}".format, itertools.count())
     with monkeypatch.context() as patch:
-        patch.setattr("truss_async.harness.api.app.uuid4", Numbered)
+        patch.setattr("truss_async.harness.api.app.new_request_id", lambda: next(ids))
         one, other = submitted(caller, 2)
     with pytest.raises(ApiError, match=f"several requests begin with abcdef: {one}, {other}"):
         caller.full_id("abcdef")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from queue import Queue
-from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from tests.integration.page.conftest import SECRET, Model
 from tests.integration.page.visitor import Visitor
 from truss_async.client import HarnessClient
 from truss_async.contract import InferenceRetryConfig
+from truss_async.contract.request_ids import new_request_id
 from truss_async.errors import ApiError
 from truss_async.harness.api import app
 from truss_async.harness.harness import Harness
@@ -92,9 +92,9 @@ def test_a_request_is_found_by_its_status_and_by_the_beginning_of_its_id(
 def test_requests_whose_ids_begin_alike_are_listed(
     harness: Harness, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = iter([UUID(f"abcdef00-0000-4000-8000-00000000000{number}") for number in range(2)])
+    ids = iter([f"abcdef{number:026}" for number in range(2)])
     with monkeypatch.context() as patch:
-        patch.setattr(app, "uuid4", lambda: next(ids, uuid4()))
+        patch.setattr(app, "new_request_id", lambda: next(ids, new_request_id()))
         alike = {harness.submit(1).request_id for _ in range(2)}
     text = visitor.look(f"{REQUESTS}?id=abcdef")
     assert str(visitor.page.url).endswith("?id_prefix=abcdef")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ...contract.headers import REQUEST_ID
+from ...contract.request_ids import new_request_id
 from ...errors import HarnessError
 from ...replicas.protocol import ReplicaUnreachableError
 from .call_log import logged
@@ -42,7 +42,7 @@ class Api:
         if scope["type"] == "websocket":
             await self._websockets(scope, receive, send)
             return
-        request_id = uuid4().hex
+        request_id = new_request_id()
         came_at = self._parts.clock.now()
         call: IncomingCall | None = None
         try:
@@ -104,8 +104,20 @@ def _response(operation: Operation, answer: Answer) -> Response:
         return answer
     if answer is None:
         return Response(status_code=operation.status)
-    content = answer.model_dump_json(exclude_none=operation.is_sparse)
-    return Response(content, status_code=operation.status, media_type="application/json")
+    return _JsonAnswer(answer.model_dump_json(exclude_none=operation.is_sparse).encode(), operation.status)
+
+
+class _JsonAnswer(Response):
+    """The same as any other of JSON, made of what it needs: one for each call."""
+
+    def __init__(self, body: bytes, status_code: int) -> None:
+        self.status_code = status_code
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+        ]
 
 
 def _named(response: Response, request_id: str) -> Response:

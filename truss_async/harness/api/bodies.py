@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -25,10 +25,15 @@ Model = TypeVar("Model", bound=BaseModel)
 _MODEL_INPUT = Member("model_input", beside=AsyncPredictRequest.model_fields)
 
 
-def declared_size(request: Request) -> int | None:
+def first_headers(request: Request) -> dict[bytes, bytes]:
+    """The headers, of those of one name the first."""
+    return dict(reversed(request.scope["headers"]))
+
+
+def declared_size(head: Mapping[bytes, bytes]) -> int | None:
     """How large the headers say the body is; None when they do not."""
-    declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isascii() and declared.isdigit() else None
+    declared = head.get(b"content-length", b"")
+    return int(declared) if declared.isdigit() else None
 
 
 def check_size(declared: int | None, *, limit: int) -> None:
@@ -48,14 +53,9 @@ async def caller_left(request: Request) -> None:
 
 
 class IncomingBody:
-    """A body that is passed on while it comes in, within bounds.
-
-    Raises:
-        CallRefusedError: 413, when it is declared to be larger.
-    """
+    """A body that is passed on while it comes in, within bounds; what was declared is within them."""
 
     def __init__(self, request: Request, *, limit: int) -> None:
-        check_size(declared_size(request), limit=limit)
         self._request = request
         self._limit = limit
         self._over = asyncio.Event()
@@ -91,20 +91,25 @@ class IncomingBody:
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """The whole body.
+    """The whole body; what was declared is within bounds.
 
     Raises:
-        CallRefusedError: 413, when it is larger; the size reported is the declared one, or what had come by then.
+        CallRefusedError: 413, when it is larger; the size reported is what had come by then.
+        ClientDisconnect: the caller hung up before its end.
     """
-    check_size(declared_size(request), limit=limit)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
+    size, is_whole = 0, False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
             raise too_large(size, limit)
         chunks.append(chunk)
-    return b"".join(chunks)
+        is_whole = not message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def parse_async_request(body: bytes) -> tuple[AsyncPredictRequest, bytes]:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from ...contract import RequestStatus
 from ...contract.harness_calls import BulkAction, BulkDone
+from ...contract.request_ids import new_request_id
 from ..inspection import STATUS_KEPT
 from ..request_queue import RequestFilter
 from ..slices import SliceSize
@@ -98,5 +98,5 @@ async def _again(parts: ApiParts, inputs: Mapping[str, NewRequest], found: Found
     kept = inputs.get(found.request_id)
     if kept is None:
         return False
-    await resubmit(parts, kept, request_id=uuid4().hex)
+    await resubmit(parts, kept, request_id=new_request_id())
     return True

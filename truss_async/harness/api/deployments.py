@@ -38,6 +38,8 @@ class Deployments:
         self._by_served: dict[Served, list[Deployment]] = {}
         for deployment in deployments:
             self._by_served.setdefault(served_by(deployment), []).append(deployment)
+        self._found: dict[Named, Deployment] = {}
+        """By what they were called: no more ways than lead to one."""
 
     def __iter__(self) -> Iterator[Deployment]:
         return chain.from_iterable(self._by_served.values())
@@ -57,6 +59,12 @@ class Deployments:
         Raises:
             CallRefusedError: 404, naming what there is.
         """
+        found = self._found.get(named)
+        if found is None:
+            found = self._found[named] = self._find(named)
+        return found
+
+    def _find(self, named: Named) -> Deployment:
         self.check(named.served)
         served = named.served or self._only_one()
         if named.words not in (None, served.kind):

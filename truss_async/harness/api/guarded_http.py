@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
-from uuid import uuid4
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ...contract.headers import REQUEST_ID
+from ...contract.request_ids import new_request_id
 from .refusals import ApiErrorCode, CallRefusedError
 
 MAX_URL_BYTES: Final = 16 * 1024
@@ -51,6 +51,7 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._held_back = 0
+        self._may_be_large = False
         self._refusal: CallRefusedError | None = None
         self._is_refused = False
         self._is_in_head = False
@@ -65,6 +66,7 @@ class GuardedHttp(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._held_back += len(data)
+        self._may_be_large = self._held_back > MAX_HEAD_BYTES  # the head that ends in this read
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -96,7 +98,9 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         # Of one read at most: what is longer without an end is refused where it is held back.
-        if len(self.headers) > MAX_HEADERS or sum(map(len, chain(*self.headers))) > MAX_HEAD_BYTES:
+        if len(self.headers) > MAX_HEADERS or (
+            self._may_be_large and sum(map(len, chain(*self.headers))) > MAX_HEAD_BYTES
+        ):
             self._give_up(_LARGE_HEAD)
         self._held_back = 0
         self._is_in_head = False
@@ -148,7 +152,7 @@ def _as_bytes(refusal: CallRefusedError) -> bytes:
     answer = refusal.response()
     headers: list[tuple[bytes, bytes]] = [
         *answer.raw_headers,
-        (REQUEST_ID.lower().encode(), uuid4().hex.encode()),
+        (REQUEST_ID.lower().encode(), new_request_id().encode()),
         (b"connection", b"close"),
     ]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)

@@ -25,7 +25,7 @@ from ...contract.headers import (
 )
 from ...replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
 from ...replicas.request_headers import carried_request_id
-from .bodies import IncomingBody, caller_left, declared_size, read_body
+from .bodies import IncomingBody, caller_left, declared_size, first_headers, read_body
 from .made_refusals import OF_SYNC_CALLS, refuse_by_fault
 from .refusals import ApiErrorCode, CallRefusedError
 
@@ -103,7 +103,7 @@ def _called(parts: ApiParts, call: IncomingCall) -> Deployment:
     if call.is_inner:
         call.request_id = carried_request_id(call.request.headers) or call.request_id
     if deployment.has_replicas:
-        size = declared_size(call.request) or 0
+        size = declared_size(first_headers(call.request)) or 0
         call.measured = partial(_measured, deployment.metrics, parts.clock, parts.clock.now(), size)
     refuse_by_fault(parts, call, deployment, kinds=OF_SYNC_CALLS)
     return deployment

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.websockets import WebSocket
 
 from ...clock import SYSTEM_CLOCK, wait_for_event
 from ...contract.headers import REQUEST_ID
+from ...contract.request_ids import new_request_id
 from ...errors import HarnessError
 from ...replicas.sockets import LOST, SocketClosed
 from ..inspection import AnsweredCall
@@ -64,7 +64,7 @@ class Websockets:
             await wait_for_event(self._all_ended, clock=SYSTEM_CLOCK, seconds=CLOSE_SECONDS)
 
     async def _serve(self, websocket: WebSocket) -> None:
-        request_id = uuid4().hex
+        request_id = new_request_id()
         call: IncomingCall | None = None
         try:
             # A handshake is a GET: it comes by the same hosts and paths, with the same keys.

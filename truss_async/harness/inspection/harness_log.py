@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ...contract import WebhookStatus
 from ...printable import printable
 from ...replicas.logs import MAX_LINE_BYTES, render_log_line, short_id
-from .listing import seconds_between
 
 if TYPE_CHECKING:
     from ...clock import Clock
@@ -102,35 +102,30 @@ class HarnessLog:
 
     def request_over(self, ended: EndedRequest) -> None:
         """Nothing more will happen to a request."""
-        queued = seconds_between(ended.created_at, ended.started_at or ended.over_at)
-        ran = seconds_between(ended.started_at, ended.finished_at)
+        queued, ran = ended.queue_seconds, ended.model_seconds
         if self._is_json:
             self._log(
                 self._json(
                     "request",
                     request_id=ended.request_id,
-                    status=ended.status.value,
+                    status=ended.status,
                     queue_seconds=queued,
                     model_seconds=ran,
-                    webhook_status=ended.webhook_status.value,
+                    webhook_status=ended.webhook_status,
                     deployment_id=ended.deployment_id,
                     size_bytes=ended.size_bytes,
                     error_code=ended.error_code,
                 )
             )
             return
-        parts = [f"{queued:.3f} s in the queue"]
-        if ran is not None:
-            parts.append(f"{ran:.3f} s in the model")
-        if ended.size_bytes is not None:
-            parts.append(f"{ended.size_bytes} bytes")
-        if ended.webhook_status.value != "NO_WEBHOOK_PROVIDED":
-            parts.append(f"webhook {ended.webhook_status.value}")
-        status = (
-            ended.status.value if ended.error_code is None else f"{ended.status.value} ({ended.error_code})"
-        )
+        code = "" if ended.error_code is None else f" ({ended.error_code})"
+        in_model = "" if ran is None else f", {ran:.3f} s in the model"
+        size = "" if ended.size_bytes is None else f", {ended.size_bytes} bytes"
+        has_webhook = ended.webhook_status != WebhookStatus.NO_WEBHOOK_PROVIDED
+        webhook = f", webhook {ended.webhook_status}" if has_webhook else ""
         self._log(
-            f"{_time(self._clock.now())} request [{self._id(ended.request_id)}] {status}: {', '.join(parts)}"
+            f"{_time(self._clock.now())} request [{self._id(ended.request_id)}] {ended.status}{code}: "
+            f"{queued:.3f} s in the queue{in_model}{size}{webhook}"
         )
 
     def _log(self, line: str) -> None:

@@ -1,6 +1,7 @@
 """An async request as it was accepted, less its input: what a queue keeps of it as one JSON, whatever it holds."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 
@@ -22,6 +23,7 @@ class AcceptedRequest:
         return AcceptedRequest(model_id, chain_id, asked.webhook_endpoint, asked.inference_retry_config)
 
     @staticmethod
+    @lru_cache(maxsize=256)  # most requests of a caller are made alike
     def from_json(text: str) -> "AcceptedRequest":
         """What ``to_json`` wrote.
 

@@ -144,17 +144,16 @@ class QueueCounts:
 class EndedRequest:
     """A request of which nothing more will happen: inference is over, and so is the delivery of its result.
 
-    ``started_at`` is None when it never ran. ``size_bytes`` is the output's, and ``error_code`` that of the last attempt.
+    ``model_seconds``, from its first attempt to the end of its last, is None when it never ran. ``size_bytes`` is the
+    output's, and ``error_code`` that of the last attempt. Made for each request, so of what is at hand.
     """
 
     request_id: str
     deployment_id: str
-    status: RequestStatus
-    webhook_status: WebhookStatus
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    over_at: datetime
+    status: str
+    webhook_status: str
+    queue_seconds: float
+    model_seconds: float | None
     size_bytes: int | None
     error_code: str | None
 

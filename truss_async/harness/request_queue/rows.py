@@ -130,18 +130,16 @@ def recorded_delivery(row: Row) -> RecordedDelivery:
 
 def ended_request(row: Row) -> EndedRequest:
     """A request that has just ended."""
-    errors = row["errors"]
+    errors, started_at, finished_at = row["errors"], row["started_at"], row["finished_at"]
     return EndedRequest(
-        request_id=row["request_id"],
-        deployment_id=row["deployment_id"],
-        status=RequestStatus(row["status"]),
-        webhook_status=WebhookStatus(row["webhook_status"]),
-        created_at=_known_moment(row["created_at"]),
-        started_at=moment(row["started_at"]),
-        finished_at=moment(row["finished_at"]),
-        over_at=_known_moment(row["over_at"]),
-        size_bytes=row["size_bytes"],
-        error_code=_errors(errors)[0].code if errors != "[]" else None,
+        row["request_id"],
+        row["deployment_id"],
+        row["status"],
+        row["webhook_status"],
+        ((row["over_at"] if started_at is None else started_at) - row["created_at"]) / 1e6,
+        None if started_at is None or finished_at is None else (finished_at - started_at) / 1e6,
+        row["size_bytes"],
+        _errors(errors)[0].code if errors != "[]" else None,
     )
 
 

@@ -55,13 +55,6 @@ def test_a_chunked_body_of_one_byte_more_than_the_limit_is_413_with_both_sizes(
     assert caught.value.status_code == 413
 
 
-@READERS
-def test_a_body_is_held_to_the_limit_by_its_declared_size_before_any_of_it_is_read(read: Read) -> None:
-    assert asyncio.run(read(coming(b"0123456789", declared=10))) == b"0123456789"
-    with pytest.raises(CallRefusedError, match=TOO_LARGE):
-        asyncio.run(read(coming(declared=11)))
-
-
 def test_a_body_that_is_passed_on_keeps_the_refusal_for_its_caller() -> None:
     body = IncomingBody(coming(b"0123456789", b"x"), limit=LIMIT)
 

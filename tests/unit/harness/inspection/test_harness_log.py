@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from truss_async.clock import ManualClock
-from truss_async.contract import RequestStatus, WebhookStatus
 from truss_async.harness.inspection import AnsweredCall, HarnessLog
 from truss_async.harness.request_queue import EndedRequest
 from truss_async.replicas.logs import ReplicaLogLine
@@ -22,12 +21,10 @@ def ended(**differing: Any) -> EndedRequest:
     usual: dict[str, Any] = {
         "request_id": REQUEST_ID,
         "deployment_id": "local1",
-        "status": RequestStatus.SUCCEEDED,
-        "webhook_status": WebhookStatus.SUCCEEDED,
-        "created_at": CREATED,
-        "started_at": CREATED + timedelta(seconds=0.5),
-        "finished_at": CREATED + timedelta(seconds=2),
-        "over_at": CREATED + timedelta(seconds=3),
+        "status": "SUCCEEDED",
+        "webhook_status": "SUCCEEDED",
+        "queue_seconds": 0.5,
+        "model_seconds": 1.5,
         "size_bytes": 1234,
         "error_code": None,
     }
@@ -66,8 +63,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ended(
-                status=RequestStatus.FAILED,
-                webhook_status=WebhookStatus.NO_WEBHOOK_PROVIDED,
+                status="FAILED",
+                webhook_status="NO_WEBHOOK_PROVIDED",
                 error_code="MODEL_PREDICT_ERROR",
                 size_bytes=None,
             ),
@@ -75,10 +72,10 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ended(
-                status=RequestStatus.EXPIRED,
-                webhook_status=WebhookStatus.CANCELED,
-                started_at=None,
-                finished_at=None,
+                status="EXPIRED",
+                webhook_status="CANCELED",
+                queue_seconds=3.0,
+                model_seconds=None,
                 size_bytes=None,
             ),
             "EXPIRED: 3.000 s in the queue, webhook CANCELED",

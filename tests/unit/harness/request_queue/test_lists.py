@@ -172,16 +172,8 @@ def test_a_request_with_a_webhook_is_over_once_that_was_answered(told: Told) -> 
     queue.claim_deliveries()
     queue.deliver("a")
     ended = told.take()
-    assert (ended.request_id, ended.status.value, ended.webhook_status.value) == (
-        "a",
-        "SUCCEEDED",
-        "SUCCEEDED",
-    )
-    assert (ended.created_at, ended.started_at, ended.finished_at) == (
-        START,
-        START + MINUTE,
-        START + 2 * MINUTE,
-    )
+    assert (ended.request_id, ended.status, ended.webhook_status) == ("a", "SUCCEEDED", "SUCCEEDED")
+    assert (ended.queue_seconds, ended.model_seconds) == (60, 60)
     assert (ended.size_bytes, ended.error_code) == (5, None)
 
 
@@ -191,7 +183,7 @@ def test_a_request_without_a_webhook_is_over_with_its_inference(told: Told) -> N
     queue.claim()
     queue.finish("a", failed=True)
     ended = told.take()
-    assert (ended.status.value, ended.error_code, ended.size_bytes) == ("FAILED", "MODEL_PREDICT_ERROR", None)
+    assert (ended.status, ended.error_code, ended.size_bytes) == ("FAILED", "MODEL_PREDICT_ERROR", None)
 
 
 def test_what_never_ran_is_over_too(told: Told) -> None:
@@ -200,15 +192,11 @@ def test_what_never_ran_is_over_too(told: Told) -> None:
     queue.enqueue("b", expires_in=MINUTE)
     queue.run(lambda q: q.cancel("a", now=queue.now))
     ended = told.take()
-    assert (ended.status.value, ended.webhook_status.value, ended.started_at) == (
-        "CANCELED",
-        "CANCELED",
-        None,
-    )
+    assert (ended.status, ended.webhook_status, ended.model_seconds) == ("CANCELED", "CANCELED", None)
     queue.run(lambda q: q.cancel("a", now=queue.now))
     queue.now += MINUTE
     queue.run(lambda q: q.expire(now=queue.now))
-    assert told.take().status.value == "EXPIRED"
+    assert told.take().status == "EXPIRED"
 
 
 def test_what_changed_nothing_tells_of_nothing(told: Told) -> None:
