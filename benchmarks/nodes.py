@@ -1,18 +1,26 @@
 """Nodes on one PostgreSQL beside a harness on a file, and beside a bare endpoint, in the same run.
 
 Each share is of the best of several rounds, taken in turns, as in ``harness``. The database waits for the disk, as one that
-somebody keeps does; it, the nodes and the load share the machine.
+somebody keeps does; it, the nodes and the load share the machine. ``TRUSS_ASYNC_BENCH_QUEUED`` says how many requests wait
+in the long queue.
 """
 
 import asyncio
+import os
 import tempfile
 import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
+import psycopg
 
+from truss_async.clock import SYSTEM_CLOCK
+from truss_async.contract import InferenceRetryConfig
 from truss_async.demo.postgres_server import PostgresServer
+from truss_async.harness.request_queue import AcceptedRequest, NewRequest
+from truss_async.harness.request_queue.postgres import PostgresRequestQueue
 
 from .harness import CONNECTIONS, REQUESTS, SUBMIT, best, body
 from .load import Receiver, post_many
@@ -21,6 +29,20 @@ from .servers import SLOW_CONCURRENCY, SLOW_SECONDS, Server, started
 
 NODES = 4
 SLOW_REQUESTS = 400
+QUEUED = int(os.environ.get("TRUSS_ASYNC_BENCH_QUEUED", "1000000"))
+CLAIMS, CLAIMED_AT_ONCE = 100, 32
+# As many as are asked for of the first one's kind.
+MORE_REQUESTS = """
+INSERT INTO requests (
+  request_id, deployment_id, status, webhook_status, priority, request, created_at, expires_at, status_at
+)
+SELECT md5('{0} ' || n), deployment_id, 'QUEUED', webhook_status, n % 3, request, created_at, expires_at, status_at
+FROM requests, generate_series(1, {0}) AS n WHERE request_id = 'first'
+"""
+MORE_INPUTS = """
+INSERT INTO model_inputs SELECT r.seq, body FROM requests AS r, model_inputs AS i
+WHERE i.seq = 1 AND r.seq NOT IN (SELECT seq FROM model_inputs)
+"""
 
 
 async def post_to_all(nodes: list[Server], content: bytes, *, count: int) -> None:
@@ -138,6 +160,41 @@ def growth(database: Database) -> list[Figure]:
     ]
 
 
+def claims(server: PostgresServer) -> list[Figure]:
+    """How fast a node claims where few wait, and where very many do."""
+
+    async def run() -> tuple[float, float]:
+        now = SYSTEM_CLOCK.now()
+        queue = await PostgresRequestQueue.open(server.address, schema="claims", now=now, lease_seconds=60)
+        accepted = AcceptedRequest("m", None, None, InferenceRetryConfig())
+        expires_at = now + timedelta(hours=10)
+        await queue.enqueue(NewRequest("first", "d", accepted, body(), 0, now, expires_at))
+        try:
+            few = await claimed_per_second(queue, server, CLAIMS * CLAIMED_AT_ONCE)
+            many = await claimed_per_second(queue, server, QUEUED)
+        finally:
+            await queue.close()
+        return few, many
+
+    few, many = asyncio.run(run())
+    return [
+        Figure(f"claimed a second, {CLAIMED_AT_ONCE} at once", few),
+        Figure(f"the same with {QUEUED:,} queued, share", many / few),
+    ]
+
+
+async def claimed_per_second(queue: PostgresRequestQueue, server: PostgresServer, queued: int) -> float:
+    """With so many more in the queue."""
+    with psycopg.connect(server.address, options="-c search_path=claims", autocommit=True) as connection:
+        for statement in (MORE_REQUESTS.format(queued), MORE_INPUTS, "ANALYZE"):
+            connection.execute(statement.encode())
+    begun = time.perf_counter()
+    for _ in range(CLAIMS):
+        claimed = await queue.claim("d", limit=CLAIMED_AT_ONCE, now=SYSTEM_CLOCK.now())
+        assert len(claimed) == CLAIMED_AT_ONCE
+    return CLAIMS * CLAIMED_AT_ONCE / (time.perf_counter() - begun)
+
+
 def measure() -> list[Figure]:
     """Every figure, one after the other."""
     server = PostgresServer()
@@ -145,6 +202,6 @@ def measure() -> list[Figure]:
         server.start(fsync="on", full_page_writes="on")
         database = Database(server)
         with tempfile.TemporaryDirectory() as name:
-            return [*shares(Path(name), database), *growth(database)]
+            return [*shares(Path(name), database), *growth(database), *claims(server)]
     finally:
         server.remove()
