@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+import psycopg
 import pytest
 
 from tests.postgres_server import PostgresServer
@@ -136,6 +137,20 @@ def test_tables_stay_as_small_as_what_is_in_them_however_many_requests_pass(
     counts = found["counts"]
     assert counts.updated_in_place >= 0.9 * counts.updated > 0
     assert counts.size < 500_000
+
+
+def test_while_an_old_snapshot_is_held_open_requests_pass_and_what_is_erased_goes_after_it(
+    server: PostgresServer, tables: Callable[[], dict[str, Table]]
+) -> None:
+    asyncio.run(pass_through(server, 0))
+    with psycopg.connect(server.address) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT count(*) FROM pg_class")
+        for wave in (1, 2):
+            asyncio.run(pass_through(server, wave))
+        wait_until(lambda: tables()["requests"].came == 3 * IN_A_WAVE, what="not all are counted")
+        assert tables()["model_inputs"].dead >= 2 * IN_A_WAVE
+    wait_until(lambda: not any(tables()[name].dead for name in BODIES), what="dead rows are left")
 
 
 def test_an_erased_input_is_gone_from_the_tables_and_from_their_files(
