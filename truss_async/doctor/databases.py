@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ..contract.limits import WEBHOOK_AGE_TOLERANCE_SECONDS
+from ..timed_http import NoAnswerError, TimedHttp
 from .findings import Finding
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ OLDEST_MAJOR_VERSION: Final = 11
 """The tables need functions that older ones do not have."""
 NEWEST_TESTED_MAJOR_VERSION: Final = 18
 _NAME: Final = "database"
+_TIMEOUT_SECONDS: Final = 5.0
+_OK: Final = 200
 _SAFE: Final = {"synchronous_commit": "off", "fsync": "off", "full_page_writes": "off"}
 """What a setting must not be, so that what was accepted outlives a crash of the server."""
 _TABLE_RIGHTS: Final = "SELECT, INSERT, UPDATE, DELETE"
@@ -32,7 +35,7 @@ SELECT array_agg(tablename::text ORDER BY tablename) FROM pg_tables WHERE schema
 
 
 def database(address: str, *, schema: str, clock: Clock) -> Iterator[Finding]:
-    """Each finding about the database, in which nothing is changed."""
+    """Each finding about the database, in which nothing is changed, and about those that share it."""
     try:
         import psycopg
 
@@ -49,6 +52,7 @@ def database(address: str, *, schema: str, clock: Clock) -> Iterator[Finding]:
             yield from _schema(connection, schema)
             yield _durability(connection)
             yield _time(connection, clock)
+            yield from _nodes(connection, schema)
     except psycopg.Error as error:
         told = " ".join(str(error).split()) or type(error).__name__
         remedy = "check the address, the server's pg_hba.conf, and PGPASSWORD or PGPASSFILE"
@@ -155,6 +159,38 @@ def _time(connection: psycopg.Connection, clock: Clock) -> Finding:
         remedy = "the queue goes by the database's clock, webhook signatures by this machine's: correct the wrong one"
         return Finding(_NAME, "failed", found, remedy)
     return Finding(_NAME, "ok", found)
+
+
+def _nodes(connection: psycopg.Connection, schema: str) -> Iterator[Finding]:
+    """The harnesses whose lease lasts: whether each is reached from here, where the others call it."""
+    import psycopg
+    from psycopg import sql
+
+    from ..harness.request_queue.postgres.schema import statements
+
+    connection.execute(
+        "SELECT set_config('search_path', %s, false)", [sql.Identifier(schema).as_string(connection)]
+    )
+    try:
+        urls = [row[0] for row in connection.execute(statements()["nodes"])]
+    except psycopg.ProgrammingError:
+        return  # it is not as harnesses leave it, which other rows tell
+    for url in urls:
+        yield _node(url)
+
+
+def _node(url: str) -> Finding:
+    http = TimedHttp(purpose="asking a harness", timeout_seconds=_TIMEOUT_SECONDS, trust_env=False)
+    with closing(http):
+        try:
+            status = http.send("GET", f"{url}/healthz", wants_body=False).status_code
+        except (TimeoutError, NoAnswerError) as error:
+            remedy = "let this machine reach it there, or start it with the --node-url by which others do"
+            return Finding("node", "failed", f"{url} does not answer: {error}", remedy)
+    if status != _OK:
+        remedy = "start it with the --node-url by which others reach it"
+        return Finding("node", "failed", f"{url}/healthz answers {status}: it is no harness", remedy)
+    return Finding("node", "ok", f"{url} answers")
 
 
 def _one(connection: psycopg.Connection, query: str, *values: object) -> Any:

@@ -1,9 +1,12 @@
 """A database for several harnesses, as it should be, and as it should not; on a real server that is safe from crashes."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +16,9 @@ from tests.postgres_server import PostgresServer
 from truss_async.clock import SYSTEM_CLOCK, Clock, ManualClock
 from truss_async.doctor import Finding
 from truss_async.doctor.databases import database
+from truss_async.harness.harness import Harness
 from truss_async.harness.request_queue.postgres.schema import SCHEMA_VERSION, bring_up_to_date
+from truss_async.harness.settings import HarnessSettings
 
 _names = count(1)
 
@@ -103,7 +108,7 @@ def test_rights_that_are_missing_are_named_as_they_are_granted(server: PostgresS
     assert refused.found == f"{role} must not read the tables of postgres in {schema}"
     run(server, f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
     (refused,) = bad(look(address, schema))
-    assert refused.found.startswith(f"{role} lacks rights on counts, deliveries, documents, ")
+    assert refused.found.startswith(f"{role} lacks rights on call_rates, counts, deliveries, ")
     assert refused.remedy.endswith(read_and_write)
     run(server, read_and_write)
     assert bad(look(address, schema)) == []
@@ -147,6 +152,33 @@ def test_the_clock_is_compared_with_the_databases(
     finding = look(server.address, schema, clock)[-1]
     assert finding.outcome == outcome
     assert ("ahead of" if seconds > 0 else "behind") in finding.found
+
+
+def test_each_node_is_called_where_the_others_call_it(server: PostgresServer, schema: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with ExitStack() as nodes:
+        started: list[Harness] = []
+        for node_url in (None, gone):
+            values: dict[str, Any] = {"state": server.address, "state_schema": schema, "node_url": node_url}
+            settings = HarnessSettings(stub="echo", model_id="m", port=0, **values)
+            harness = Harness(settings, stories=False, report=lambda _: None, log=lambda _: None)
+            started.append(nodes.enter_context(harness))
+            wait_for_nodes(server, schema, len(started))
+        unreachable, reachable = (each for each in look(server.address, schema) if each.check == "node")
+        assert (reachable.outcome, reachable.found) == ("ok", f"{started[0].url} answers")
+    assert unreachable.outcome == "failed"
+    assert unreachable.found.startswith(f"{gone} does not answer: ")
+    assert "--node-url" in unreachable.remedy
+
+
+def wait_for_nodes(server: PostgresServer, schema: str, count: int) -> None:
+    query = sql.SQL("SELECT number FROM {} WHERE url IS NOT NULL").format(sql.Identifier(schema, "owners"))
+    deadline = SYSTEM_CLOCK.monotonic() + 30
+    with psycopg.connect(server.address, autocommit=True) as connection:
+        while len(connection.execute(query).fetchall()) < count:
+            assert SYSTEM_CLOCK.monotonic() < deadline
+            SYSTEM_CLOCK.block(0.05)
 
 
 def test_one_that_cannot_be_reached_is_one_row(schema: str) -> None:
