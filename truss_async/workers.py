@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent import futures
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from types import TracebackType
@@ -20,6 +21,7 @@ T = TypeVar("T")
 logger = printable_logger(__name__)
 
 _PATIENCE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.5
 # Loops of a parent process: what they hold must not be closed, or even collected, in a forked one.
 _INHERITED: Final[list[asyncio.AbstractEventLoop]] = []
 
@@ -105,6 +107,9 @@ class LoopThread:
         with self._lock:
             task = asyncio.run_coroutine_threadsafe(watched(), self._running_loop())
         try:
+            # Python handles a signal that the system gave to another thread, such as Ctrl-C, when this one goes on.
+            while not outcome.done():
+                futures.wait([outcome], timeout=_LOOK_SECONDS)
             return outcome.result()
         finally:
             task.cancel()  # if whoever waited was called away

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -149,6 +150,18 @@ def test_a_loop_goes_on_when_a_task_in_its_background_ends_it(
     assert loop.run(twice(1))[0] == 2
     assert "a task in the background ended" in caplog.text
     assert isinstance(tasks[0].exception(), type(error))
+    loop.close()
+
+
+def test_ctrl_c_reaches_who_waits_whichever_thread_the_system_gives_it_to() -> None:
+    loop = LoopThread("loop")
+
+    async def interrupted() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # of the loop's own thread
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(interrupted())
     loop.close()
 
 
