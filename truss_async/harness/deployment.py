@@ -20,6 +20,7 @@ from ..replicas.usage import HasProcess, UsageMeter
 from .autoscaler import Autoscaler
 from .dispatcher import Dispatcher
 from .faults import FaultyCalls
+from .inference import Inference
 from .metrics import Moment
 from .output_urls import output_url_of
 from .request_queue import until_stored
@@ -105,13 +106,17 @@ class Deployment:
             queue=shared.queue,
             pool=self.pool,
             activity=shared.activity,
-            headers=self.headers,
+            inference=Inference(
+                self.id,
+                activity=shared.activity,
+                headers=self.headers,
+                faulty=self.faulty,
+                tracing=shared.tracing,
+            ),
             metrics=self.metrics,
             report=shared.report,
             work=work,
             delivery=shared.delivery,
-            faulty=self.faulty,
-            tracing=shared.tracing,
         )
 
     @property

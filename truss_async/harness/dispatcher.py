@@ -1,4 +1,4 @@
-"""From the queue to a replica: claim, POST the model input, decide, record."""
+"""From the queue to a replica: claim, or begin at once; let an attempt be made; record what it came to."""
 
 from __future__ import annotations
 
@@ -10,35 +10,28 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..contract import ErrorCode, RequestStatus, limits
-from ..replicas.protocol import WITHOUT_BODY, ReplicaCall, ReplicaUnreachableError
-from ..replicas.request_headers import new_span_id
 from .decisions import (
     Busy,
     Failed,
-    ModelAnswer,
     Outcome,
     Succeeded,
     backoff,
     failure,
-    judge_answer,
     next_inference_delay,
     unfit,
 )
 from .metrics import status_of
 from .request_queue import DueDelivery, RequestQueueError, until_stored
-from .tracing import INFERENCE
 
 if TYPE_CHECKING:
     from ..contract import ErrorDetail
     from ..replicas.pool import ReplicaPool
-    from ..replicas.protocol import Ask, Replica
-    from ..replicas.request_headers import RequestHeaders
+    from ..replicas.protocol import Replica
     from .activity import Activity
     from .delivery import Delivery
-    from .faults import FaultyCalls
+    from .inference import Inference
     from .metrics import DeploymentMetrics
     from .request_queue import ClaimedRequest, NewRequest, RequestQueue
-    from .tracing import Tracing
 
 SUSPECTS_WAIT = timedelta(minutes=1)
 """For so long, what was run when the process ended lets everything else go first."""
@@ -60,24 +53,20 @@ class Dispatcher:
         queue: RequestQueue,
         pool: ReplicaPool,
         activity: Activity,
-        headers: RequestHeaders,
+        inference: Inference,
         metrics: DeploymentMetrics,
         report: Callable[[str], None],
         work: asyncio.Event,
         delivery: Delivery,
-        faulty: FaultyCalls,
-        tracing: Tracing | None = None,
     ) -> None:
         self._deployment_id = deployment_id
         self._queue = queue
         self._pool = pool
         self._activity = activity
-        self._headers = headers
+        self._inference = inference
         self._metrics = metrics
         self._report = report
         self._delivery = delivery
-        self._faulty = faulty
-        self._tracing = tracing
         self._work = work
         self._retries: list[tuple[datetime, int, int, str]] = []
         self._suspects: list[tuple[int, int, int, str]] = []
@@ -301,7 +290,7 @@ class Dispatcher:
     async def _attempt(self, request: ClaimedRequest, replica: Replica) -> None:
         try:
             refusal = unfit(request.damage, interruptions=request.interruptions)
-            outcome = refusal or await self._traced(request, replica)
+            outcome = refusal or await self._inference.attempt(request, replica)
         finally:
             self._pool.release(replica)
         await self._keep(request, outcome)
@@ -310,73 +299,6 @@ class Dispatcher:
         await until_stored(
             lambda: self._record(request, outcome), pause=self._activity.sleep, report=self._report
         )
-
-    async def _traced(self, request: ClaimedRequest, replica: Replica) -> Outcome:
-        span_id = new_span_id()
-        if self._tracing is None:
-            return await self._infer(request, replica, span_id=span_id)
-        began = self._activity.now()
-        outcome = await self._infer(request, replica, span_id=span_id)
-        self._tracing.attempt_over(
-            INFERENCE,
-            request.request_id,
-            at=self._activity.time_of_day(began),
-            took=self._activity.now() - began,
-            problem=problem_of(outcome),
-            attributes={
-                "baseten.model_id": request.accepted.model_id,
-                "baseten.deployment_id": self._deployment_id,
-                "truss_async.attempt": request.attempts_made + 1,
-                "truss_async.replica": replica.name,
-            },
-            span_id=span_id,
-        )
-        return outcome
-
-    async def _infer(self, request: ClaimedRequest, replica: Replica, *, span_id: str) -> Outcome:
-        try:
-            ask = await self._faulty_ask(request, replica) if self._faulty.are_armed else replica.call
-            answer = await self._activity.outside(
-                limits.INFERENCE_TIMEOUT_SECONDS, self._post(request, ask, span_id=span_id)
-            )
-        except TimeoutError:
-            hours = limits.INFERENCE_TIMEOUT_SECONDS / 3600
-            message = f"the inference attempt took longer than {hours:g} h"
-            return failure(ErrorCode.MODEL_PREDICT_TIMEOUT, message, retry=True)
-        except ReplicaUnreachableError as error:
-            message = f"the model server did not answer: {error}"
-            return failure(ErrorCode.MODEL_UNAVAILABLE, message, retry=True)
-        return judge_answer(answer)
-
-    async def _faulty_ask(self, request: ClaimedRequest, replica: Replica) -> Ask:
-        return await self._faulty.of_request(
-            replica,
-            request.request_id,
-            order=request.order,
-            attempt=request.attempts_made + 1,
-            hang=lambda: self._activity.sleep(limits.INFERENCE_TIMEOUT_SECONDS),
-        )
-
-    async def _post(self, request: ClaimedRequest, ask: Ask, *, span_id: str) -> ModelAnswer:
-        own = self._headers.of(request.request_id, span_id=span_id)
-        headers = (("Content-Type", "application/json"), *own)
-        answer = await ask(ReplicaCall(headers, request.model_input))
-        try:
-            told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-            is_stream = (
-                "content-length" not in told
-                and "json" not in told.get("content-type", "")
-                and answer.status < 300
-                and answer.status not in WITHOUT_BODY
-            )
-            return ModelAnswer(
-                status=answer.status,
-                headers=told,
-                body=b"" if is_stream else await answer.read(),
-                is_stream=is_stream,
-            )
-        finally:
-            answer.close()
 
     async def _record(self, request: ClaimedRequest, outcome: Outcome) -> None:
         now = self._activity.now()
@@ -440,13 +362,3 @@ class Dispatcher:
                 response_bytes=None if data is None else len(data),
             )
         self._pool.demand_changed.set()
-
-
-def problem_of(outcome: Outcome) -> str | None:
-    """Why an attempt came to nothing; None when it did not."""
-    match outcome:
-        case Failed(error):
-            return error.code
-        case Busy():
-            return "the model server was busy"
-    return None

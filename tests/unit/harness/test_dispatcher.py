@@ -17,6 +17,7 @@ from truss_async.harness.decisions import MAX_INTERRUPTIONS
 from truss_async.harness.delivery_slots import MAX_IN_FLIGHT_PER_ENDPOINT
 from truss_async.harness.dispatcher import Dispatcher
 from truss_async.harness.faults import FaultyCalls, StoreGates
+from truss_async.harness.inference import Inference
 from truss_async.harness.request_queue import ClaimedRequest, NewRequest, RequestQueueError, WaitingRetry
 from truss_async.harness.request_queue.patience import LONGEST_PAUSE_SECONDS, PAUSE_SECONDS
 from truss_async.replicas.protocol import ReplicaUnreachableError
@@ -47,12 +48,16 @@ class DispatcherStage(Stage):
             queue=self.request_queue,
             pool=cast("ReplicaPool", self.pool),
             activity=self.activity,
-            headers=RequestHeaders(),
+            inference=Inference(
+                "d1",
+                activity=self.activity,
+                headers=RequestHeaders(),
+                faulty=FaultyCalls("d1", faults=self.faults, gates=gates),
+            ),
             metrics=self.metrics.of("d1"),
             report=self.reports.append,
             work=work,
             delivery=self.delivery,
-            faulty=FaultyCalls("d1", faults=self.faults, gates=gates),
         )
 
     def claimed(
