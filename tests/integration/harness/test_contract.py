@@ -18,7 +18,7 @@ from tests.unit.harness.request_queue.storages import SqliteStorage
 from truss_async.client import HarnessClient
 from truss_async.clock import ManualClock
 from truss_async.contract import limits
-from truss_async.harness import dispatcher
+from truss_async.harness import inference
 from truss_async.harness.harness import Harness
 from truss_async.harness.settings import HarnessSettings
 from truss_async.replicas.settings import DeploymentSettings
@@ -347,7 +347,7 @@ def test_a_fault_of_the_harness_itself_is_an_internal_server_error_and_is_retrie
     def fails(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(dispatcher, "judge_answer", fails)
+    monkeypatch.setattr(inference, "judge_answer", fails)
     status = platform.outcome_of(inference_retry_config={"max_attempts": 2, "initial_delay_ms": 0})
     assert [error["code"] for error in status["errors"]] == ["INTERNAL_SERVER_ERROR"]
     assert platform.calls_of(status["request_id"]) == 2
