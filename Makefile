@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-wheel coverage check format bench docs screenshots ray batch-million drift clean
+.PHONY: help install demo serve test test-wheel coverage check format bench docs screenshots ray batch-million chaos drift clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -102,6 +102,9 @@ ray: install ## Run the Ray Data recipe of docs/tables.md: Ray is 500 MB, and go
 
 batch-million: install ## Run a million lines through a batch while it is killed, and the harness, too: LINES=100000, SOURCE=store
 	@$(BIN)/python -m tests.acceptance.batch_trial run --lines $(or $(LINES),1000000) --source $(or $(SOURCE),receive)
+
+chaos: install ## Run three nodes on one database through trouble of every kind: REQUESTS=20000, SECONDS=600, SEED=1
+	@$(BIN)/python -m tests.acceptance.chaos_trial run --requests $(or $(REQUESTS),20000) --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 drift: install ## Say what has moved at the platform: the newest baseten and truss, or BASETEN=… TRUSS=…, a requirement or a wheel
 	@$(BIN)/python .ci/drift --baseten "$(BASETEN)" --truss "$(TRUSS)"

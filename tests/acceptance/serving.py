@@ -16,6 +16,10 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 
 
+class DidNotStartError(AssertionError):
+    """It ended, or said something else, instead of where it listens."""
+
+
 class Served:
     """``Served("path/to/truss", "--port", "0")``: started, and known by its URL, when the block is entered."""
 
@@ -43,7 +47,7 @@ class Served:
         line = self.process.stdout.readline()
         if not line.startswith("listening on "):
             self.stop(signal.SIGKILL)
-            raise AssertionError(f"serve did not start: {line!r}\n{self.stderr}")
+            raise DidNotStartError(f"serve did not start: {line!r}\n{self.stderr}")
         self.url = line.removeprefix("listening on ").strip()
         return self
 

@@ -84,14 +84,17 @@ class PostgresServer:
             made = connection.execute(query.encode())
             return made.fetchall() if made.description else []
 
-    def stop(self) -> None:
-        """End it; its connections break. What it holds stays, and ``start`` brings it back. Twice is harmless."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End it; its connections break. What it holds stays, and ``start`` brings it back. Twice is harmless.
+
+        ``at_once`` as if it had crashed: it tidies nothing up, and recovers when it is started.
+        """
         process, self._process = self._process, None
         if process is None:
             return
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             pid = int((self._data / "postmaster.pid").read_text().split()[0])
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGQUIT if at_once else signal.SIGINT)
         process.wait(_STOP_SECONDS)
         if process.stdin is not None:
             process.stdin.close()

@@ -21,7 +21,10 @@ def test_what_it_holds_stays_while_it_is_stopped_and_goes_with_it(monkeypatch: p
         with pytest.raises(psycopg.OperationalError):
             server.ask("SELECT 1")
         server.start()
-        assert server.ask("SELECT number FROM kept") == [(1,)]
+        server.ask("UPDATE kept SET number = 2")
+        server.stop(at_once=True)
+        server.start()
+        assert server.ask("SELECT number FROM kept") == [(2,)]
     assert not server.folder.exists()
 
 
