@@ -10,6 +10,7 @@ import pytest
 from tests.unit.harness.request_queue.conftest import START
 from tests.unit.harness.request_queue.driver import QueueDriver
 from tests.unit.harness.request_queue.storages import PostgresStorage
+from truss_async.contract import RequestStatus
 from truss_async.harness.request_queue import RequestQueueError, postgres
 from truss_async.harness.request_queue.nodes import Node, NodeReplicas
 from truss_async.harness.request_queue.postgres import PostgresDocument, PostgresNodes, PostgresRequestQueue
@@ -86,6 +87,50 @@ def test_a_finish_whose_answer_was_missed_is_ones_own_to_deliver_when_it_is_repe
     assert queue.finish("a", is_claimed=True)
     assert not queue.finish("a", is_claimed=True)
     assert queue.deliver("a")
+
+
+def test_what_is_finished_while_missed_deliveries_are_looked_for_is_not_taken_for_one(
+    queue: QueueDriver, misses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("missed", "finished"):
+        queue.enqueue(name)
+        queue.claim()
+    queue.finish("missed")
+    misses.append("claim_deliveries")
+    with pytest.raises(RequestQueueError):
+        queue.claim_deliveries()
+    database = queue.queue._database  # type: ignore[attr-defined]
+    run, asked = database.run, []
+
+    async def run_and_finish_meanwhile(name: str, parameters: Any) -> Any:
+        asked.append(name)
+        if name == "release_deliveries":
+            finishing.append(asyncio.ensure_future(finish()))
+            await asyncio.sleep(0)
+            if "finish" in asked:  # it does not wait for its turn
+                await finishing[0]
+        return await run(name, parameters)
+
+    async def finish() -> bool:
+        return await queue.queue.finish(
+            "finished",
+            RequestStatus.SUCCEEDED,
+            attempts=1,
+            data=b"1",
+            errors=[],
+            now=queue.now,
+            is_claimed=True,
+        )
+
+    async def look() -> int:
+        released = await queue.queue.release_deliveries(now=queue.now)
+        assert await finishing[0]
+        return released
+
+    finishing: list[asyncio.Future[bool]] = []
+    monkeypatch.setattr(database, "run", run_and_finish_meanwhile)
+    assert queue.run(lambda _: look()) == 1
+    assert [due.request_id for due in queue.claim_deliveries()] == ["missed"]
 
 
 def test_a_document_is_what_whoever_changed_it_last_made_of_it(shared: PostgresStorage) -> None:

@@ -39,6 +39,14 @@ class Claims:
         """There is nothing more."""
         self._has_missed_answers = False
 
+    async def expect(self, request_id: str) -> None:
+        """It is about to be this owner's: not while what is not known is looked for, or it would be taken for that."""
+        if self._has_missed_answers:
+            async with self._turn:
+                self.add(request_id)
+        else:
+            self.add(request_id)
+
     def add(self, request_id: str) -> None:
         """It is this owner's."""
         self._ids.add(request_id)

@@ -187,7 +187,7 @@ class PostgresRequestQueue:
         is_claimed: bool = False,
     ) -> bool:
         if is_claimed:
-            self._delivering.add(request_id)
+            await self._delivering.expect(request_id)
         values = {
             "status": status.value,
             "attempts": attempts,
