@@ -133,6 +133,24 @@ def test_what_is_finished_while_missed_deliveries_are_looked_for_is_not_taken_fo
     assert [due.request_id for due in queue.claim_deliveries()] == ["missed"]
 
 
+def test_a_statement_whose_connection_was_cut_fails_in_one_line_though_another_gets_through_meanwhile(
+    queue: QueueDriver, shared: PostgresStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = queue.queue._database  # type: ignore[attr-defined]
+    check = database._pool.check
+
+    async def check_after_another() -> None:
+        assert len(await database.run("time", {})) == 1
+        await check()
+
+    monkeypatch.setattr(database._pool, "check", check_after_another)
+    shared.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'truss-async'"
+    )
+    with pytest.raises(RequestQueueError, match="cannot use the request queue"):
+        queue.run(lambda _: database.run("time", {}))
+
+
 def test_a_document_is_what_whoever_changed_it_last_made_of_it(shared: PostgresStorage) -> None:
     one, other = (PostgresDocument(shared.address, shared.schema, "secrets") for _ in range(2))
     assert one.read() is None

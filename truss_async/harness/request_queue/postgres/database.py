@@ -97,9 +97,11 @@ class Database:
                     )
                     rows = await made.fetchall() if made.description else []
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
-                self.error = explained(error)
-                await self._look_at_others(error)
-                raise self.error from error
+                refusal = self.error = explained(error)
+                await self._look_at_others(
+                    error
+                )  # which others may not need any more: then there is no last error
+                raise refusal from error
         self.error = None
         self._note(is_away=False)
         return rows
