@@ -285,7 +285,10 @@ class Trial:
             with self._lock:
                 self.outcome.refused += 1
             return False
-        answer.raise_for_status()
+        if answer.status_code != 201:
+            self.outcome.faults.append(f"a call was answered {answer.status_code}: {answer.text}")
+            tell("".join(node.stderr for node in self._nodes.values() if node.url == url))
+            return False
         self._accepted[answer.json()["request_id"]] = number
         return True
 
