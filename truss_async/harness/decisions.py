@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
@@ -15,8 +16,7 @@ from ..contract.told_errors import error_message, in_words
 from ..printable import printable
 
 
-@dataclass(frozen=True, slots=True)
-class ModelAnswer:
+class ModelAnswer(NamedTuple):
     """What a model server sent back. Header names are in lower case."""
 
     status: int

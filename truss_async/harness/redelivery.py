@@ -89,4 +89,4 @@ class Redelivery:
                 check_target(url)
         except (ValueError, PrivateTargetError) as error:
             raise NoTargetError(f"webhook_endpoint: {error}") from None
-        return replace(kept, accepted=replace(kept.accepted, webhook_endpoint=to))
+        return kept._replace(accepted=replace(kept.accepted, webhook_endpoint=to))

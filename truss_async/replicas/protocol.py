@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import HarnessError
 
@@ -38,8 +37,7 @@ class ReplicaUnreachableError(HarnessError):
         self.was_asked = was_asked
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaCall:
+class ReplicaCall(NamedTuple):
     """What a replica is asked: to predict, or at ``route``, a path below its root with its query, as it was sent."""
 
     headers: Sequence[tuple[str, str]]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -609,7 +608,7 @@ async def test_what_was_in_progress_at_the_start_is_taken_up_when_its_time_has_c
 
 
 async def test_a_damaged_request_is_not_run_and_fails_with_its_reason(stage: DispatcherStage) -> None:
-    damaged = replace(stage.claimed(endpoint=ENDPOINT), damage="the model input was damaged")
+    damaged = stage.claimed(endpoint=ENDPOINT)._replace(damage="the model input was damaged")
     await stage.claims(damaged)
     finish = await stage.queue.takes("finish")
     assert stage.model.open == []
@@ -628,7 +627,7 @@ async def test_what_was_run_when_the_process_ended_lets_others_go_first_and_goes
     await stage.claims(stage.claimed("queued"))
     resume = await stage.queue.takes("resume")
     assert resume.said["request_id"] == "once"
-    resume.answer(replace(stage.claimed("once"), interruptions=1))
+    resume.answer(stage.claimed("once")._replace(interruptions=1))
     await settle()
     assert (stage.model.open, stage.queue.open) == (["call", "call"], [])
     await stage.answers(OK)
@@ -652,7 +651,7 @@ async def test_what_was_run_when_the_process_ended_waits_a_minute_for_others_at_
 async def test_what_ends_the_process_each_time_fails_in_the_end(stage: DispatcherStage) -> None:
     (await stage.queue.takes("take_over")).answer([WaitingRetry("r1", 0, None, MAX_INTERRUPTIONS)])
     resume = await stage.queue.takes("resume", claim=[])
-    resume.answer(replace(stage.claimed(), interruptions=MAX_INTERRUPTIONS))
+    resume.answer(stage.claimed()._replace(interruptions=MAX_INTERRUPTIONS))
     finish = await stage.queue.takes("finish")
     assert stage.model.open == []
     assert [each.code for each in finish.said["errors"]] == ["MODEL_UNAVAILABLE"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
@@ -111,7 +110,7 @@ async def resubmit(parts: ApiParts, kept: NewRequest, *, request_id: str) -> Asy
     await parts.limiters.submits.take()
     now = parts.clock.now()
     expires_at = now + (kept.expires_at - kept.created_at)
-    new = replace(kept, request_id=request_id, created_at=now, expires_at=expires_at)
+    new = kept._replace(request_id=request_id, created_at=now, expires_at=expires_at)
     return await accept(parts, deployment, new)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -87,7 +86,7 @@ def record_of(parts: ApiParts, record: Recorded) -> RequestRecord:
         started_at=record.started_at,
         finished_at=record.finished_at,
         deliveries=[
-            at_time_of_day(DeliveryOutcome(**asdict(sent)), clock=parts.clock) for sent in record.deliveries
+            at_time_of_day(DeliveryOutcome(**sent._asdict()), clock=parts.clock) for sent in record.deliveries
         ],
         faults=parts.faults.strikes(record.status.request_id),
     )
@@ -196,7 +195,7 @@ def delivery_of(recorded: RecordedDelivery, *, sent: SentHeaders) -> DeliveryAtt
         request_id=recorded.request_id,
         attempt=recorded.number,
         webhook_endpoint=recorded.webhook_endpoint,
-        **asdict(recorded.attempt),
+        **recorded.attempt._asdict(),
         request_headers=sent.of(recorded.request_id, recorded.number),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +55,7 @@ class FaultyDelivery:
         if rule is None:
             return made
         fault = f"fault: {rule.kind.value}"
-        return replace(made, error=fault if made.error is None else f"{fault}: {made.error}")
+        return made._replace(error=fault if made.error is None else f"{fault}: {made.error}")
 
     async def _struck(self, due: DueDelivery, post: Post, rule: FaultRule) -> DeliveryAttempt:
         match rule.kind:
@@ -85,4 +84,4 @@ class FaultyDelivery:
         left = made.sent_at + self._timeout - self._activity.now()
         await self._activity.sleep(left.total_seconds())
         problem = f"no answer within {self._timeout.total_seconds():g} s"
-        return replace(made, latency_ms=self._timeout.total_seconds() * 1000, status_code=None, error=problem)
+        return made._replace(latency_ms=self._timeout.total_seconds() * 1000, status_code=None, error=problem)
