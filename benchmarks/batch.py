@@ -79,7 +79,9 @@ def awaited(folder: Path) -> list[Figure]:
     async def webhook(url: str) -> float:
         async with Receiver() as receiver:
             target, sent = f"{url}/{SUBMIT}", body(receiver.url)
-            load = await post_calmly(target, receiver, sent, count=CALM_REQUESTS, per_second=CALM_PER_SECOND)
+            load = await post_calmly(
+                target, sent, count=CALM_REQUESTS, per_second=CALM_PER_SECOND, receiver=receiver
+            )
             return load.p50_ms
 
     with started("harness", f"{folder}/calm") as server:

@@ -1,11 +1,13 @@
 """The load: requests over a fixed number of connections, and a receiver that knows when each webhook came."""
 
 import asyncio
+import json
 import statistics
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-import aiohttp
 import httptools
 
 from truss_async.contract.headers import WEBHOOK_REQUEST_ID
@@ -34,39 +36,106 @@ def load_of(seconds: list[float], *, elapsed: float) -> Load:
     )
 
 
+class Caller(asyncio.Protocol):
+    """One connection that stays, on which one POST of the same body follows another.
+
+    As lean as it can be: what it takes would hide how fast the server is.
+    """
+
+    def __init__(self, url: str, body: bytes) -> None:
+        self._url = urlsplit(url)
+        head = {"Host": self._url.netloc, **HEADERS, "Content-Length": str(len(body))}
+        lines = [f"POST {self._url.path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
+        self._request = "\r\n".join([*lines, "", ""]).encode() + body
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[bytes] | None = None
+        self._parts: list[bytes] = []
+
+    async def __aenter__(self) -> "Caller":
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_connection(
+            lambda: self, self._url.hostname or "", self._url.port or 80
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def post(self) -> asyncio.Future[bytes]:
+        """Send it; what is awaited is the body of the answer, a RuntimeError if that is no success."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(self._request)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(RuntimeError(f"{self._url.geturl()} hung up: {exc}"))
+
+    def on_body(self, part: bytes) -> None:
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        body, self._parts = b"".join(self._parts), []
+        status = self._parser.get_status_code()
+        if status in (200, 201):
+            self._end(body)
+        else:
+            self._end(
+                RuntimeError(f"{self._url.geturl()} answered {status}: {body.decode(errors='replace')}")
+            )
+
+    def _end(self, outcome: bytes | RuntimeError) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None or answer.done():
+            return
+        if isinstance(outcome, bytes):
+            answer.set_result(outcome)
+        else:
+            answer.set_exception(outcome)
+
+
 async def post_many(url: str, body: bytes, *, count: int, connections: int) -> Load:
     """POST the body so many times; every answer must be a success."""
     left = iter(range(count))
     taken: list[float] = []
 
-    async def caller(session: aiohttp.ClientSession) -> None:
+    async def call(caller: Caller) -> None:
         for _ in left:
             started = time.perf_counter()
-            async with session.post(url, data=body) as answer:
-                await answer.read()
-                if answer.status not in (200, 201):
-                    raise RuntimeError(f"{url} answered {answer.status}: {await answer.text()}")
+            await caller.post()
             taken.append(time.perf_counter() - started)
 
-    connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(headers=HEADERS, connector=connector) as session:
+    async with AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(Caller(url, body)) for _ in range(connections)]
         started = time.perf_counter()
-        await asyncio.gather(*(caller(session) for _ in range(connections)))
+        await asyncio.gather(*map(call, callers))
         return load_of(taken, elapsed=time.perf_counter() - started)
 
 
-async def post_calmly(url: str, receiver: "Receiver", body: bytes, *, count: int, per_second: int) -> Load:
-    """POST the body so many times at a steady pace; measured until the webhook of each. The first few warm up."""
+async def post_calmly(
+    url: str, body: bytes, *, count: int, per_second: int, receiver: "Receiver | None" = None
+) -> Load:
+    """POST the body so many times at a steady pace; measured until the answer, or with a receiver until the webhook, of each.
+
+    The first few warm up.
+    """
     sent: dict[str, float] = {}
+    answered: dict[str, float] = {}
     begun = time.perf_counter()
-    async with aiohttp.ClientSession(headers=HEADERS) as session:
+    async with Caller(url, body) as caller:
         for number in range(WARM_UP + count):
             await asyncio.sleep(max(0.0, begun + number / per_second - time.perf_counter()))
             started = time.perf_counter()
-            async with session.post(url, data=body) as answer:
-                sent[(await answer.json())["request_id"]] = started
-        await receiver.wait_for(WARM_UP + count, timeout_seconds=30)
-    taken = [receiver.arrived[request_id] - started for request_id, started in sent.items()][WARM_UP:]
+            answer = await caller.post()
+            ended = time.perf_counter()
+            request_id = json.loads(answer)["request_id"]
+            sent[request_id], answered[request_id] = started, ended
+        if receiver is not None:
+            await receiver.wait_for(WARM_UP + count, timeout_seconds=30)
+            answered = receiver.arrived
+    taken = [answered[request_id] - started for request_id, started in sent.items()][WARM_UP:]
     return load_of(taken, elapsed=time.perf_counter() - begun)
 
 
