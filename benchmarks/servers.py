@@ -57,11 +57,13 @@ class Server:
 
 
 @contextmanager
-def started(*command: str) -> Iterator[Server]:
-    """Start a server by its command; one of this module's by its name and arguments."""
+def started(*command: str, folder: Path | None = None) -> Iterator[Server]:
+    """Start a server by its command, in a folder if need be; one of this module's by its name and arguments."""
     if not Path(command[0]).is_absolute():
         command = (sys.executable, "-m", "benchmarks.servers", *command)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder
+    ) as process:
         try:
             line = process.stdout.readline() if process.stdout else ""
             yield Server(line.removeprefix("listening on ").strip(), psutil.Process(process.pid))
