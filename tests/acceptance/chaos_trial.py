@@ -22,7 +22,7 @@ import httpx
 import psycopg
 from cyclopts import App
 
-from tests.acceptance.chaos_verdict import AUDIT, READY_SECONDS, Inferred, Judge, Outcome, counted
+from tests.acceptance.chaos_verdict import AUDIT, Inferred, Judge, Outcome, counted
 from tests.acceptance.serving import DidNotStartError, Served
 from tests.integration.harness.model_server import Answer, ModelServer, echo
 from tests.postgres_server import PostgresServer
@@ -30,7 +30,7 @@ from truss_async.clock import SYSTEM_CLOCK
 from truss_async.webhooks import WebhookReceiver
 
 SECRET = "whsec_" + "Q7w" * 12
-SUBMITTERS = 4
+SUBMITTERS = 16  # each may wait for a node that is stopped
 SUBMIT_SECONDS = 2.0
 SLOTS = 16
 CALM_SHARE = 0.05
@@ -63,6 +63,8 @@ class Plan:
     seed: int
     nodes: int = 3
     lease_seconds: float = 3.0
+    ready_seconds: float = 2.0
+    """So soon after the trouble there is a webhook."""
 
     def names(self) -> list[str]:
         """Of the nodes."""
@@ -189,8 +191,8 @@ class Trial:
         outcome.accepted = len(self._accepted)
         received = (each.received_at.timestamp() - ended_at for each in receiver.deliveries)
         outcome.first_webhook_seconds = min((after for after in received if after >= 0), default=None)
-        if outcome.first_webhook_seconds is None or outcome.first_webhook_seconds > READY_SECONDS:
-            outcome.faults.append(f"no webhook within {READY_SECONDS:g} s of the trouble's end")
+        if outcome.first_webhook_seconds is None or outcome.first_webhook_seconds > self.plan.ready_seconds:
+            outcome.faults.append(f"no webhook within {self.plan.ready_seconds:g} s of the trouble's end")
 
     def _suffer(self, begun: float, troubles: list[Trouble]) -> None:
         for trouble in troubles:

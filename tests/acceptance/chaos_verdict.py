@@ -10,7 +10,6 @@ from truss_async.demo.postgres_server import PostgresServer
 from truss_async.harness.decisions import MAX_INTERRUPTIONS
 from truss_async.webhooks.receiver import Delivery
 
-READY_SECONDS = 2.0
 _SHOWN = 5
 # Who held which request since when, and when his lease was over: by the database's clock, and in the nodes' own transactions.
 AUDIT = """
@@ -183,7 +182,10 @@ class Judge:
         if any(each is None for _, each in held):
             self._fault(request_id, "inferred by a node that does not have it")
         for (_, one), (later, other) in combinations(sorted(held, key=lambda each: each[0].began), 2):
-            if one and other and self._has(one, later.began) and self._has(other, later.began):
+            # What a node sent before it lost its lease, and got again, may arrive afterwards: that is held against its owners.
+            if one is None or other is None or one.node == other.node:
+                continue
+            if self._has(one, later.began) and self._has(other, later.began):
                 self._fault(request_id, f"inferred by {one.node} and {other.node} within their leases")
 
     def _held_for(self, request_id: str, inference: Inferred) -> Held | None:

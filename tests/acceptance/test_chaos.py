@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.chaos_trial import OF_DATABASE, OF_NODES, SNAPSHOT, Plan, Trial
 
-PLAN = Plan(requests=300, seconds=30, seed=149)
+PLAN = Plan(requests=300, seconds=30, seed=149, ready_seconds=60)  # on a machine that is busy
 
 
 @pytest.mark.timeout(300)  # on a machine that is busy; else three quarters of a minute
