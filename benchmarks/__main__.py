@@ -10,7 +10,7 @@ from pathlib import Path
 from . import versions
 from .report import publish
 
-BENCHMARKS = ("harness", "nodes", "stops", "page", "plugin", "stores", "batch", "tables")
+BENCHMARKS = ("harness", "at_rest", "nodes", "stops", "page", "plugin", "stores", "batch", "tables")
 
 
 def main(names: list[str]) -> None:
