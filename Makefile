@@ -45,8 +45,9 @@ $(AZURITE): | $(STAMP)
 	@$(NPM) install azurite@$(@F) --prefix $@.$$$$ $(QUIETLY) >$(VENV)/azurite.log 2>&1 && mv $@.$$$$ $@ || \
 		{ cat $(VENV)/azurite.log; exit 1; }
 
-$(BROWSER): .ci/fetch-browser | $(STAMP)
-	@rm -rf $@ $@.$$$$ && $(BIN)/python .ci/fetch-browser $@.$$$$ && mv $@.$$$$ $@ && touch $@
+# Other checkouts may be at it, or at work with it: what is there stays, and another version has another folder.
+$(BROWSER): | $(STAMP)
+	@$(BIN)/python .ci/fetch-browser $@.$$$$ && { test -e $@ || mv $@.$$$$ $@; }
 
 $(MERMAID): | $(STAMP)
 	@mkdir -p $@.$$$$ && $(NPM) pack mermaid@$(@F) --pack-destination $@.$$$$ $(QUIETLY) >$(VENV)/mermaid.log 2>&1 && \

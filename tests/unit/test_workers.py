@@ -160,8 +160,12 @@ def test_ctrl_c_reaches_who_waits_whichever_thread_the_system_gives_it_to() -> N
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # of the loop's own thread
         await asyncio.Event().wait()
 
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(interrupted())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(interrupted())
+    finally:
+        signal.signal(signal.SIGINT, before)
     loop.close()
 
 

@@ -1,11 +1,11 @@
 """The request that a hook works for, and its id, wherever Truss has put it."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Final
 
 from ..contract import headers
-from ..contract.request_ids import new_request_id
 from ..errors import UnsafeObjectKeyError
 from ..printable import printable_logger
 from ..stores import check_request_id
@@ -95,7 +95,7 @@ def _served_request(request: "Request | None") -> ServedRequest | None:
 def _checked_id(request: "Request | None") -> str:
     request_id = request_id_of(request)
     if request_id is None:
-        request_id = new_request_id()
+        request_id = uuid.uuid4().hex
         logger.warning("a request has no %s; its output is saved as %s", headers.REQUEST_ID, request_id)
     try:
         return check_request_id(request_id)

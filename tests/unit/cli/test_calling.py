@@ -69,7 +69,7 @@ def test_version_is_the_packages_own(command_line: CommandLine) -> None:
         ("serve x --port many", 2, 'Invalid value for --port: unable to convert "many" into int.'),
         ("serve x --port 99999", 2, "--port: input should be less than or equal to 65535"),
         ("serve x --port", 2, "--port requires an argument"),
-        ("serve x --replicas 0", 2, "--replicas: input should be greater than or equal to 1"),
+        ("serve x --replicas -1", 2, "--replicas: input should be greater than or equal to 0"),
         ("serve x --model-id a/b", 2, "--model-id: string should match pattern"),
         ("serve --model-url nonsense", 2, "--model-url: input should be a valid URL"),
         ("serve x --webhook-secret ''", 2, "--webhook-secret: string should have at least 1 character"),
@@ -204,7 +204,7 @@ def test_every_option_of_serve_is_a_field_of_the_settings(command_line: CommandL
     ("name", "value", "message"),
     [
         ("TRUSS_ASYNC_PORT", "99999", "--port: "),
-        ("TRUSS_ASYNC_REPLICAS", "0", "--replicas: "),
+        ("TRUSS_ASYNC_REPLICAS", "-1", "--replicas: "),
         ("TRUSS_ASYNC_MODEL_ID", "a/b", "--model-id: "),
         ("TRUSS_ASYNC_MODEL_URL", "http://127.0.0.1:1", "give a truss folder or a model URL"),
     ],
